@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# From nothing to the weights that ship with tenku: clips → autoencoder → latents → transformer → export → evaluation.
+#
+#   runs/embedded.sh                        two hours on two CPU cores: 64×64, 80×48 and 48×80, three seconds
+#   runs/embedded.sh --machine gpu          25 minutes of training on one big GPU: 128×128, three seconds
+#   runs/embedded.sh --minutes 30           the same with less of everything
+#   runs/embedded.sh --tiny                 the whole chain in about two minutes, to see that it holds together
+#
+# Stop it whenever you like: started again with the same options it goes on where it was.
+# The weights end up in OUT/model (--out, default out/embedded); copy them to tenku/weights/embedded to ship them.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+machine=cpu minutes= out= tiny=
+while (($#)); do
+    case $1 in
+        --machine) machine=${2:?--machine needs cpu or gpu}; shift 2 ;;
+        --minutes) minutes=${2:?--minutes needs a number}; shift 2 ;;
+        --out) out=${2:?--out needs a folder}; shift 2 ;;
+        --tiny) tiny=yes; shift ;;
+        -h | --help) sed -n '2,/^set/{/^#/p}' "$0" | cut -c3-; exit ;;
+        *) echo "error: unknown option $1 (see $0 --help)" >&2; exit 2 ;;
+    esac
+done
+[[ $minutes =~ ^[0-9]*$ ]] || { echo "error: --minutes is a whole number, not $minutes" >&2; exit 2; }
+tenku=${TENKU:-.venv/bin/tenku}
+[[ -x $tenku ]] || make .venv/installed-dev
+
+# The dial. A budget in minutes is split between making clips, the autoencoder and the transformer; clip counts are what
+# a machine of the kind draws in its share. Change a line here to change the run.
+case $machine in
+    cpu)
+        minutes=${minutes:-120}
+        buckets=("64x64 $((minutes * 16))" "80x48 $((minutes * 5))" "48x80 $((minutes * 5))") # size and clips
+        autoencoder_buckets=("128x128 $((minutes * 2))")                                      # seen by it alone
+        autoencoder_minutes=$((minutes * 20 / 100))
+        transformer_minutes=$((minutes * 50 / 100))
+        ;;
+    gpu)
+        minutes=${minutes:-25}
+        buckets=("128x128 $((minutes * 1200))" "160x96 $((minutes * 200))" "96x160 $((minutes * 200))")
+        autoencoder_buckets=()
+        autoencoder_minutes=$((minutes * 24 / 100))
+        transformer_minutes=$((minutes * 72 / 100))
+        ;;
+    *) echo "error: --machine is cpu or gpu, not $machine" >&2; exit 2 ;;
+esac
+frames=48 validation=100 judge_minutes=6 preset=embedded autoencoder_preset=embedded
+[[ $machine == cpu ]] || autoencoder_preset=embedded-gpu
+autoencoder_budget=(--minutes "$autoencoder_minutes") transformer_budget=(--minutes "$transformer_minutes")
+if [[ $tiny ]]; then
+    buckets=("64x64 8" "80x48 4") autoencoder_buckets=() frames=16 validation=4 judge_minutes=0.1
+    preset=nano autoencoder_preset=nano
+    autoencoder_budget=(--steps 10) transformer_budget=(--steps 20)
+fi
+out=${out:-out/embedded${tiny:+-tiny}}
+mkdir -p "$out"
+
+stage() { printf '\n== %s\n' "$*" >&2; }
+
+stage "1. Clips of the miniature world"
+first=0
+draw() { # FOLDER "WxH COUNT": the seeds go on counting, so that no scene comes twice, in another shape either
+    read -r size count <<<"$2"
+    "$tenku" world --clips "$count" --size "$size" --frames "$frames" --seed "$first" --out "$1/$size"
+    first=$((first + count))
+}
+for bucket in "${buckets[@]}"; do draw "$out/clips" "$bucket"; done
+for bucket in ${autoencoder_buckets[@]+"${autoencoder_buckets[@]}"}; do draw "$out/larger-clips" "$bucket"; done
+clips=("$out"/clips/*x*) larger=()
+[[ ! -d $out/larger-clips ]] || larger=("$out"/larger-clips/*x*)
+main_size=${buckets[0]% *}
+"$tenku" world --split validation --clips "$validation" --size "$main_size" --frames "$frames" --out "$out/validation"
+
+stage "2. The autoencoder: pixels to latents, 4 times shorter, 8 times narrower and lower"
+"$tenku" train-autoencoder "${clips[@]}" ${larger[@]+"${larger[@]}"} --out "$out/autoencoder" \
+    --preset "$autoencoder_preset" "${autoencoder_budget[@]}"
+"$tenku" evaluate autoencoder "$out/autoencoder" --clips "$out/validation" | tee "$out/autoencoder.json"
+
+stage "3. Latents, encoded once"
+"$tenku" encode "${clips[@]}" --autoencoder "$out/autoencoder" --out "$out/latents"
+
+stage "4. The transformer and its text encoder"
+"$tenku" train --latents "$out/latents" --out "$out/run" --preset "$preset" --autoencoder "$out/autoencoder" \
+    "${transformer_budget[@]}"
+
+stage "5. One folder with everything a video needs"
+"$tenku" export "$out/run" --autoencoder "$out/autoencoder" --out "$out/model" --name embedded
+
+stage "6. Unselected samples and what they are worth"
+"$tenku" evaluate recogniser --clips "$out/clips/$main_size" --validation "$out/validation" \
+    --autoencoder "$out/autoencoder" --minutes "$judge_minutes" --out "$out/recogniser" >"$out/recogniser.json"
+"$tenku" evaluate prompts --model "$out/model" --recogniser "$out/recogniser" --clips "$out/validation" \
+    --number "$validation" --out "$out/evaluation"
+
+stage "done: $out/model (weights), $out/evaluation/prompts.md (figures), $out/evaluation/prompts.png (samples)"

@@ -1,0 +1,85 @@
+"""The `tenku` command: parse, call, print.
+
+Every failure that a user can cause ends as one line `error: …` on stderr and exit code 2, Ctrl-C as exit code
+130. Set TENKU_DEBUG=1 to see the traceback instead.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from tenku.commands import evaluation, generation, training, world
+from tenku.commands.options import say
+
+app = typer.Typer(
+    name="tenku",
+    help="A sentence becomes a video, on your own machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+app.command("generate")(generation.generate)
+app.command("vocabulary")(generation.vocabulary)
+app.command("sheet")(generation.sheet)
+app.command("doctor")(generation.doctor)
+app.command("world")(world.world)
+app.command("train-autoencoder")(training.train_autoencoder)
+app.command("encode")(training.encode)
+app.command("train")(training.train)
+app.command("export")(training.export)
+app.add_typer(evaluation.app, name="evaluate")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code: 0 done, 2 the user's error, 130 Ctrl-C. Our own bugs raise."""
+    debug = os.environ.get("TENKU_DEBUG", "") not in ("", "0")
+    try:
+        code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    except BrokenPipeError:
+        # The reader went away (`tenku vocabulary | head`). Python would complain once more when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        message = explain(error)
+        if debug or message is None:
+            raise
+        say(f"error: {message}")
+        return 2
+
+
+def explain(error: Exception) -> str | None:
+    """One line for an error that the user can do something about; None for a bug of ours."""
+    if hasattr(error, "format_message"):  # typer's own: a wrong option, a missing argument
+        message = f"{error.format_message()} (see tenku --help)"
+    elif isinstance(error, OSError) and error.strerror:
+        message = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    elif isinstance(error, ModuleNotFoundError):
+        if error.name is None or error.name.split(".")[0] == "tenku":
+            return None
+        message = f"this command needs the package {error.name!r}: pip install 'tenku[world]'"
+    elif isinstance(error, MemoryError) or is_out_of_memory(error):
+        message = "not enough memory for this: ask for fewer seconds or a smaller size"
+    elif isinstance(error, ValueError | OSError):
+        message = str(error)
+    else:
+        return None
+    return " ".join(message.split()) or type(error).__name__
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Torch says so with an OutOfMemoryError on a GPU and with a plain RuntimeError on a CPU."""
+    text = str(error)
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(main())

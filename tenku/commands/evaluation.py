@@ -1,0 +1,121 @@
+"""`tenku evaluate …`: numbers for what a model makes, with the ceiling or floor that belongs to each."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tenku.commands.options import check_folder, check_output, existing_folder, parse_size, progress_bars, say
+
+if TYPE_CHECKING:
+    import numpy as np
+
+app = typer.Typer(help="Measure a model against held-out clips.", no_args_is_help=True)
+
+Clips = Annotated[Path, typer.Option(help="Held-out clips: `tenku world --split validation`.")]
+
+
+@app.command("prompts")
+def prompts(
+    clips: Clips,
+    recogniser: Annotated[Path, typer.Option(help="Folder that `tenku evaluate recogniser` wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder for prompts.json, prompts.md and prompts.png.")],
+    model: Annotated[str, typer.Option(help="embedded, or a folder with weights.")] = "embedded",
+    number: Annotated[int, typer.Option(min=1, help="How many prompts, half of them Chinese.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Prompt i is generated with seed + i.")] = 0,
+    seconds: Annotated[float | None, typer.Option(help="Length of each video.")] = None,
+    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="How strictly the prompt is followed.")] = None,
+) -> None:
+    """How often light, floor, colour and event of a prompt are there, judged by the recogniser."""
+    width_height = parse_size(size) if size is not None else None
+    existing_folder(clips, "clip")
+    existing_folder(recogniser, "recogniser")
+    check_folder(out)
+    import tenku
+    from tenku.evaluate.prompts import evaluate_prompts, to_markdown
+    from tenku.evaluate.recogniser import Recogniser
+
+    result = evaluate_prompts(
+        tenku.load(model),
+        Recogniser.load(recogniser),
+        clips,
+        out,
+        n=number,
+        seed=seed,
+        seconds=seconds,
+        size=width_height,
+        steps=steps,
+        guidance=guidance,
+    )
+    print(to_markdown(result))
+
+
+@app.command("recogniser")
+def recogniser(
+    clips: Annotated[Path, typer.Option(help="Clips to train on: `tenku world`.")],
+    validation: Clips,
+    out: Annotated[Path, typer.Option(help="Folder for the recogniser.")],
+    minutes: Annotated[float, typer.Option(min=0, help="Time for training.")] = 5.5,
+    autoencoder: Annotated[
+        Path | None, typer.Option(help="Show it half of the clips as this autoencoder draws them.")
+    ] = None,
+) -> None:
+    """Train the judge of `evaluate prompts` on real clips, and say how often it is right on held-out ones."""
+    existing_folder(clips, "clip")
+    existing_folder(validation, "clip")
+    check_folder(out)
+    from tenku.evaluate.recogniser import read_clip_folder
+    from tenku.evaluate.recogniser_training import train_recogniser
+
+    degrade = round_trip(autoencoder) if autoencoder else None
+    judge = train_recogniser(clips, out, minutes, degrade=degrade)
+    accuracy = judge.accuracy(
+        (frames, truth["description"]) for frames, truth in read_clip_folder(validation)
+    )
+    for label, row in accuracy.items():
+        say(f"{label:<6} right on {100 * row['right']:.0f} % of {row['n']} held-out clips")
+    print(json.dumps(accuracy))
+
+
+def round_trip(folder: Path) -> "Callable[[np.ndarray], np.ndarray]":
+    """Frames through an autoencoder and back: uint8 T H W 3 both ways."""
+    import torch
+
+    from tenku.model.autoencoder import load_autoencoder
+
+    autoencoder = load_autoencoder(folder).eval()
+    group = autoencoder.temporal_compression
+
+    @torch.inference_mode()
+    def through(frames: "np.ndarray") -> "np.ndarray":
+        whole = max(1, len(frames) // group * group) if len(frames) >= group else 1
+        video = torch.from_numpy(frames[:whole]).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+        back = autoencoder.decode(autoencoder.encode(video))[0, :, :whole]
+        return (back.clamp(-1, 1) + 1).mul(127.5).round().to(torch.uint8).permute(1, 2, 3, 0).numpy()
+
+    return through
+
+
+@app.command("autoencoder")
+def autoencoder(
+    folder: Annotated[Path, typer.Argument(help="Folder with an autoencoder.")],
+    clips: Clips,
+    number: Annotated[int, typer.Option(min=1, help="How many clips at most.")] = 64,
+    sheet: Annotated[Path | None, typer.Option(help="A .png of clips above what came back.")] = None,
+) -> None:
+    """PSNR, SSIM and decoding time of an autoencoder on held-out clips."""
+    existing_folder(folder, "autoencoder")
+    existing_folder(clips, "clip")
+    if sheet is not None:
+        check_output(sheet, (".png",))
+    from tenku.evaluate.distances import evaluate_autoencoder
+
+    with progress_bars() as stages:
+        result = evaluate_autoencoder(
+            folder, clips, number, sheet, on_progress=lambda done, total: stages("clips", done, total)
+        )
+    print(json.dumps(result))

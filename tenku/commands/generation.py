@@ -1,0 +1,142 @@
+"""Commands around one model: generate, vocabulary, sheet, doctor."""
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tenku.commands.options import check_output, parse_size, progress_bars, say, slug
+
+if TYPE_CHECKING:
+    from tenku.sample.pipeline import Pipeline
+    from tenku.types import Clip
+
+OUT_HELP = "The .mp4, .gif, .webp or .png to write; named after the prompt and seed if left out."
+VIDEO_SUFFIXES = (".mp4", ".gif", ".webp", ".png")
+Model = Annotated[str, typer.Option(help="embedded, or a folder with weights.")]
+
+
+def generate(
+    prompt: Annotated[str, typer.Argument(help="What should be seen, in English or Chinese.")],
+    seconds: Annotated[float | None, typer.Option(help="Length; 0 is a still picture.")] = None,
+    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; more is slower and finer.")] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="How strictly the prompt is followed; 1 is off.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same video; random by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help=OUT_HELP)] = None,
+    model: Model = "embedded",
+    negative: Annotated[str, typer.Option(help="What should not be seen.")] = "",
+    solver: Annotated[str | None, typer.Option(help="multistep, heun or euler.")] = None,
+    gif: Annotated[bool, typer.Option("--gif", help="Also write a .gif beside the video.")] = False,
+    webp: Annotated[bool, typer.Option("--webp", help="Also write a .webp.")] = False,
+    png: Annotated[bool, typer.Option("--png", help="Also write a .png contact sheet.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON on stdout.")] = False,
+) -> None:
+    """Make a video from a sentence. What is left out comes from the model's own defaults."""
+    width_height = parse_size(size) if size is not None else None
+    clock = time.perf_counter()
+    import tenku
+
+    pipeline = tenku.load(model)
+    timings = {"load": time.perf_counter() - clock}
+    request = pipeline.request(
+        prompt,
+        negative_prompt=negative,
+        seconds=seconds,
+        size=width_height,
+        seed=seed,
+        steps=steps,
+        guidance=guidance,
+        solver=solver,
+    )
+    path = out or Path(f"{slug(request.prompt)}-{request.seed}.mp4")
+    extra = [path.with_suffix(end) for end, asked in ((".gif", gif), (".webp", webp), (".png", png)) if asked]
+    outputs = [check_output(each, VIDEO_SUFFIXES) for each in dict.fromkeys([path, *extra])]
+
+    note_unread_words(pipeline, request.prompt)
+    with progress_bars() as stages:
+        clip = pipeline.run(request, on_progress=stages)
+    clock = time.perf_counter()
+    for each in outputs:
+        clip.save(each)
+    timings |= {**pipeline.timings, "write": time.perf_counter() - clock}
+    report(outputs, clip, timings, as_json)
+
+
+def note_unread_words(pipeline: "Pipeline", prompt: str) -> None:
+    """Say which words the model never saw, and when the prompt is longer than it reads."""
+    words = pipeline.unknown_words(prompt)
+    if words:
+        shown = ", ".join(words[:12]) + (" …" if len(words) > 12 else "")
+        say(f"note: this model has never seen: {shown}. `tenku vocabulary` lists what it knows.")
+    if pipeline.is_cut(prompt):
+        say("note: the prompt is longer than this model reads; its end has no effect.")
+
+
+def report(outputs: list[Path], clip: "Clip", timings: dict[str, float], as_json: bool) -> None:
+    """One JSON line for programs, or the paths for people."""
+    settings = {key: value for key, value in clip.metadata.items() if key != "timings"}
+    if as_json:
+        line = {
+            "path": str(outputs[0]),
+            "also": [str(each) for each in outputs[1:]],
+            "seconds_taken": {stage: round(taken, 3) for stage, taken in timings.items()},
+            "size": list(clip.size),
+            "frames": len(clip.frames),
+            "fps": clip.fps,
+            **settings,
+        }
+        print(json.dumps(line, ensure_ascii=False))
+        return
+    for each in outputs:
+        print(each)
+    width, height = clip.size
+    length = (
+        f"{len(clip.frames)} frames ({clip.seconds:.1f} s)" if len(clip.frames) > 1 else "a still picture"
+    )
+    say(f"{length}, {width}x{height}, seed {settings['seed']}, made in {sum(timings.values()):.1f} s")
+
+
+def vocabulary(
+    model: Model = "embedded",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
+) -> None:
+    """List the words that a model has seen in captions."""
+    import tenku
+
+    known = tenku.load(model).vocabulary
+    words, characters = sorted(known.words), sorted(known.characters)
+    if as_json:
+        print(json.dumps({"words": words, "characters": characters}, ensure_ascii=False))
+        return
+    print(" ".join(words))
+    print("".join(characters))
+
+
+def sheet(
+    clips: Annotated[list[Path], typer.Argument(help="Videos, a row for each.")],
+    out: Annotated[Path, typer.Option(help="The .png to write.")],
+    columns: Annotated[int, typer.Option(min=1, max=64, help="Frames shown of each clip.")] = 6,
+) -> None:
+    """Draw a contact sheet of clips."""
+    check_output(out, (".png",))
+    from tenku import video
+    from tenku.types import Clip
+
+    loaded = [Clip.load(clip) for clip in clips]
+    labels = [clip.metadata.get("prompt", path.stem) for clip, path in zip(loaded, clips, strict=True)]
+    video.write_png(
+        out, video.contact_sheet([clip.frames for clip in loaded], columns=columns, labels=labels)
+    )
+    print(out)
+
+
+def doctor(model: Model = "embedded") -> None:
+    """Say what this machine can run, and how long a video takes on it."""
+    from tenku.doctor import examine
+
+    examine(model)

@@ -1,0 +1,90 @@
+"""What the commands share: reading options, looking at outputs before the work, talking on stderr."""
+
+import os
+import re
+import sys
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+
+def say(line: str) -> None:
+    """A line for the person, on stderr: stdout is for results. No markup: prompts may hold brackets."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(width, height) from "128x128", "80×48" or "80*48"."""
+    match = re.fullmatch(r"\s*(\d{1,6})\s*[xX×*]\s*(\d{1,6})\s*", text)
+    if not match or "0" in match.groups():
+        raise ValueError(f"size {text!r} should be WIDTHxHEIGHT in pixels, for example 128x128")
+    return int(match[1]), int(match[2])
+
+
+def check_output(path: Path, suffixes: tuple[str, ...]) -> Path:
+    """Make the folder of an output and try to write there, before the minute of work and not after it."""
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"cannot write {path}: the name should end in {' or '.join(suffixes)}")
+    if path.is_dir():
+        raise ValueError(f"cannot write {path}: it is a folder")
+    check_folder(path.parent)
+    return path
+
+
+def check_folder(folder: Path) -> Path:
+    """Make a folder for outputs and try to write there."""
+    trial = folder / f".tenku-{os.getpid()}.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            trial.write_bytes(b"x")
+        finally:
+            trial.unlink(missing_ok=True)
+    except OSError as error:
+        raise ValueError(f"cannot write into the folder {folder}: {error.strerror or error}") from error
+    return folder
+
+
+def existing_folder(folder: Path, what: str) -> Path:
+    """A folder that a command reads: named in the error when it is not there."""
+    if not folder.is_dir():
+        raise ValueError(f"there is no {what} folder {folder}")
+    return folder
+
+
+def slug(prompt: str, length: int = 48) -> str:
+    """A file name out of a prompt: letters and digits of any script, joined by dashes."""
+    words = re.findall(r"\w+", unicodedata.normalize("NFKC", prompt).casefold().replace("_", " "))
+    name = ""
+    for word in words:
+        longer = f"{name}-{word}" if name else word
+        if len(longer) > length:
+            break
+        name = longer
+    return name or (words[0][:length] if words else "video")
+
+
+class Stages:
+    """Progress bars by name: calling it with ("denoise", 3, 8) draws or moves the bar called denoise."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.tasks: dict[str, TaskID] = {}
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        if stage not in self.tasks:
+            self.tasks[stage] = self.progress.add_task(stage, total=total)
+        self.progress.update(self.tasks[stage], completed=done, total=total)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Stages]:
+    """Bars on stderr while the block runs; silent when stderr is a file or a pipe."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        yield Stages(progress)

@@ -1,0 +1,171 @@
+"""From clips to weights: train-autoencoder, encode, train, export. runs/embedded.sh shows them in a row."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tenku.commands.options import check_folder, existing_folder, say
+
+if TYPE_CHECKING:
+    from tenku.train.loop import Preview
+
+PREVIEW_SEED = 0
+# What the sheet of every checkpoint shows: the same sentences with the same noise, to see the progress.
+PREVIEW_PROMPTS = (
+    "A red rubber ball drops onto wet asphalt at night under neon lights and bounces.",
+    "A blue cube slides over ice at sunset.",
+    "A tower of wooden blocks collapses in the studio.",
+    "A bite is taken out of a burger and stays.",
+    "阴天，绿色的球从墙后滚过，又出来了。",
+    "白天，多米诺骨牌一个接一个倒下。",
+)
+
+Minutes = Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")]
+Batch = Annotated[int | None, typer.Option(min=1, help="Samples a step.")]
+Resume = Annotated[
+    str, typer.Option(help="auto goes on from the last complete checkpoint, never starts anew.")
+]
+
+
+def train_autoencoder(
+    clips: Annotated[list[Path], typer.Argument(help="Folders with clips.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run; the weights are in OUT/autoencoder.")],
+    minutes: Minutes = None,
+    steps: Steps = None,
+    preset: Annotated[str, typer.Option(help="Size of the autoencoder: embedded, nano, …")] = "embedded",
+    batch_size: Batch = None,
+    validation: Annotated[Path | None, typer.Option(help="Held-out clips, measured as it trains.")] = None,
+    resume: Resume = "auto",
+) -> None:
+    """Train the video autoencoder on clips. The budget is --minutes or --steps."""
+    for folder in clips:
+        existing_folder(folder, "clip")
+    if validation is not None:
+        existing_folder(validation, "clip")
+    check_folder(out)
+    from tenku.train.autoencoder import train_autoencoder
+
+    folder = train_autoencoder(
+        clips,
+        out,
+        minutes,
+        steps=steps,
+        batch_size=batch_size,
+        preset=preset,
+        validation=validation,
+        resume=resume,
+    )
+    say(f"autoencoder in {folder}")
+
+
+def encode(
+    clips: Annotated[list[Path], typer.Argument(help="Folders with clips.")],
+    autoencoder: Annotated[Path, typer.Option(help="Folder with an autoencoder.")],
+    out: Annotated[Path, typer.Option(help="Folder for the shards.")],
+    mirror: Annotated[
+        bool, typer.Option(help="Each clip also flipped left to right, with its captions.")
+    ] = True,
+    batch_size: Annotated[int, typer.Option(min=1, help="Clips at a time.")] = 2,
+) -> None:
+    """Encode clips to latents, once; training reads only these."""
+    for folder in clips:
+        existing_folder(folder, "clip")
+    existing_folder(autoencoder, "autoencoder")
+    check_folder(out)
+    import torch
+
+    from tenku.data.latents import encode_clips
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    encode_clips(clips, autoencoder, out, mirror=mirror, batch_size=batch_size, device=device)
+    say(f"latents in {out}")
+
+
+def train(
+    latents: Annotated[Path, typer.Option(help="Folder that `tenku encode` wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run: checkpoints, log, previews.")],
+    preset: Annotated[str, typer.Option(help="Size of the model: nano, embedded, …")] = "embedded",
+    minutes: Minutes = None,
+    steps: Steps = None,
+    batch_size: Batch = None,
+    seed: Annotated[int, typer.Option(help="Decides weights, order of clips and noise.")] = 0,
+    resume: Resume = "auto",
+    initial: Annotated[Path | None, typer.Option(help="Weights to start from: a model folder.")] = None,
+    autoencoder: Annotated[
+        Path | None, typer.Option(help="Draw a contact sheet with it at every checkpoint.")
+    ] = None,
+) -> None:
+    """Train the transformer and its text encoder on latents. The budget is --minutes or --steps."""
+    existing_folder(latents, "latents")
+    if autoencoder is not None:
+        existing_folder(autoencoder, "autoencoder")
+    from tenku.train.loop import TrainConfig, train
+
+    config = TrainConfig(
+        latents, out, preset=preset, minutes=minutes, steps=steps, seed=seed, resume=resume, initial=initial
+    )
+    if batch_size is not None:
+        config = replace(config, batch_size=batch_size)
+    check_folder(out)
+    train(config, previews(autoencoder, latents) if autoencoder else None)
+    say(f"run in {out}")
+
+
+def previews(autoencoder_folder: Path, latents: Path) -> "Preview":
+    """A function that draws PREVIEW_PROMPTS as a contact sheet, with the weights that training hands it."""
+    from tenku import video
+    from tenku.data.latents import read_manifest
+    from tenku.model import TextEncoder, Transformer
+    from tenku.model.autoencoder import load_autoencoder
+    from tenku.sample.pipeline import Pipeline
+    from tenku.types import ModelSettings
+
+    manifest = read_manifest(latents)
+    widest = manifest["buckets"][0]
+    frames = widest["shape"][0] * manifest["temporal_compression"]
+    settings = ModelSettings("preview", manifest["fps"], (tuple(widest["size"]),), frames)
+    autoencoder = load_autoencoder(autoencoder_folder)
+
+    def draw(text: TextEncoder, transformer: Transformer, path: Path) -> None:
+        device = next(transformer.parameters()).device
+        pipeline = Pipeline(settings, autoencoder.to(device), text, transformer)
+        clips = [pipeline.generate(prompt, seed=PREVIEW_SEED) for prompt in PREVIEW_PROMPTS]
+        video.write_png(
+            path, video.contact_sheet([clip.frames for clip in clips], labels=list(PREVIEW_PROMPTS))
+        )
+
+    return draw
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
+    autoencoder: Annotated[Path, typer.Option(help="Folder with the autoencoder of its latents.")],
+    out: Annotated[Path, typer.Option(help="The model folder to write.")],
+    name: Annotated[
+        str | None, typer.Option(help="What the model calls itself; the folder's name if left out.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Default number of denoising steps.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Default guidance.")] = None,
+    shift: Annotated[float | None, typer.Option(help="Default shift of the noise schedule.")] = None,
+) -> None:
+    """Make a model folder out of a run's last checkpoint: everything that `tenku generate --model` needs."""
+    existing_folder(run, "run")
+    existing_folder(autoencoder, "autoencoder")
+    check_folder(out)
+    from tenku.train.build import export
+    from tenku.types import ModelSettings
+
+    export(run, out, autoencoder, name=name)
+    settings = ModelSettings.load(out)
+    defaults = settings.defaults
+    if steps is not None:
+        defaults = replace(defaults, num_steps=steps)
+    if guidance is not None:
+        defaults = replace(defaults, guidance_scale=guidance)
+    if shift is not None:
+        defaults = replace(defaults, shift=shift)
+    replace(settings, defaults=defaults).save(out)
+    say(f"model in {out}: tenku generate --model {out} …")

@@ -1,0 +1,46 @@
+"""`tenku world`: clips of the miniature world with their ground truth."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tenku.commands.options import check_folder, parse_size, progress_bars, say
+
+
+def world(
+    clips: Annotated[int, typer.Option(min=1, help="How many clips the folder should hold at the end.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for the clips; a second run goes on where a first one stopped.")
+    ],
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "128x128",
+    frames: Annotated[int, typer.Option(min=1, max=10_000, help="Frames a clip, at 16 a second.")] = 48,
+    seed: Annotated[int, typer.Option(min=0, help="First seed; the same seed gives the same bytes.")] = 0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; one for each core by default.")
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="train, validation or combinations: pairs that the other two never show.")
+    ] = "train",
+) -> None:
+    """Simulate and draw clips of the miniature world, with captions and ground truth."""
+    width_height = parse_size(size)
+    from tenku.world.dataset import write_clips
+    from tenku.world.splits import stream_of
+
+    stream_of(split)
+    check_folder(out)
+
+    with progress_bars() as stages:
+        write_clips(
+            out,
+            clips,
+            seed=seed,
+            size=width_height,
+            num_frames=frames,
+            workers=workers or len(os.sched_getaffinity(0)),
+            split=split,
+            on_progress=lambda done, total: stages("clips", done, total),
+        )
+    say(f"{clips} clips in {out}")

@@ -1,0 +1,260 @@
+"""Clips to latents, once: training then reads only these shards.
+
+    OUT/t12-h16-w16-00000.safetensors   "latents" N C T H W, the clips of one latent shape
+    OUT/t12-h16-w16-00000.json          what they show: seeds, captions, descriptions, split, mirrored or
+    not OUT/manifest.json                   written last: buckets, their shards and all clips
+
+Shards are cut by position in the sorted list of clips, so a run that was killed goes on at the first
+shard that is missing, and a clip folder that has grown costs only its new clips. Every clip can also be
+encoded flipped left to right, with captions written anew for the flipped description: twice the data for
+the price of encoding.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from tenku.data.files import read_json, write_json, write_tensors
+from tenku.data.source import Sample, clips
+from tenku.model.autoencoder import load_autoencoder
+from tenku.world import captions
+
+FORMAT = 1
+
+
+class Encoder(Protocol):
+    """What encoding needs of an autoencoder."""
+
+    spatial_compression: int
+    temporal_compression: int
+
+    @property
+    def latent_channels(self) -> int: ...
+
+    def encode(self, video: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The clips that go into one file; `name` is its name without an ending."""
+
+    bucket: str
+    shape: tuple[int, int, int]  # latent T H W
+    name: str
+    samples: list[Sample]
+
+
+def encode_clips(
+    clip_folder: str | Path | Sequence[str | Path],
+    autoencoder_folder: str | Path,
+    out: str | Path,
+    *,
+    mirror: bool = True,
+    batch_size: int = 2,
+    shard_size: int = 64,
+    dtype: torch.dtype = torch.bfloat16,
+    device: str = "cpu",
+    show_progress: bool = True,
+) -> Path:
+    """Encode every clip of a folder, or of several, with an autoencoder; returns the manifest's path.
+
+    Frames are cut to a multiple of the autoencoder's temporal compression. ValueError when a folder is
+    missing, a clip is damaged, or a size does not fit the autoencoder.
+    """
+    folders = [clip_folder] if isinstance(clip_folder, str | Path) else clip_folder
+    samples = [sample for folder in folders for sample in clips(folder)]
+    autoencoder = load_autoencoder(autoencoder_folder).float().to(device).eval()
+    identity = folder_digest(Path(autoencoder_folder))
+    return encode_samples(
+        samples,
+        autoencoder,
+        identity,
+        Path(out),
+        mirror,
+        batch_size,
+        shard_size,
+        dtype,
+        device,
+        show_progress,
+    )
+
+
+def encode_samples(
+    samples: Sequence[Sample],
+    autoencoder: Encoder,
+    identity: str,
+    out: Path,
+    mirror: bool,
+    batch_size: int,
+    shard_size: int,
+    dtype: torch.dtype,
+    device: str,
+    show_progress: bool,
+) -> Path:
+    """`encode_clips` with clips and autoencoder at hand. `identity` tells its weights from others'."""
+    out.mkdir(parents=True, exist_ok=True)
+    shards = plan_shards(samples, autoencoder, shard_size)
+    settings = {"autoencoder": identity, "mirror": mirror, "dtype": str(dtype).removeprefix("torch.")}
+    columns = (
+        TextColumn("encode"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("clips"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, disable=not show_progress) as progress:
+        task = progress.add_task("encode", total=len(samples))
+        for shard in shards:
+            if not is_encoded(out, shard, settings):
+                batches = read_ahead(shard.samples, batch_size, autoencoder.temporal_compression)
+                encoded = [encode_frames(autoencoder, frames, mirror, device) for frames in batches]
+                entries = [entry for sample in shard.samples for entry in describe(sample, mirror)]
+                write_tensors(out / f"{shard.name}.safetensors", {"latents": torch.cat(encoded).to(dtype)})
+                seeds = [sample.seed for sample in shard.samples]
+                # last, as the sign that the shard is whole
+                write_json(
+                    out / f"{shard.name}.json", {**settings, "seeds": seeds, "clips": entries}, indent=None
+                )
+            progress.advance(task, len(shard.samples))
+    return write_manifest(out, shards, autoencoder, settings, samples)
+
+
+def plan_shards(samples: Sequence[Sample], autoencoder: Encoder, shard_size: int) -> list[Shard]:
+    """Clips by latent shape, in order, `shard_size` to a shard."""
+    by_shape: dict[tuple[int, int, int], list[Sample]] = {}
+    for sample in samples:
+        width, height = sample.size
+        space = autoencoder.spatial_compression
+        if width % (2 * space) or height % (2 * space):
+            raise ValueError(
+                f"{sample.path} is {width}x{height}; both sides must be multiples of {2 * space}"
+            )
+        frames = max(1, sample.num_frames // autoencoder.temporal_compression)
+        by_shape.setdefault((frames, height // space, width // space), []).append(sample)
+    shards = []
+    for shape, members in sorted(by_shape.items()):
+        bucket = "t{}-h{}-w{}".format(*shape)
+        for k, start in enumerate(range(0, len(members), shard_size)):
+            shards.append(Shard(bucket, shape, f"{bucket}-{k:05d}", members[start : start + shard_size]))
+    return shards
+
+
+def read_ahead(samples: Sequence[Sample], batch_size: int, temporal_compression: int) -> Iterator[np.ndarray]:
+    """Batches B T H W 3, cut to whole groups of frames; the next batch is read while this one is encoded."""
+
+    def read(batch: Sequence[Sample]) -> np.ndarray:
+        # clips of one latent shape may differ by a few frames that fill no group
+        whole = batch[0].num_frames // temporal_compression * temporal_compression or 1
+        return np.stack([sample.frames()[:whole] for sample in batch])
+
+    batches = [samples[start : start + batch_size] for start in range(0, len(samples), batch_size)]
+    with ThreadPoolExecutor(1) as reader:
+        waiting = reader.submit(read, batches[0])
+        for following in batches[1:]:
+            ready = waiting.result()
+            waiting = reader.submit(read, following)
+            yield ready
+        yield waiting.result()
+
+
+@torch.no_grad()
+def encode_frames(autoencoder: Encoder, frames: np.ndarray, mirror: bool, device: str) -> Tensor:
+    """uint8 B T H W 3 to latents N C T H W on the CPU; `mirror` puts each clip's mirrored self after it."""
+    video = torch.from_numpy(frames).to(device).permute(0, 4, 1, 2, 3).float() / 127.5 - 1  # B 3 T H W
+    if mirror:
+        video = torch.stack([video, video.flip(-1)], dim=1).flatten(0, 1)
+    with torch.autocast(torch.device(device).type, torch.bfloat16):
+        return autoencoder.encode(video).float().cpu()
+
+
+def describe(sample: Sample, mirror: bool) -> list[dict[str, Any]]:
+    """The manifest's entries of a clip, in the order of its latents."""
+    truth = sample.truth
+    entry = {
+        "seed": sample.seed,
+        "split": truth.get("split", "train"),
+        "mirrored": False,
+        "captions": truth["captions"],
+        "description": truth.get("description"),
+    }
+    if not mirror:
+        return [entry]
+    flipped = captions.mirror(truth["description"])
+    rng = np.random.default_rng([sample.seed, 1])
+    return [
+        entry,
+        {**entry, "mirrored": True, "description": flipped, "captions": captions.write_all(flipped, rng)},
+    ]
+
+
+def is_encoded(out: Path, shard: Shard, settings: dict[str, Any]) -> bool:
+    """Whether a former run left this very shard: same clips, same autoencoder, same settings."""
+    note_path = out / f"{shard.name}.json"
+    if not note_path.is_file() or not (out / f"{shard.name}.safetensors").is_file():
+        return False
+    note = read_json(note_path)
+    same = all(note.get(key) == value for key, value in settings.items())
+    return same and note.get("seeds") == [sample.seed for sample in shard.samples]
+
+
+def write_manifest(
+    out: Path,
+    shards: Sequence[Shard],
+    autoencoder: Encoder,
+    settings: dict[str, Any],
+    samples: Sequence[Sample],
+) -> Path:
+    """Gather the shards' notes into OUT/manifest.json."""
+    buckets: dict[str, dict[str, Any]] = {}
+    for shard in shards:
+        frames, height, width = shard.shape
+        space = autoencoder.spatial_compression
+        bucket = buckets.setdefault(
+            shard.bucket,
+            {"name": shard.bucket, "shape": [frames, height, width], "size": [width * space, height * space]},
+        )
+        entries = read_json(out / f"{shard.name}.json")["clips"]
+        bucket.setdefault("shards", []).append({"file": f"{shard.name}.safetensors", "clips": entries})
+    manifest = {
+        "format": FORMAT,
+        "fps": samples[0].truth.get("fps", 16),
+        "latent_channels": autoencoder.latent_channels,
+        "spatial_compression": autoencoder.spatial_compression,
+        "temporal_compression": autoencoder.temporal_compression,
+        **settings,
+        "buckets": list(buckets.values()),
+    }
+    path = out / "manifest.json"
+    write_json(path, manifest, indent=None)
+    return path
+
+
+def read_manifest(folder: str | Path) -> dict[str, Any]:
+    """manifest.json of a latents folder. ValueError when it is missing or of another format."""
+    path = Path(folder) / "manifest.json"
+    if not path.is_file():
+        raise ValueError(
+            f"{folder} has no manifest.json; `tenku encode CLIPS --out {folder}` writes one when done"
+        )
+    manifest = read_json(path)
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ValueError(f"{path} is not a manifest of format {FORMAT}")
+    return manifest
+
+
+def folder_digest(folder: Path) -> str:
+    """A short name for the bytes of a weights folder, to tell one autoencoder's latents from another's."""
+    digest = hashlib.sha256()
+    inner = folder / "autoencoder"
+    for path in sorted((inner if inner.is_dir() else folder).glob("*")):
+        if path.suffix in (".json", ".safetensors"):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]

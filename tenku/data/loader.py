@@ -1,0 +1,193 @@
+"""Batches of latents with captions, drawn from encoded clips that are held in memory.
+
+A batch has one latent shape. First a bucket is drawn (by its number of clips), then a length in latent
+frames, then the clips. A shorter batch holds more clips, so that every batch costs about the same.
+Captions tell of an event from its beginning, so most shorter pieces start at the first frame.
+
+All chance comes from one CPU generator: with its state, a resumed run draws what the interrupted one
+would have.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from tenku.data.latents import read_manifest
+
+VALIDATION_SHARE = 0.02
+MAX_VALIDATION = 64
+
+
+@dataclass
+class Bucket:
+    """All clips of one latent shape."""
+
+    name: str
+    latents: Tensor  # N C T H W in the dtype on disk
+    captions: list[dict[str, list[str]]]  # of each clip, by language
+
+    @property
+    def num_frames(self) -> int:
+        return self.latents.shape[2]
+
+    def select(self, indices: Sequence[int]) -> "Bucket":
+        return Bucket(self.name, self.latents[list(indices)], [self.captions[i] for i in indices])
+
+
+@dataclass(frozen=True)
+class Batch:
+    latents: Tensor  # B C T H W float32
+    captions: list[str]
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How often a batch is full length, shorter, or a still (one latent frame); the shares add up to 1."""
+
+    full: float = 0.75
+    shorter: float = 0.15
+    still: float = 0.10
+    from_start: float = 0.75  # of the pieces shorter than their clip
+
+    def __post_init__(self) -> None:
+        total = self.full + self.shorter + self.still
+        if min(self.full, self.shorter, self.still) < 0 or abs(total - 1) > 1e-6:
+            raise ValueError(f"the shares of full, shorter and still must add up to 1, not {total:g}")
+
+
+def load_buckets(folder: str | Path) -> tuple[list[Bucket], list[Bucket]]:
+    """(training, validation) clips of a latents folder.
+
+    Validation are the clips whose split is not "train"; where there are none, the last 2 % (at most 64)
+    of the seeds, with their mirrored selves, are held out. ValueError when a shard is missing or does not
+    match the manifest.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    entries = [
+        clip for bucket in manifest["buckets"] for shard in bucket["shards"] for clip in shard["clips"]
+    ]
+    held_out = held_out_seeds(entries)
+    training, validation = [], []
+    for description in manifest["buckets"]:
+        bucket, clips = load_bucket(folder, description, manifest["latent_channels"])
+        known = [
+            i for i, clip in enumerate(clips) if clip["split"] == "train" and clip["seed"] not in held_out
+        ]
+        unseen = [
+            i for i, clip in enumerate(clips) if clip["split"] == "validation" or clip["seed"] in held_out
+        ]
+        if known:
+            training.append(bucket.select(known))
+        if unseen:
+            validation.append(bucket.select(unseen))
+    if not training:
+        raise ValueError(f"{folder} holds no clips of the split 'train'")
+    return training, validation
+
+
+def held_out_seeds(clips: Sequence[dict[str, Any]]) -> set[int]:
+    """Seeds of training clips to keep for validation, when no clip belongs to that split already."""
+    seeds = sorted({clip["seed"] for clip in clips if clip["split"] == "train"})
+    if len(seeds) < 2 or any(clip["split"] == "validation" for clip in clips):
+        return set()
+    count = min(MAX_VALIDATION, max(1, round(VALIDATION_SHARE * len(seeds))))
+    return set(seeds[-count:])
+
+
+def load_bucket(
+    folder: Path, description: dict[str, Any], channels: int
+) -> tuple[Bucket, list[dict[str, Any]]]:
+    """One bucket of the manifest with all its shards, and the manifest's entries of its clips."""
+    shards, clips = [], []
+    for shard in description["shards"]:
+        path = folder / shard["file"]
+        try:
+            latents = load_file(str(path))["latents"]
+        except Exception as error:  # safetensors has its own exception types
+            raise ValueError(f"{path} cannot be read: {error}") from error
+        expected = (len(shard["clips"]), channels, *description["shape"])
+        if tuple(latents.shape) != expected:
+            raise ValueError(
+                f"{path} holds latents of shape {tuple(latents.shape)}, the manifest says {expected}"
+            )
+        shards.append(latents)
+        clips.extend(shard["clips"])
+    return Bucket(description["name"], torch.cat(shards), [clip["captions"] for clip in clips]), clips
+
+
+class Loader:
+    """An endless source of batches."""
+
+    def __init__(
+        self, buckets: Sequence[Bucket], batch_size: int, seed: int = 0, lengths: Lengths | None = None
+    ) -> None:
+        """batch_size counts clips of the largest shape; other batches hold about as many latent numbers."""
+        if not buckets:
+            raise ValueError("there are no clips to draw batches from")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        self.buckets = list(buckets)
+        self.lengths = lengths or Lengths()
+        self.batch_size = batch_size
+        self.budget = batch_size * max(bucket.latents[0].numel() for bucket in buckets)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.weights = torch.tensor([float(len(bucket.captions)) for bucket in buckets])
+
+    def keep_on(self, device: torch.device) -> None:
+        """Move all latents to a GPU when they take less than half of its free memory."""
+        if device.type != "cuda":
+            return
+        size = sum(bucket.latents.nbytes for bucket in self.buckets)
+        if size < torch.cuda.mem_get_info(device)[0] / 2:
+            for bucket in self.buckets:
+                bucket.latents = bucket.latents.to(device)
+
+    def next(self) -> Batch:
+        bucket = self.buckets[int(torch.multinomial(self.weights, 1, generator=self.generator))]
+        frames = self._length(bucket.num_frames)
+        clip_size = bucket.latents[0].numel() // bucket.num_frames * frames
+        # Stills are small; with more than four times the clips a batch would see too few different gradients.
+        count = min(4 * self.batch_size, max(1, round(self.budget / clip_size)))
+        clips = torch.randint(len(bucket.captions), (count,), generator=self.generator)
+        starts = self._starts(count, bucket.num_frames, frames)
+        captions = [self._caption(bucket.captions[i]) for i in clips.tolist()]
+        frame_indices = starts[:, None] + torch.arange(frames)  # B T
+        device = bucket.latents.device
+        latents = bucket.latents[clips.to(device)[:, None], :, frame_indices.to(device)]  # B T C H W
+        return Batch(latents.transpose(1, 2).float().contiguous(), captions)
+
+    def _length(self, full: int) -> int:
+        kind = float(torch.rand((), generator=self.generator))
+        shorter = int(torch.randint(1, full, (), generator=self.generator)) if full > 1 else 1
+        if kind < self.lengths.still:
+            return 1
+        return shorter if kind < self.lengths.still + self.lengths.shorter else full
+
+    def _starts(self, count: int, full: int, frames: int) -> Tensor:
+        anywhere = torch.randint(full - frames + 1, (count,), generator=self.generator)
+        at_start = torch.rand(count, generator=self.generator) < self.lengths.from_start
+        return torch.where(at_start, 0, anywhere)
+
+    def _caption(self, by_language: dict[str, list[str]]) -> str:
+        languages = sorted(by_language)
+        captions = by_language[languages[self._draw(len(languages))]]
+        return captions[self._draw(len(captions))]
+
+    def _draw(self, count: int) -> int:
+        return int(torch.randint(count, (), generator=self.generator))
+
+
+def all_captions(buckets: Sequence[Bucket], language: str | None = None) -> list[str]:
+    """Every different caption in order, of one language or of all, for tokenizer and vocabulary."""
+    seen: dict[str, None] = {}
+    for bucket in buckets:
+        for by_language in bucket.captions:
+            for told in sorted(by_language) if language is None else [language]:
+                seen.update(dict.fromkeys(by_language.get(told, [])))
+    return list(seen)

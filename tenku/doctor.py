@@ -1,0 +1,206 @@
+"""What this machine can run: processor, memory, GPU, encoders, weights, and how long a video takes."""
+
+import os
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+# A model's weights in bf16 and about as much again for activations and decoding.
+BYTES_PER_PARAMETER = 4
+PROBE_STEPS = 2
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report. good: True fine, None worth knowing, False something that stops the work."""
+
+    subject: str
+    text: str
+    good: bool | None = True
+
+
+def examine(model: str = "embedded") -> None:
+    """Print every finding as it is made. Raises ValueError at the end when no video can be made here."""
+    console = Console(highlight=False)
+    marks = {True: "[green]ok[/]", None: "[yellow]--[/]", False: "[red]no[/]"}
+    bad = []
+    for finding in findings(model):
+        console.print(f"{marks[finding.good]}  {finding.subject:<10}", end=" ")
+        console.print(finding.text, markup=False, soft_wrap=True)
+        if finding.good is False:
+            bad.append(finding.subject)
+    if bad:
+        raise ValueError(f"this machine cannot make a video yet: {', '.join(bad)}")
+
+
+def findings(model: str) -> Iterator[Finding]:
+    """Everything that doctor looks at, cheapest first."""
+    yield processor()
+    yield memory()
+    yield torch_build()
+    yield gpu()
+    yield encoders()
+    yield simulator()
+    yield presets()
+    yield from weights_and_speed(model)
+
+
+def usable_cores() -> int:
+    """Cores this process may use, which in a container are fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor() -> Finding:
+    flags: set[str] = set()
+    name = platform.processor() or platform.machine()
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                name = value.strip()
+            elif key.strip() == "flags":
+                flags = set(value.split())
+                break
+    except OSError:
+        pass
+    cores = usable_cores()
+    text = f"{name}, {cores} core{'s' if cores > 1 else ''}"
+    if not flags:
+        return Finding("processor", text, None)
+    has = [
+        label
+        for flag, label in (("avx2", "AVX2"), ("avx512f", "AVX-512"), ("avx512_bf16", "bf16"))
+        if flag in flags
+    ]
+    if "amx_bf16" in flags:
+        has.append("AMX")
+    text += f", {', '.join(has) or 'no vector extensions'}"
+    if "avx512_bf16" not in flags and "amx_bf16" not in flags:
+        return Finding("processor", f"{text}; without bf16 instructions it is about half as fast", None)
+    return Finding("processor", text)
+
+
+def total_memory() -> int:
+    """Bytes of memory, 0 when it cannot be told."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 0
+
+
+def available_memory() -> int:
+    """Bytes that a new process may take, 0 when it cannot be told."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+        values = dict(line.split(":", 1) for line in lines)
+        return int(values["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return 0
+
+
+def memory() -> Finding:
+    total, free = total_memory(), available_memory()
+    if not total:
+        return Finding("memory", "cannot be told here", None)
+    return Finding(
+        "memory", f"{total / 2**30:.1f} GiB, {free / 2**30:.1f} free", None if 0 < free < 2**30 else True
+    )
+
+
+def torch_build() -> Finding:
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        return Finding("torch", f"cannot be loaded: {error}", False)
+    return Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")
+
+
+def gpu() -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        parts = []
+        for index in range(torch.cuda.device_count()):
+            card = torch.cuda.get_device_properties(index)
+            parts.append(f"{card.name}, {card.total_memory / 2**30:.0f} GiB")
+        return Finding("GPU", "; ".join(parts))
+    return Finding("GPU", "none that torch can use; the embedded model needs none", None)
+
+
+def encoders() -> Finding:
+    try:
+        import av
+    except (ImportError, OSError) as error:
+        return Finding("video", f"PyAV cannot be loaded: {error}", False)
+    if "libx264" not in av.codecs_available:
+        return Finding("video", f"PyAV {av.__version__} without the H.264 encoder libx264", False)
+    return Finding("video", f"PyAV {av.__version__} with libx264: mp4, gif, webp and png")
+
+
+def simulator() -> Finding:
+    missing = []
+    for name in ("mujoco", "numba"):
+        try:
+            __import__(name)
+        except (ImportError, OSError):
+            missing.append(name)
+    if missing:
+        return Finding(
+            "world", f"not installed ({', '.join(missing)}): pip install 'tenku[world]' to make clips", None
+        )
+    return Finding("world", "the miniature world's simulator and pictures are installed")
+
+
+def presets() -> Finding:
+    """Which sizes of network fit into memory: counted on the sizes alone, nothing is allocated."""
+    import torch
+
+    from tenku.model.presets import PRESETS
+    from tenku.model.transformer import Transformer
+    from tenku.model.weights import count_parameters
+
+    if torch.cuda.is_available():
+        place, room = "GPU memory", torch.cuda.get_device_properties(0).total_memory
+    else:
+        place, room = "memory", available_memory() or total_memory()
+    fits = []
+    for name, preset in PRESETS.items():
+        with torch.device("meta"):
+            parameters = count_parameters(Transformer(preset().transformer))
+        if parameters * BYTES_PER_PARAMETER <= room:
+            fits.append(f"{name} ({parameters / 1e6:,.0f}M)")
+    return Finding(
+        "sizes", f"transformers whose weights fit into {place}: {', '.join(fits) or 'none'}", bool(fits)
+    )
+
+
+def weights_and_speed(model: str) -> Iterator[Finding]:
+    """Load the weights, then make a clip in two steps and reckon from it what the usual number takes."""
+    import tenku
+
+    clock = time.perf_counter()
+    try:
+        pipeline = tenku.load(model)
+    except (ValueError, OSError) as error:
+        yield Finding("weights", f"{model}: {error}", False)
+        return
+    loading = time.perf_counter() - clock
+    yield Finding("weights", f"{model}: whole and sound, loaded in {loading:.1f} s")
+
+    settings = pipeline.settings
+    seconds = min(3.0, settings.max_frames / settings.fps)
+    for _ in range(2):  # the first run also pays for memory and for the libraries' own start
+        clip = pipeline.generate("a red ball", seconds=seconds, seed=0, steps=PROBE_STEPS)
+    steps = settings.defaults.num_steps
+    per_step = pipeline.timings["denoise"] / PROBE_STEPS
+    total = sum(pipeline.timings.values()) + per_step * (steps - PROBE_STEPS)
+    width, height = clip.size
+    yield Finding(
+        "speed",
+        f"a {clip.seconds:.0f} s video of {width}x{height} in {steps} steps takes about {total:.1f} s "
+        f"({per_step:.2f} s a step, {pipeline.timings['decode']:.2f} s to decode), measured just now",
+    )

@@ -1,0 +1,193 @@
+"""Prompt following: does a generated clip show the light, floor, colour and event that its prompt names?
+
+Prompts are captions of held-out clips, half English and half Chinese. A recogniser trained on real clips
+judges the generated clip and the real one of the same caption; what it reads right from the real ones is the
+ceiling.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from rich.progress import track
+
+from tenku.evaluate.recogniser import Frames, Recogniser, labels_of, read_clip_folder, score
+from tenku.types import Clip
+from tenku.video import contact_sheet, write_png
+
+JUDGED = ("light", "floor", "color", "event")
+LANGUAGES = {"en": "English", "zh": "Chinese"}
+SHEET_CLIPS = 24
+
+
+class Generates(Protocol):
+    """What is asked of a pipeline."""
+
+    def generate(self, prompt: str, **settings: Any) -> Clip: ...
+
+
+@dataclass
+class Judgement:
+    """One prompt with what was true, what was read from the generated clip and what from the real one."""
+
+    language: str
+    prompt: str
+    seed: int
+    truth: dict[str, str | None]
+    generated: dict[str, str]
+    real: dict[str, str]
+
+    def pairs(self, side: str, label: str) -> list[tuple[str, str]]:
+        """[(truth, read)], or nothing where the clip has no such label."""
+        wanted = self.truth[label]
+        return [] if wanted is None else [(wanted, getattr(self, side)[label])]
+
+    def all_right(self, side: str) -> bool:
+        return all(wanted == found for label in JUDGED for wanted, found in self.pairs(side, label))
+
+
+def evaluate_prompts(
+    pipeline: Generates,
+    recogniser: Recogniser,
+    clips: str | Path | Iterable[tuple[Frames, dict[str, Any]]],
+    out: str | Path,
+    *,
+    n: int = 100,
+    seed: int = 0,
+    seconds: float | None = None,
+    size: tuple[int, int] | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+) -> dict[str, Any]:
+    """Generate n clips for captions of held-out `clips` (a folder, or (frames, truth) pairs) and judge them.
+
+    Prompt i is the first long caption of clip i, English for even i and Chinese for odd, generated with
+    seed + i; nothing is selected. Settings left None are the pipeline's own. Writes prompts.json, prompts.md
+    and prompts.png to `out` and returns what prompts.json holds. ValueError when there are fewer clips.
+    """
+    given = {"seconds": seconds, "size": size, "steps": steps, "guidance": guidance}
+    settings = {name: value for name, value in given.items() if value is not None}
+    pairs = read_clip_folder(clips, n) if isinstance(clips, (str, Path)) else clips
+    judgements: list[Judgement] = []
+    shown: list[Frames] = []
+    for i, (frames, truth) in enumerate(track(_first(pairs, n), total=n, description="judging prompts")):
+        language = "en" if i % 2 == 0 else "zh"
+        prompt = truth["captions"][language][1]
+        clip = pipeline.generate(prompt, seed=seed + i, **settings)
+        # The ceiling sees no more of the event than the generated clip can show.
+        visible = max(1, round(len(clip.frames) / clip.fps * truth["fps"]))
+        judgements.append(
+            Judgement(
+                language,
+                prompt,
+                seed + i,
+                labels_of(truth["description"]),
+                {name: found for name, (found, _) in recogniser.read(clip.frames).items()},
+                {name: found for name, (found, _) in recogniser.read(frames[:visible]).items()},
+            )
+        )
+        if len(shown) < SHEET_CLIPS:
+            shown.append(clip.frames)
+    if len(judgements) < n:
+        raise ValueError(f"{n} prompts need {n} held-out clips; there are {len(judgements)}")
+    result = {"settings": {**settings, "seed": seed, "n": n}, **tabulate(judgements, recogniser)}
+    _write(result, shown, Path(out))
+    return result
+
+
+def _first(pairs: Iterable[Any], n: int) -> Iterable[Any]:
+    for i, pair in enumerate(pairs):
+        if i == n:
+            return
+        yield pair
+
+
+def tabulate(judgements: Sequence[Judgement], recogniser: Recogniser) -> dict[str, Any]:
+    """Per group (both, en, zh) and label: generated, real (the ceiling), share of it, majority, chance."""
+    groups = {"both": list(judgements)}
+    groups |= {key: [j for j in judgements if j.language == key] for key in LANGUAGES}
+    table: dict[str, Any] = {}
+    for group, members in groups.items():
+        rows: dict[str, Any] = {}
+        for label in JUDGED:
+            generated, real = (
+                score([pair for member in members for pair in member.pairs(side, label)])
+                for side in ("generated", "real")
+            )
+            rows[label] = {
+                "generated": generated["right"],
+                "real": real["right"],
+                "share_of_ceiling": _share(generated["right"], real["right"]),
+                "majority": generated["majority"],
+                "chance": 1 / len(recogniser.config.labels[label]),
+                "n": generated["n"],
+                "confusions": generated["confusions"],
+                "confusions_on_real": real["confusions"],
+            }
+        both = {side: _mean([m.all_right(side) for m in members]) for side in ("generated", "real")}
+        rows["all"] = {
+            **both,
+            "share_of_ceiling": _share(both["generated"], both["real"]),
+            "majority": None,
+            "chance": None,
+            "n": len(members),
+        }
+        table[group] = rows
+    return {"table": table, "samples": [vars(judgement) for judgement in judgements]}
+
+
+def _mean(values: Sequence[bool]) -> float | None:
+    return float(np.mean(values)) if values else None
+
+
+def _share(part: float | None, whole: float | None) -> float | None:
+    return part / whole if part is not None and whole else None
+
+
+def to_markdown(result: dict[str, Any]) -> str:
+    """The table for people: a row a line of evidence, a column a thing judged."""
+    table = result["table"]
+    columns = [*JUDGED, "all"]
+    titles = {"color": "main colour", "all": "all of these"}
+
+    def row(title: str, group: str, key: str) -> str:
+        cells = []
+        for label in columns:
+            value = table[group][label][key]
+            count = f" of {table[group][label]['n']}" if key in ("generated", "real") else ""
+            cells.append("–" if value is None else f"{100 * value:.0f} %{count}")
+        return f"| {title} | " + " | ".join(cells) + " |"
+
+    n = result["settings"]["n"]
+    lines = [
+        "| right | " + " | ".join(titles.get(label, label) for label in columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+        *(row(f"generated, {name} prompts", key, "generated") for key, name in LANGUAGES.items()),
+        row("**generated, all**", "both", "generated"),
+        row("real clips of the same captions (ceiling)", "both", "real"),
+        row("generated as a share of the ceiling", "both", "share_of_ceiling"),
+        row("always naming the commonest class", "both", "majority"),
+        row("chance", "both", "chance"),
+        "",
+        f"Settings: {json.dumps(result['settings'])}. With n = {n} a share is uncertain by about "
+        f"± {100 / n**0.5:.0f} points (95 %). Samples on the sheet are the first ones, unselected:",
+        "",
+        *(f"{i}. {sample['prompt']}" for i, sample in enumerate(result["samples"][:SHEET_CLIPS])),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _write(result: dict[str, Any], shown: Sequence[Frames], out: Path) -> None:
+    """prompts.json, prompts.md and prompts.png, the texts renamed into place when complete."""
+    out.mkdir(parents=True, exist_ok=True)
+    texts = {"json": json.dumps(result, ensure_ascii=False, indent=1), "md": to_markdown(result)}
+    for ending, text in texts.items():
+        part = out / f"prompts.{ending}.part"
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, out / f"prompts.{ending}")
+    prompts = [sample["prompt"] for sample in result["samples"][: len(shown)]]
+    write_png(out / "prompts.png", contact_sheet(shown, labels=prompts))

@@ -1,0 +1,79 @@
+"""Named model sizes, from `nano` for tests to Wan's 14 billion parameters.
+
+A preset is a function that returns the sizes of a transformer and of the text encoder trained with it. The
+open weights (1.3b, 5b, 14b) are used with the text encoder that they were trained with (UMT5-XXL, 4096
+wide), so they name none of ours.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from tenku.model.text import TextConfig
+from tenku.model.transformer import TransformerConfig
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What `get` returns: configs to build `Transformer` and, where it is ours, `TextEncoder`."""
+
+    transformer: TransformerConfig
+    text: TextConfig | None = None
+
+
+def nano() -> Preset:
+    """Tests: builds in milliseconds."""
+    return Preset(
+        TransformerConfig(hidden_size=48, depth=2, num_heads=2, ffn_size=96, text_size=32, time_size=64),
+        TextConfig(vocab_size=400, hidden_size=32, depth=1, num_heads=2),
+    )
+
+
+def embedded() -> Preset:
+    """The model that ships in the package and runs on two CPU cores."""
+    return Preset(
+        TransformerConfig(hidden_size=256, depth=8, num_heads=2, ffn_size=1024, text_size=256),
+        TextConfig(hidden_size=256, depth=4, num_heads=4),
+    )
+
+
+def wan_1_3b() -> Preset:
+    """Wan2.1-T2V-1.3B."""
+    return Preset(TransformerConfig(hidden_size=1536, depth=30, num_heads=12, ffn_size=8960, text_size=4096))
+
+
+def wan_5b() -> Preset:
+    """Wan2.2-TI2V-5B: 48 latent channels from an autoencoder that compresses 16x16 in space."""
+    return Preset(
+        TransformerConfig(
+            latent_channels=48, hidden_size=3072, depth=30, num_heads=24, ffn_size=14336, text_size=4096
+        )
+    )
+
+
+def wan_14b() -> Preset:
+    """Wan2.1-T2V-14B."""
+    return Preset(TransformerConfig(hidden_size=5120, depth=40, num_heads=40, ffn_size=13824, text_size=4096))
+
+
+def own_3b() -> Preset:
+    """A size of our own between 1.3b and 5b, on the 16-channel latents."""
+    return Preset(
+        replace(wan_1_3b().transformer, hidden_size=2304, depth=32, num_heads=18, ffn_size=12288),
+    )
+
+
+PRESETS: dict[str, Callable[[], Preset]] = {
+    "nano": nano,
+    "embedded": embedded,
+    "1.3b": wan_1_3b,
+    "3b": own_3b,
+    "5b": wan_5b,
+    "14b": wan_14b,
+}
+
+
+def get(name: str) -> Preset:
+    """The preset of that name. Raises ValueError, naming those that exist."""
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name!r}; choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]()

@@ -1,0 +1,346 @@
+"""The video transformer: Wan's architecture with a timestep per latent frame.
+
+Video latents are cut into patches, patches become tokens, tokens attend to each other (with a rotary
+position in time, height and width) and to the text, and every block is modulated by the time step.
+State-dict names and shapes are those of the published Wan 2.1 / 2.2 text-to-video weights, so those load
+without renaming.
+
+Reference: Wan: Open and Advanced Large-Scale Video Generative Models (arXiv 2503.20314),
+github.com/Wan-Video/Wan2.2.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tenku.model.attention import attention
+
+KeysValues = list[tuple[Tensor, Tensor]]
+
+ROPE_THETA = 10000.0
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """Sizes of a transformer. `text_size` is the width of the text embeddings it is given."""
+
+    latent_channels: int = 16
+    hidden_size: int = 256
+    depth: int = 6
+    num_heads: int = 2
+    ffn_size: int = 1024
+    text_size: int = 256
+    time_size: int = 256
+    patch_size: tuple[int, int, int] = (1, 2, 2)
+    eps: float = 1e-6
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "patch_size", tuple(self.patch_size))
+        if self.hidden_size % self.num_heads or self.hidden_size // self.num_heads % 2:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} over {self.num_heads} heads must give an even head size"
+            )
+        if len(self.patch_size) != 3 or self.patch_size[0] != 1:
+            raise ValueError(f"patch_size must be (1, height, width), got {self.patch_size}")
+        if self.time_size % 2:
+            raise ValueError(f"time_size must be even, got {self.time_size}")
+
+
+class Transformer(nn.Module):
+    """Predicts velocity = noise - data from noisy latents, their noise level and the text."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, patch = config.hidden_size, config.patch_size
+        self.patch_embedding = nn.Conv3d(config.latent_channels, width, kernel_size=patch, stride=patch)
+        self.text_embedding = nn.Sequential(
+            nn.Linear(config.text_size, width), nn.GELU(approximate="tanh"), nn.Linear(width, width)
+        )
+        self.time_embedding = nn.Sequential(
+            nn.Linear(config.time_size, width), nn.SiLU(), nn.Linear(width, width)
+        )
+        self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
+        self.blocks: Any = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.head = Head(config)
+        self.reset_parameters()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.patch_embedding.weight.dtype
+
+    def forward(
+        self,
+        latents: Tensor,
+        t: Tensor,
+        text_embeds: Tensor | None,
+        text_mask: Tensor | None = None,
+        *,
+        text_keys_values: KeysValues | None = None,
+    ) -> Tensor:
+        """Velocity of the latents.
+
+        latents: B C T H W, noisy; t: (B,) or (B, T), 1 = noise, 0 = data, one level per sample or per
+        latent frame. text_embeds: B S D; text_mask: B S bool, False where padded, or None when every
+        position counts. text_keys_values: the result of `text_keys_values(text_embeds)`, to compute it once
+        for many steps. Returns B C T H W in the dtype of `latents`. Raises ValueError when shapes do not
+        fit together.
+        """
+        grid = self._check(latents, t)
+        if text_keys_values is None:
+            if text_embeds is None:
+                raise ValueError("text_embeds is needed unless text_keys_values is given")
+            text_keys_values = self.text_keys_values(text_embeds)
+
+        x = self._patches(latents)  # B L D
+        time = self.embed_time(t if t.dim() == 2 else t[:, None])  # B F D, F = 1 or T
+        modulation = self.time_projection(time).float().unflatten(-1, (6, -1))  # B F 6 D
+        rotary = rotary_table(grid, self.config.hidden_size // self.config.num_heads, x.device)
+
+        x = x.float()  # the residual stream stays in fp32 whatever the weights are
+        for block, keys_values in zip(self.blocks, text_keys_values, strict=True):
+            x = block(x, modulation, keys_values, text_mask, rotary)  # B L D
+        x = self.head(x, time)  # B L (patch * C)
+        return self._unpatch(x, grid).to(latents.dtype)  # B C T H W
+
+    def text_keys_values(self, text_embeds: Tensor) -> KeysValues:
+        """Cross-attention keys and values of every block for B S D text: the same at every step."""
+        text = self.text_embedding(text_embeds.to(self.dtype))  # B S D
+        return [block.cross_attn.keys_values(text) for block in self.blocks]
+
+    def embed_time(self, t: Tensor) -> Tensor:
+        """Noise levels of any shape to vectors of hidden_size."""
+        half = self.config.time_size // 2
+        frequencies = torch.exp(
+            -math.log(10000.0) / half * torch.arange(half, device=t.device, dtype=torch.float32)
+        )
+        angles = 1000.0 * t.float()[..., None] * frequencies
+        return self.time_embedding(torch.cat([angles.cos(), angles.sin()], dim=-1).to(self.dtype))
+
+    def _check(self, latents: Tensor, t: Tensor) -> tuple[int, int, int]:
+        """The patch grid (T, H/2, W/2), or a ValueError that says what does not fit."""
+        if latents.dim() != 5:
+            raise ValueError(f"latents must be B C T H W, got shape {tuple(latents.shape)}")
+        batch, channels, frames, height, width = latents.shape
+        if channels != self.config.latent_channels:
+            raise ValueError(
+                f"latents have {channels} channels, this transformer takes {self.config.latent_channels}"
+            )
+        _, patch_height, patch_width = self.config.patch_size
+        if height % patch_height or width % patch_width:
+            raise ValueError(
+                f"latent height and width must be multiples of {patch_height} and {patch_width}, "
+                f"got {height}x{width}"
+            )
+        if tuple(t.shape) not in ((batch,), (batch, frames)):
+            raise ValueError(f"t must have shape ({batch},) or ({batch}, {frames}), got {tuple(t.shape)}")
+        return frames, height // patch_height, width // patch_width
+
+    def _patches(self, latents: Tensor) -> Tensor:
+        """B C T H W to B L D. A convolution whose stride is its kernel is one matrix product over patches."""
+        _, p, q = self.config.patch_size
+        x = latents.unflatten(4, (-1, q)).unflatten(3, (-1, p))  # B C T h p w q
+        x = x.permute(0, 2, 3, 5, 1, 4, 6).flatten(4).flatten(1, 3)  # B L (C p q)
+        return F.linear(x.to(self.dtype), self.patch_embedding.weight.flatten(1), self.patch_embedding.bias)
+
+    def _unpatch(self, x: Tensor, grid: tuple[int, int, int]) -> Tensor:
+        """B L (p q C) to B C T H W. Wan puts channels last in a patch here, first in `_patches`."""
+        _, p, q = self.config.patch_size
+        x = x.unflatten(2, (p, q, -1)).unflatten(1, grid)  # B T h w p q C
+        return x.permute(0, 6, 1, 2, 4, 3, 5).flatten(5, 6).flatten(3, 4)
+
+    def reset_parameters(self) -> None:
+        """Weights for training from scratch.
+
+        The output starts at zero and so does the influence of time, while self-attention and the
+        feed-forward layer start half open: small models learn much faster than from gates of about zero.
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+        nn.init.xavier_uniform_(self.patch_embedding.weight.view(self.config.hidden_size, -1))
+        nn.init.zeros_(self.patch_embedding.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.time_projection[1].weight)  # type: ignore[arg-type]
+        nn.init.zeros_(self.head.head.weight)
+        residual_std = 0.02 / math.sqrt(2 * self.config.depth)
+        for block in self.blocks:
+            for last in (block.self_attn.o, block.cross_attn.o, block.ffn[2]):
+                nn.init.normal_(last.weight, std=residual_std)
+            with torch.no_grad():
+                block.modulation.zero_()
+                block.modulation[:, [2, 5]] = 0.5
+
+
+class Block(nn.Module):
+    """Self-attention, cross-attention to the text, feed-forward; the first and last are modulated by time."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.eps = config.eps
+        self.modulation = nn.Parameter(torch.empty(1, 6, width))
+        self.self_attn = SelfAttention(config)
+        self.norm3 = nn.LayerNorm(width, eps=config.eps)
+        self.cross_attn = CrossAttention(config)
+        self.ffn = nn.Sequential(
+            nn.Linear(width, config.ffn_size), nn.GELU(approximate="tanh"), nn.Linear(config.ffn_size, width)
+        )
+
+    def forward(
+        self,
+        x: Tensor,
+        modulation: Tensor,
+        text: tuple[Tensor, Tensor],
+        text_mask: Tensor | None,
+        rotary: Tensor,
+    ) -> Tensor:
+        dtype = self.norm3.weight.dtype
+        # Each B F D: one row for every latent frame, or a single one for all of them.
+        shift1, scale1, gate1, shift2, scale2, gate2 = (self.modulation.float() + modulation).unbind(2)
+        h = modulate(layer_norm(x, self.eps), shift1, scale1)
+        x = x + gate(self.self_attn(h.to(dtype), rotary), gate1)
+        h = F.layer_norm(x, x.shape[-1:], self.norm3.weight.float(), self.norm3.bias.float(), self.eps)
+        x = x + self.cross_attn(h.to(dtype), text, text_mask)
+        h = modulate(layer_norm(x, self.eps), shift2, scale2)
+        return x + gate(self.ffn(h.to(dtype)), gate2)
+
+
+class SelfAttention(nn.Module):
+    """Every token looks at every token of the clip; positions enter as rotations of q and k."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.num_heads = config.num_heads
+        self.q = nn.Linear(width, width)
+        self.k = nn.Linear(width, width)
+        self.v = nn.Linear(width, width)
+        self.o = nn.Linear(width, width)
+        self.norm_q = RMSNorm(width, config.eps)
+        self.norm_k = RMSNorm(width, config.eps)
+
+    def forward(self, x: Tensor, rotary: Tensor) -> Tensor:
+        heads = (self.num_heads, -1)
+        v = self.v(x).unflatten(-1, heads)  # B L H D
+        q = rotate(self.norm_q(self.q(x)).unflatten(-1, heads), rotary).to(v.dtype)
+        k = rotate(self.norm_k(self.k(x)).unflatten(-1, heads), rotary).to(v.dtype)
+        return self.o(attention(q, k, v).flatten(2))
+
+
+class CrossAttention(nn.Module):
+    """Every token looks at the text."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.num_heads = config.num_heads
+        self.q = nn.Linear(width, width)
+        self.k = nn.Linear(width, width)
+        self.v = nn.Linear(width, width)
+        self.o = nn.Linear(width, width)
+        self.norm_q = RMSNorm(width, config.eps)
+        self.norm_k = RMSNorm(width, config.eps)
+
+    def keys_values(self, text: Tensor) -> tuple[Tensor, Tensor]:
+        heads = (self.num_heads, -1)
+        v = self.v(text).unflatten(-1, heads)  # B S H D
+        return self.norm_k(self.k(text)).unflatten(-1, heads).to(v.dtype), v
+
+    def forward(self, x: Tensor, text: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
+        k, v = text
+        q = self.norm_q(self.q(x)).unflatten(-1, (self.num_heads, -1)).to(v.dtype)  # B L H D
+        return self.o(attention(q, k, v, mask).flatten(2))
+
+
+class Head(nn.Module):
+    """Tokens to patches of velocity."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.eps = config.eps
+        self.head = nn.Linear(config.hidden_size, math.prod(config.patch_size) * config.latent_channels)
+        self.modulation = nn.Parameter(torch.randn(1, 2, config.hidden_size) / config.hidden_size**0.5)
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        shift, scale = (self.modulation.float() + time.float()[:, :, None]).unbind(2)  # B F D each
+        return self.head(modulate(layer_norm(x, self.eps), shift, scale).to(self.head.weight.dtype))
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square norm over the full width (all heads together), computed and returned in fp32."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.float()
+        mean_square = (x * x).mean(-1, keepdim=True)  # square() would be several times slower on CPU
+        return x * torch.rsqrt(mean_square + self.eps) * self.weight.float()
+
+
+def layer_norm(x: Tensor, eps: float) -> Tensor:
+    return F.layer_norm(x, x.shape[-1:], eps=eps)
+
+
+def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """x: B L D; shift, scale: B F D, where L is F frames of equally many tokens."""
+    frames = x.unflatten(1, (shift.shape[1], -1))  # B F S D
+    return torch.addcmul(shift[:, :, None], frames, 1 + scale[:, :, None]).flatten(1, 2)
+
+
+def gate(x: Tensor, amount: Tensor) -> Tensor:
+    """x: B L D times amount: B F D, frame by frame."""
+    return (x.unflatten(1, (amount.shape[1], -1)) * amount[:, :, None]).flatten(1, 2)
+
+
+def rotate(x: Tensor, rotary: Tensor) -> Tensor:
+    """Turn neighbouring pairs in fp32 x (B L H D) by their token's angles (L 1 D/2 2: cos and sin)."""
+    pairs = x.unflatten(-1, (-1, 2))
+    if torch.compiler.is_compiling():  # compiled, real numbers fuse with what is around them
+        real, imaginary = pairs.unbind(-1)
+        cos, sin = rotary.unbind(-1)
+        return torch.stack([real * cos - imaginary * sin, real * sin + imaginary * cos], dim=-1).flatten(-2)
+    # Op by op, a complex product is one pass over memory: on CPU ten times as fast.
+    return torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(rotary)).flatten(-2)
+
+
+def rotary_table(grid: tuple[int, int, int], head_size: int, device: torch.device) -> Tensor:
+    """Angles as cos and sin (L 1 head_size/2 2) for a grid of frames x height x width tokens.
+
+    Height and width take 2 * (head_size // 6) numbers of each head, time takes the rest.
+    """
+    if torch.compiler.is_compiling():
+        return _rotary_table(grid, head_size, device)
+    return _cached_rotary_table(grid, head_size, device)
+
+
+def _rotary_table(grid: tuple[int, int, int], head_size: int, device: torch.device) -> Tensor:
+    frames, height, width = grid
+    space_size = 2 * (head_size // 6)
+
+    def angles(count: int, size: int) -> Tensor:
+        exponents = torch.arange(0, size, 2, dtype=torch.float64, device=device) / size
+        return torch.outer(torch.arange(count, dtype=torch.float64, device=device), ROPE_THETA**-exponents)
+
+    axes = [
+        angles(frames, head_size - 2 * space_size)[:, None, None].expand(-1, height, width, -1),
+        angles(height, space_size)[None, :, None].expand(frames, -1, width, -1),
+        angles(width, space_size)[None, None].expand(frames, height, -1, -1),
+    ]
+    table = torch.cat(axes, dim=-1).flatten(0, 2)[:, None]  # L 1 D/2
+    return torch.stack([table.cos(), table.sin()], dim=-1).float()
+
+
+@lru_cache(maxsize=32)
+def _cached_rotary_table(grid: tuple[int, int, int], head_size: int, device: torch.device) -> Tensor:
+    # A table made under inference mode could not be used in training.
+    with torch.inference_mode(False), torch.no_grad():
+        return _rotary_table(grid, head_size, torch.device("cpu")).to(device)  # not every device has float64

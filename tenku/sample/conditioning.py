@@ -1,0 +1,48 @@
+"""What a generation must agree with. Every task is a different Conditioning, never another pipeline.
+
+Text alone makes a new clip. Known latent frames at the head, the tail, both or anywhere make it animate a
+picture, extend a clip forwards or backwards, or join two.
+"""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from tenku.model.text import TextEncoder
+from tenku.types import Conditioning
+
+
+def from_text(encoder: TextEncoder, prompts: list[str], negative_prompt: str = "") -> Conditioning:
+    """A clip for each prompt; the negative prompt takes the empty one's place in guidance."""
+    text_embeds, text_mask = encoder.encode(prompts)
+    negative_embeds, negative_mask = encoder.encode([negative_prompt])
+    batch = len(prompts)
+    return Conditioning(
+        text_embeds, text_mask, negative_embeds.expand(batch, -1, -1), negative_mask.expand(batch, -1)
+    )
+
+
+def with_known_frames(
+    conditioning: Conditioning, latents: Tensor, known: Tensor, known_t: float = 0.0
+) -> Conditioning:
+    """Hold some latent frames fixed.
+
+    latents: B C T H W, the whole clip, of which only the known frames are read; known: bool of shape (T,)
+    or (B, T). known_t: noise level at which the network sees them (0.02 stops drift over long videos; 0
+    keeps a picture exact). Raises ValueError when the shapes do not fit or known_t is not in [0, 1).
+    """
+    batch, frames = latents.shape[0], latents.shape[2]
+    if batch != conditioning.text_embeds.shape[0]:
+        raise ValueError(
+            f"{batch} latents for {conditioning.text_embeds.shape[0]} prompts: one each is needed"
+        )
+    if known.dtype != torch.bool or tuple(known.shape) not in ((frames,), (batch, frames)):
+        raise ValueError(
+            f"known must be bool of shape ({frames},) or ({batch}, {frames}), got {tuple(known.shape)}"
+        )
+    if not 0 <= known_t < 1:
+        raise ValueError(f"known_t must be at least 0 and below 1, got {known_t}")
+    return replace(
+        conditioning, known_latents=latents, known_mask=known.expand(batch, frames), known_t=known_t
+    )

@@ -1,0 +1,91 @@
+"""From noise to latents: the solvers, and how known frames are held while the others are made."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from tenku import flow
+from tenku.model.transformer import Transformer
+from tenku.sample.guidance import guided_velocity
+from tenku.types import SOLVERS, Conditioning, SamplingParams
+
+# Called as on_step(done, total) after each step; an exception raised in it ends the generation.
+OnStep = Callable[[int, int], None]
+
+
+def solve(
+    velocity: Callable[[Tensor, float], Tensor],
+    x: Tensor,
+    times: list[float],
+    solver: str = "multistep",
+    *,
+    hold: Callable[[Tensor], Tensor] = lambda x: x,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """Follow dx/dt = velocity(x, t) through the given times.
+
+    euler: first order. multistep: Adams-Bashforth of second order, one call a step, the previous velocity
+    gives the curvature. heun: second order, two calls a step. `hold` is applied to x after every step.
+    Raises ValueError for another solver.
+    """
+    if solver not in SOLVERS:
+        raise ValueError(f"unknown solver {solver!r}; choose one of {', '.join(SOLVERS)}")
+    steps = len(times) - 1
+    previous: Tensor | None = None
+    for i in range(steps):
+        t, step = times[i], times[i + 1] - times[i]
+        v = velocity(x, t)
+        if solver == "multistep" and previous is not None:
+            ratio = step / (times[i] - times[i - 1])
+            direction = v + 0.5 * ratio * (v - previous)
+        elif solver == "heun" and i < steps - 1:
+            # The last step stays Euler's: at t = 0 a frame means "known", and its velocity was never trained.
+            direction = 0.5 * (v + velocity(hold(x + step * v), times[i + 1]))
+        else:
+            direction = v
+        x = hold(x + step * direction)
+        previous = v
+        if on_step is not None:
+            on_step(i + 1, steps)
+    return x
+
+
+def denoise(
+    transformer: Transformer,
+    noise: Tensor,
+    conditioning: Conditioning,
+    params: SamplingParams,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """Latents B C T H W from float32 noise of that shape. Known frames come out exactly as given."""
+    guided = guided_velocity(transformer, conditioning, params.guidance_scale, params.guidance_interval)
+    times = flow.schedule(params.num_steps, params.shift).tolist()
+    batch = noise.shape[0]
+    known_latents, known = conditioning.known_latents, conditioning.known_mask
+
+    if known_latents is None or known is None:
+
+        def velocity(x: Tensor, t: float) -> Tensor:
+            return guided(x, torch.full((batch,), t, device=x.device), t)
+
+        return solve(velocity, noise, times, params.solver, on_step=on_step)
+
+    if known_latents.shape != noise.shape:
+        raise ValueError(
+            f"known latents {tuple(known_latents.shape)} and noise {tuple(noise.shape)} differ in shape"
+        )
+    given = known_latents.to(noise)
+    known = known.to(noise.device)
+    where = known[:, None, :, None, None]  # B 1 T 1 1
+    shown = flow.interpolate(given, noise, torch.full((batch,), conditioning.known_t, device=noise.device))
+
+    def hold(x: Tensor) -> Tensor:
+        return torch.where(where, shown, x)
+
+    def velocity_beside_known(x: Tensor, t: float) -> Tensor:
+        level = torch.where(known, conditioning.known_t, t)  # B T
+        return guided(x, level.to(torch.float32), t)
+
+    x = solve(velocity_beside_known, hold(noise), times, params.solver, hold=hold, on_step=on_step)
+    return torch.where(where, given, x)

@@ -1,0 +1,262 @@
+"""The pipeline: the one place that puts text encoder, transformer and autoencoder together.
+
+prompt -> text encoder -> denoise (guidance -> transformer) -> autoencoder -> frames
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import tenku
+from tenku.model.autoencoder import Autoencoder, load_autoencoder
+from tenku.model.text import TextEncoder, Vocabulary, load_text_encoder
+from tenku.model.transformer import Transformer
+from tenku.model.weights import load_transformer
+from tenku.sample import conditioning
+from tenku.sample.denoise import denoise
+from tenku.sample.request import Request, make_request
+from tenku.types import Clip, Conditioning, ModelSettings
+
+# Called as on_progress(stage, done, total) with stage "text", "denoise" or "decode"; an exception raised in
+# it ends the generation, which is how to cancel one.
+OnProgress = Callable[[str, int, int], None]
+
+SHIPPED = Path(tenku.__file__).parent / "weights"
+# Latent frames decoded at a time: memory stays the same for a long video, and the first frames come early.
+DECODE_FRAMES = 2
+
+
+class Pipeline:
+    """A loaded model: a prompt becomes a Clip. It changes nothing in its parts, which may be in training."""
+
+    def __init__(
+        self,
+        settings: ModelSettings,
+        autoencoder: Autoencoder,
+        text_encoder: TextEncoder,
+        transformer: Transformer,
+    ) -> None:
+        if transformer.config.latent_channels != autoencoder.latent_channels:
+            raise ValueError(
+                f"the transformer makes {transformer.config.latent_channels} latent channels, "
+                f"the autoencoder takes {autoencoder.latent_channels}"
+            )
+        if transformer.config.text_size != text_encoder.config.hidden_size:
+            raise ValueError(
+                f"the transformer reads text {transformer.config.text_size} wide, "
+                f"the text encoder gives {text_encoder.config.hidden_size}"
+            )
+        self.settings = settings
+        self.autoencoder = autoencoder
+        self.text_encoder = text_encoder
+        self.transformer = transformer
+        # Seconds that each stage of the last clip took.
+        self.timings: dict[str, float] = {}
+
+    @classmethod
+    def load(cls, folder: str | Path, *, device: str | torch.device | None = None) -> "Pipeline":
+        """A model folder: model.json with the parts autoencoder, text and transformer beside it.
+
+        device None takes a GPU where there is one. Raises ValueError naming the file or tensor that is wrong.
+        """
+        folder = Path(folder)
+        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        dtype = fastest_dtype(device)
+        return cls(
+            ModelSettings.load(folder),
+            load_autoencoder(folder / "autoencoder").to(device, dtype),
+            load_text_encoder(folder / "text").to(device),
+            load_transformer(folder / "transformer", dtype=dtype, device=device),
+        )
+
+    @property
+    def device(self) -> torch.device:
+        return self.transformer.head.head.weight.device
+
+    @property
+    def size_multiple(self) -> int:
+        """Width and height of a video are multiples of this many pixels."""
+        return self.autoencoder.spatial_compression * self.transformer.config.patch_size[-1]
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        negative_prompt: str = "",
+        seconds: float | None = None,
+        size: tuple[int, int] | None = None,
+        seed: int | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        shift: float | None = None,
+        solver: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Clip:
+        """A clip of what the prompt says.
+
+        size: (width, height) in pixels; seconds: 0 for a still picture; seed None draws one, kept in the
+        metadata. What is left None comes from the model's own defaults. Raises ValueError for what the
+        model cannot make. The same seed and settings give the same frames on the same kind of machine.
+        """
+        request = self.request(
+            prompt,
+            negative_prompt=negative_prompt,
+            seconds=seconds,
+            size=size,
+            seed=seed,
+            steps=steps,
+            guidance=guidance,
+            shift=shift,
+            solver=solver,
+        )
+        return self.run(request, on_progress=on_progress)
+
+    def request(self, prompt: str, **options: Any) -> Request:
+        """Check the options of `generate` without doing the work. Raises ValueError as that would."""
+        return make_request(self.settings, self.size_multiple, prompt, **options)
+
+    def run(self, request: Request, *, on_progress: OnProgress | None = None) -> Clip:
+        """The clip of a checked request."""
+        stages: dict[str, float] = {}
+        latents = self.latents(request, on_progress=on_progress, stages=stages)
+        with stopwatch(stages, "decode"):
+            frames = np.concatenate(list(self.decode(latents, request.num_frames, on_progress=on_progress)))
+        self.timings = stages
+        return Clip(frames, self.settings.fps, self.metadata(request) | {"timings": stages})
+
+    def stream(self, request: Request, *, on_progress: OnProgress | None = None) -> Iterator[np.ndarray]:
+        """The same frames as `run`, a few at a time as soon as they are decoded (uint8, k H W 3)."""
+        return self.decode(
+            self.latents(request, on_progress=on_progress), request.num_frames, on_progress=on_progress
+        )
+
+    @torch.inference_mode()
+    def latents(
+        self,
+        request: Request,
+        *,
+        change: Callable[[Conditioning], Conditioning] | None = None,
+        on_progress: OnProgress | None = None,
+        stages: dict[str, float] | None = None,
+    ) -> Tensor:
+        """Latents 1 C T H W of a request. `change` may add to its conditioning: known frames, for example."""
+        stages = {} if stages is None else stages
+        report = on_progress or (lambda stage, done, total: None)
+        with stopwatch(stages, "text"):
+            report("text", 0, 1)
+            condition = conditioning.from_text(self.text_encoder, [request.prompt], request.negative_prompt)
+            if change is not None:
+                condition = change(condition)
+            report("text", 1, 1)
+        with stopwatch(stages, "denoise"):
+            report("denoise", 0, request.params.num_steps)
+            return denoise(
+                self.transformer,
+                self.noise(request),
+                condition,
+                request.params,
+                on_step=lambda done, total: report("denoise", done, total),
+            )
+
+    def noise(self, request: Request) -> Tensor:
+        """Where a request starts. Drawn on the CPU, so that a seed means the same noise on every device."""
+        compression = self.autoencoder.spatial_compression
+        shape = (
+            1,
+            self.autoencoder.latent_channels,
+            self.autoencoder.latent_frames(request.num_frames),
+            request.height // compression,
+            request.width // compression,
+        )
+        generator = torch.Generator("cpu").manual_seed(request.seed)
+        return torch.randn(shape, generator=generator).to(self.device)
+
+    def decode(
+        self, latents: Tensor, num_frames: int, *, on_progress: OnProgress | None = None
+    ) -> Iterator[np.ndarray]:
+        """Frames (uint8, k H W 3) of latents 1 C T H W, piece by piece with constant memory."""
+        total, done = latents.shape[2], 0
+        state: Any = None
+        if on_progress is not None:
+            on_progress("decode", 0, total)
+        for part in latents.split(DECODE_FRAMES, dim=2):
+            with torch.inference_mode():  # not around the yield: the mode would leak into the caller
+                pixels, state = self.autoencoder.decode_next(part, state)
+                frames = to_frames(pixels)
+            if num_frames > 0:
+                yield frames[:num_frames]
+            num_frames -= len(frames)
+            done += part.shape[2]
+            if on_progress is not None:
+                on_progress("decode", done, total)
+
+    def metadata(self, request: Request) -> dict[str, Any]:
+        """What a clip remembers of how it was made: enough to make it again."""
+        return {
+            "prompt": request.prompt,
+            "negative_prompt": request.negative_prompt,
+            "seed": request.seed,
+            "steps": request.params.num_steps,
+            "guidance": request.params.guidance_scale,
+            "shift": request.params.shift,
+            "solver": request.params.solver,
+            "model": self.settings.name,
+            "tenku": tenku.__version__,
+        }
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The words seen in training captions."""
+        return self.text_encoder.vocabulary
+
+    def unknown_words(self, prompt: str) -> list[str]:
+        """Content words of the prompt that this model never saw in a caption."""
+        return self.text_encoder.vocabulary.unknown_words(prompt)
+
+    def is_cut(self, prompt: str) -> bool:
+        """Whether the prompt has more tokens than the text encoder reads."""
+        tokenizer = self.text_encoder.tokenizer
+        return (
+            tokenizer is not None and len(tokenizer.encode(prompt).ids) >= self.text_encoder.config.max_tokens
+        )
+
+
+def load(model: str | Path = "embedded", *, device: str | torch.device | None = None) -> Pipeline:
+    """The pipeline of a shipped model by name, or of a model folder. ValueError: there is none."""
+    shipped = SHIPPED / str(model)
+    if isinstance(model, str) and model.isidentifier() and (shipped / "model.json").is_file():
+        return Pipeline.load(shipped, device=device)
+    if not Path(model).is_dir():
+        names = sorted(path.parent.name for path in SHIPPED.glob("*/model.json"))
+        raise ValueError(f"no model folder {model}; shipped with tenku: {', '.join(names) or 'none'}")
+    return Pipeline.load(model, device=device)
+
+
+def fastest_dtype(device: torch.device) -> torch.dtype:
+    """bf16 where the hardware multiplies it, else float32."""
+    if device.type == "cuda":
+        return torch.bfloat16
+    if device.type == "cpu":
+        can = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        return torch.bfloat16 if can.get("avx512_bf16") or can.get("amx_bf16") else torch.float32
+    return torch.float32
+
+
+def to_frames(video: Tensor) -> np.ndarray:
+    """1 3 T H W in [-1, 1] to uint8 T H W 3."""
+    pixels = (video[0].float().clamp(-1, 1) + 1).mul(127.5).round().to(torch.uint8)
+    return pixels.permute(1, 2, 3, 0).contiguous().cpu().numpy()
+
+
+@contextmanager
+def stopwatch(stages: dict[str, float], stage: str) -> Iterator[None]:
+    """Seconds that a block takes, noted under the name of its stage."""
+    start = time.perf_counter()
+    yield
+    stages[stage] = round(time.perf_counter() - start, 3)

@@ -1,0 +1,373 @@
+"""Training of the video autoencoder on clips.
+
+    RUN/log.jsonl       loss and its parts, PSNR on held-out clips
+    RUN/checkpoints/    the last two, each complete; a run that is started again goes on from there
+    RUN/autoencoder/    the averaged weights, with the mean and deviation of their latents, at the end
+    RUN/sheet.png       clips above what came back
+
+The loss is L1 + MSE + differences of neighbouring pixels at several scales (edges stay sharp) + local
+structure (SSIM) + a little KL, which keeps the latents smooth enough for diffusion.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from torch import Tensor, nn
+
+from tenku.data.files import read_json, write_json
+from tenku.model.autoencoder import PRESETS, Autoencoder, AutoencoderConfig
+from tenku.model.weights import save_module
+from tenku.train import checkpoint
+from tenku.train.crops import ClipCache, draw_crops
+from tenku.train.ema import Average
+from tenku.train.loop import choose_device, interruptible
+from tenku.train.measure import Log
+from tenku.train.optim import build_optimizer
+from tenku.video import contact_sheet, read_video, write_png
+
+SSIM_WINDOW = 7
+SHEET_CLIPS = 12
+MEASURED_CLIPS = 48
+
+
+@dataclass(frozen=True)
+class AutoencoderTraining:
+    """A run. Its budget is `minutes` of wall time, counted over resumes, or `steps`, or what ends first."""
+
+    minutes: float | None = None
+    steps: int | None = None
+    preset: str = "embedded"
+    batch_size: int = 6
+    crop: int = 64  # pixels
+    groups: int = 3  # of 4 frames
+    seed: int = 0
+    muon_lr: float = 5e-3
+    adamw_lr: float = 2e-3
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    warmup_steps: int = 50
+    decay_from: float = 0.4  # share of the budget after which the rates fall in a line …
+    final_lr: float = 0.01  # … to this share of themselves
+    average_decay: float = 0.995
+    squared: float = 2.0  # weights of the loss's parts; L1 has 1
+    edges: float = 0.5
+    structure: float = 0.05
+    kl: float = 5e-4
+    cache_gib: float = 4.0
+    log_every: int = 50
+    checkpoint_minutes: float = 3.0
+    validation_clips: int = 4  # looked at with every checkpoint
+
+    def __post_init__(self) -> None:
+        if self.minutes is None and self.steps is None:
+            raise ValueError("say how long to train: minutes or steps")
+        if min(value for value in (self.minutes, self.steps) if value is not None) <= 0:
+            raise ValueError("the budget must be above 0")
+        if self.preset not in PRESETS:
+            raise ValueError(
+                f"unknown autoencoder preset {self.preset!r}; choose one of {', '.join(PRESETS)}"
+            )
+        if self.crop % 8 or self.crop < 16:
+            raise ValueError(f"crop must be a multiple of 8 of at least 16, got {self.crop}")
+        if min(self.groups, self.batch_size) < 1:
+            raise ValueError("groups and batch_size must be at least 1")
+
+    def progress(self, steps_done: int, elapsed: float) -> float:
+        """Share of the budget that is spent; `elapsed` in seconds."""
+        by_steps = steps_done / self.steps if self.steps else 0.0
+        by_time = elapsed / (60 * self.minutes) if self.minutes else 0.0
+        return max(by_steps, by_time)
+
+    def lr_scale(self, steps_done: int, progress: float) -> float:
+        """The rates' factor for the next step: warm-up, constant, then a line down."""
+        warm = min(1.0, (steps_done + 1) / max(1, self.warmup_steps))
+        fallen = max(0.0, (progress - self.decay_from) / (1 - self.decay_from))
+        return warm * max(self.final_lr, 1 - (1 - self.final_lr) * fallen)
+
+
+def train_autoencoder(
+    clips: Sequence[Path],
+    out: Path,
+    minutes: float | None = None,
+    *,
+    steps: int | None = None,
+    batch_size: int | None = None,
+    preset: str = "embedded",
+    validation: Path | None = None,
+    resume: str = "auto",
+    device: str = "auto",
+    show_progress: bool = True,
+    settings: AutoencoderTraining | None = None,
+) -> Path:
+    """Train on folders of mp4 clips of any sizes, also while more arrive; returns RUN/autoencoder.
+
+    `validation` is a folder of clips never trained on. `settings` replaces all the other dials. Ctrl-C saves
+    a checkpoint, then raises KeyboardInterrupt. ValueError when there are no clips, or when RUN holds a run
+    of another shape.
+    """
+    if settings is None:
+        settings = AutoencoderTraining(minutes, steps, preset)
+        if batch_size is not None:
+            settings = AutoencoderTraining(minutes, steps, preset, batch_size)
+    if resume not in ("auto", "never"):
+        raise ValueError(f"resume is 'auto' or 'never', not {resume!r}")
+    out = Path(out)
+    cache = ClipCache([Path(folder) for folder in clips], int(settings.cache_gib * 2**30), settings.seed)
+    held_out = sorted(Path(validation).glob("*.mp4")) if validation is not None else []
+    if validation is not None and not held_out:
+        raise ValueError(f"there are no clips (*.mp4) in {validation}")
+    run = AutoencoderRun(settings, out, cache, held_out, resume, device)
+    columns = (TextColumn("autoencoder"), BarColumn(), TextColumn("{task.fields[text]}"), TimeElapsedColumn())
+    bar = Progress(*columns, console=Console(stderr=True), disable=not show_progress)
+    cache.start()
+    try:
+        with interruptible() as interrupted, bar:
+            task = bar.add_task("train", total=1.0, text="")
+            while run.progress < 1 and not interrupted():
+                run.one_step()
+                bar.update(task, completed=run.progress, text=run.headline())
+            run.save()
+        if interrupted():
+            raise KeyboardInterrupt
+        return run.finish()
+    finally:
+        cache.close()
+
+
+class AutoencoderRun:
+    """All that changes during training, and how it goes to the disk and comes back."""
+
+    def __init__(
+        self,
+        settings: AutoencoderTraining,
+        out: Path,
+        cache: ClipCache,
+        held_out: Sequence[Path] = (),
+        resume: str = "auto",
+        device: str = "auto",
+    ) -> None:
+        self.settings, self.out, self.cache, self.held_out = settings, out, cache, list(held_out)
+        self.device = choose_device(device)
+        config = PRESETS[settings.preset]()
+        resumed = checkpoint_to_resume(out, config, resume)
+        torch.manual_seed(settings.seed)
+        self.autoencoder = Autoencoder(config).to(self.device)
+        self.optimizer = build_optimizer(
+            self.autoencoder,
+            muon_lr=settings.muon_lr,
+            adamw_lr=settings.adamw_lr,
+            weight_decay=settings.weight_decay,
+        )
+        self.average = Average({"autoencoder": self.autoencoder}, settings.average_decay)
+        self.step, self.elapsed_before = 0, 0.0
+        if resumed is not None:
+            self._load(resumed)
+        else:
+            write_json(out / "config.json", {"autoencoder": asdict(config), "training": asdict(settings)})
+        self.log = Log(out / "log.jsonl", self.step)
+        self.parts: list[Tensor] = []
+        self.latest: dict[str, float] = {}
+        self.started = self.saved_at = time.monotonic()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of wall time spent on this run, over all its starts."""
+        return self.elapsed_before + time.monotonic() - self.started
+
+    @property
+    def progress(self) -> float:
+        return self.settings.progress(self.step, self.elapsed)
+
+    def one_step(self) -> None:
+        """A batch, its gradient, an update; then whatever is due. Seed and step decide batch and noise."""
+        settings = self.settings
+        random = np.random.default_rng([settings.seed, self.step])
+        crops = draw_crops(self.cache.clips, settings.batch_size, settings.crop, 4 * settings.groups, random)
+        video = crops.to(self.device, non_blocking=True).float() / 127.5 - 1
+        generator = torch.Generator(self.device).manual_seed(int(random.integers(2**62)))
+        with torch.autocast(self.device.type, torch.bfloat16):
+            mean, log_variance = (x.float() for x in self.autoencoder.encode_distribution(video))
+            noise = torch.randn(mean.shape, generator=generator, device=self.device)
+            decoded = self.autoencoder.decode_raw(mean + (0.5 * log_variance).exp() * noise).float()
+        parts = loss_parts(decoded, video, mean, log_variance)
+        weights = parts.new_tensor([1.0, settings.squared, settings.edges, settings.structure, settings.kl])
+        self.optimizer.zero_grad()
+        (parts * weights).sum().backward()
+        nn.utils.clip_grad_norm_(self.optimizer.parameters, settings.clip)
+        self.optimizer.step(settings.lr_scale(self.step, self.progress))
+        self.step += 1
+        self.average.update(self.step)
+        self.parts.append(parts.detach())
+        if self.step % settings.log_every == 0:
+            self._write_log()
+        if time.monotonic() - self.saved_at > 60 * settings.checkpoint_minutes:
+            self.save()
+
+    def headline(self) -> str:
+        """The progress bar's text."""
+        forms = {"loss": "loss {:.4f}", "psnr": "{:.1f} dB", "validation_psnr": "held out {:.1f} dB"}
+        told = [form.format(self.latest[key]) for key, form in forms.items() if key in self.latest]
+        return " · ".join([f"step {self.step}", f"{len(self.cache.clips)} clips", *told])
+
+    def _write_log(self) -> None:
+        """The means since the last line. ValueError when the loss is no longer a number."""
+        if not self.parts:
+            return
+        absolute, squared, edges, structure, kl = torch.stack(self.parts).mean(0).tolist()
+        self.parts = []
+        s = self.settings
+        loss = absolute + s.squared * squared + s.edges * edges + s.structure * structure + s.kl * kl
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"the loss is {loss} at step {self.step}: train again with muon_lr below {s.muon_lr:g}"
+            )
+        self.latest.update(loss=loss, psnr=decibel(squared))
+        self.log.write(
+            self.step,
+            loss=round(loss, 5),
+            absolute=round(absolute, 5),
+            psnr=round(decibel(squared), 3),
+            edges=round(edges, 5),
+            structure=round(structure, 4),
+            kl=round(kl, 4),
+            clips=len(self.cache.clips),
+            elapsed=round(self.elapsed, 1),
+        )
+
+    def save(self) -> None:
+        """A complete checkpoint, and PSNR of the averaged weights on held-out clips."""
+        self._write_log()
+        tensors = {
+            "autoencoder": self.autoencoder.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        checkpoint.save(self.out, self.step, tensors, {"step": self.step, "elapsed": self.elapsed})
+        if self.held_out:
+            pairs = [
+                self.reconstruct(read_video(path)[0])
+                for path in self.held_out[: self.settings.validation_clips]
+            ]
+            values = [decibel(float(np.mean((a / 127.5 - b / 127.5) ** 2))) for a, b in pairs]
+            self.latest["validation_psnr"] = float(np.mean(values))
+            self.log.write(self.step, validation_psnr=round(self.latest["validation_psnr"], 3))
+        self.saved_at = time.monotonic()
+
+    def _load(self, path: Path) -> None:
+        tensors, state = checkpoint.load(path)
+        self.autoencoder.load_state_dict(tensors["autoencoder"])
+        self.average.load_state_dict(tensors["average"])
+        self.optimizer.load_state_dict(tensors["optimizer"])
+        self.step, self.elapsed_before = state["step"], state["elapsed"]
+
+    @property
+    def averaged(self) -> Autoencoder:
+        module = self.average.modules["autoencoder"]
+        assert isinstance(module, Autoencoder)
+        return module
+
+    @torch.no_grad()
+    def reconstruct(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(frames, what comes back of them), uint8 T H W 3, cut to whole groups and multiples of 8 pixels."""
+        frames = cut_to_fit(frames)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            decoded = self.averaged.decode(self.averaged.encode(to_video(frames, self.device)))[0]
+        pixels = (decoded.float().clamp(-1, 1) + 1).mul(127.5).round().to(torch.uint8)
+        return frames, pixels[:, : len(frames)].permute(1, 2, 3, 0).cpu().numpy()
+
+    def finish(self) -> Path:
+        """Measure the latents, write the weights and the sheet; returns the weights' folder."""
+        examples = [read_video(path)[0] for path in self.held_out[:SHEET_CLIPS]] or self.cache.clips[
+            :SHEET_CLIPS
+        ]
+        measure_latents(self.averaged, [*self.cache.clips[:MEASURED_CLIPS], *examples], self.device)
+        folder = self.out / "autoencoder"
+        save_module(self.averaged, self.averaged.config, folder)
+        rows = [row for clip in examples for row in self.reconstruct(clip)]
+        write_png(self.out / "sheet.png", contact_sheet(rows))
+        return folder
+
+
+def loss_parts(decoded: Tensor, video: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """The five parts, unweighted: absolute error, squared error, edges, structure, KL."""
+    difference = decoded - video
+    kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
+    x, y = (frames.transpose(1, 2).flatten(0, 1) for frames in (decoded, video))  # (B T) 3 H W
+    parts = [difference.abs(), difference.square(), edges(x - y), 1 - similarity(x, y), kl]
+    return torch.stack([part.mean() for part in parts])
+
+
+def edges(difference: Tensor, scales: int = 3) -> Tensor:
+    """How much neighbouring pixels' errors N C H W differ, absolutely, averaged over halved sizes."""
+    total = difference.new_zeros(())
+    for scale in range(scales):
+        if scale:
+            difference = F.avg_pool2d(difference, 2)
+        total = total + difference.diff(dim=-1).abs().mean() + difference.diff(dim=-2).abs().mean()
+    return total / scales
+
+
+def similarity(x: Tensor, y: Tensor) -> Tensor:
+    """SSIM N C H' W' of pictures in [-1, 1], with a plain square window: cheaper than the Gaussian one."""
+    # One pooling call over all five statistics.
+    stacked = torch.cat([x, y, x * x, y * y, x * y], dim=1)
+    mean_x, mean_y, xx, yy, xy = F.avg_pool2d(stacked, SSIM_WINDOW, stride=2).chunk(5, dim=1)
+    low, high = (0.01 * 2) ** 2, (0.03 * 2) ** 2
+    luminance = (2 * mean_x * mean_y + low) / (mean_x**2 + mean_y**2 + low)
+    covariance, variances = xy - mean_x * mean_y, xx - mean_x**2 + yy - mean_y**2
+    return luminance * (2 * covariance + high) / (variances + high)
+
+
+@torch.no_grad()
+def measure_latents(autoencoder: Autoencoder, clips: Sequence[np.ndarray], device: torch.device) -> None:
+    """Set `latent_mean` and `latent_std` so that `encode` gives latents of mean 0 and deviation 1 on the clips."""
+    latents = []
+    for clip in clips:
+        with torch.autocast(device.type, torch.bfloat16):
+            mean, _ = autoencoder.encode_distribution(to_video(cut_to_fit(clip), device))
+        latents.append(mean[0].float().flatten(1))
+    values = torch.cat(latents, dim=1)
+    autoencoder.latent_mean.copy_(values.mean(1))
+    autoencoder.latent_std.copy_(values.std(1).clamp(min=1e-3))
+
+
+def cut_to_fit(frames: np.ndarray) -> np.ndarray:
+    length, height, width = frames.shape[:3]
+    return frames[: max(1, length // 4 * 4), : height // 8 * 8, : width // 8 * 8]
+
+
+def to_video(frames: np.ndarray, device: torch.device) -> Tensor:
+    """uint8 T H W 3 to 1 3 T H W in [-1, 1]."""
+    return (
+        torch.from_numpy(np.ascontiguousarray(frames)).to(device).permute(3, 0, 1, 2)[None].float() / 127.5
+        - 1
+    )
+
+
+def decibel(mean_squared_error: float) -> float:
+    """PSNR of values in [-1, 1]."""
+    return 10 * math.log10(4 / max(mean_squared_error, 1e-10))
+
+
+def checkpoint_to_resume(out: Path, config: AutoencoderConfig, resume: str) -> Path | None:
+    """The checkpoint to go on from, None for a new run. ValueError when the folder holds another run."""
+    out.mkdir(parents=True, exist_ok=True)
+    newest = checkpoint.latest(out)
+    if newest is None:
+        return None
+    if resume == "never":
+        raise ValueError(f"{out} already holds a run; choose another folder or resume it with 'auto'")
+    former = read_json(out / "config.json").get("autoencoder")
+    if former != {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(config).items()}:
+        raise ValueError(
+            f"{out} holds a run of another autoencoder preset; choose another folder or that preset"
+        )
+    return newest

@@ -1,0 +1,113 @@
+"""The models of a run: made from a preset or initial weights, read back from the run, exported as weights."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+
+from tenku.data.files import read_json
+from tenku.data.loader import Bucket, all_captions
+from tenku.model import (
+    TextConfig,
+    TextEncoder,
+    Transformer,
+    TransformerConfig,
+    load_text_encoder,
+    load_transformer,
+    presets,
+    weights,
+)
+from tenku.model.text import train_tokenizer
+from tenku.model.vocabulary import Vocabulary
+from tenku.train import checkpoint
+from tenku.types import ModelSettings
+
+
+def build_models(
+    preset: str, latent_channels: int, buckets: Sequence[Bucket], initial: Path | None = None
+) -> tuple[TextEncoder, Transformer]:
+    """New models in the sizes of a preset, with a tokenizer made from the captions, or those of a folder.
+
+    ValueError when there is no such preset, when it has no text encoder of ours to train, or when the
+    initial weights take another number of latent channels.
+    """
+    if initial is not None:
+        transformer = load_transformer(initial, dtype=torch.float32)
+        if transformer.config.latent_channels != latent_channels:
+            raise ValueError(
+                f"{initial} takes {transformer.config.latent_channels} latent channels, "
+                f"the latents have {latent_channels}"
+            )
+        return load_text_encoder(initial), transformer
+    sizes = presets.get(preset)
+    if sizes.text is None:
+        raise ValueError(
+            f"the preset {preset!r} has no text encoder to train with it; choose embedded or nano"
+        )
+    tokenizer = train_tokenizer(all_captions(buckets), sizes.text.vocab_size)
+    vocabulary = Vocabulary.from_captions(all_captions(buckets, "en"), all_captions(buckets, "zh"))
+    text = TextEncoder(sizes.text, tokenizer, vocabulary)
+    return text, Transformer(replace(sizes.transformer, latent_channels=latent_channels))
+
+
+def save_text(text: TextEncoder, run: Path) -> None:
+    """RUN/text: what of the text encoder is no weight."""
+    if text.tokenizer is None:
+        raise ValueError("the text encoder has no tokenizer")
+    folder = run / "text"
+    folder.mkdir(parents=True, exist_ok=True)
+    text.tokenizer.save(str(folder / "tokenizer.json"))
+    text.vocabulary.save(folder / "vocabulary.json")
+
+
+def describe_models(text: TextEncoder, transformer: Transformer) -> dict[str, Any]:
+    return {"transformer": asdict(transformer.config), "text": asdict(text.config)}
+
+
+def rebuild_models(run: Path) -> tuple[TextEncoder, Transformer]:
+    """The models of a run as RUN/config.json and RUN/text describe them, with fresh weights."""
+    sizes = read_json(run / "config.json")
+    tokenizer = Tokenizer.from_file(str(run / "text" / "tokenizer.json"))
+    vocabulary = Vocabulary.load(run / "text" / "vocabulary.json")
+    text = TextEncoder(TextConfig(**sizes["text"]), tokenizer, vocabulary)
+    return text, Transformer(TransformerConfig(**sizes["transformer"]))
+
+
+def export(
+    run: str | Path,
+    folder: str | Path,
+    autoencoder: str | Path | None = None,
+    dtype: torch.dtype = torch.bfloat16,
+    name: str | None = None,
+) -> Path:
+    """Averaged weights of a run's last checkpoint to FOLDER/{transformer,text}, with model.json.
+
+    With `autoencoder`, that folder's weights are copied to FOLDER/autoencoder, which makes FOLDER a whole
+    model. ValueError when the run has no complete checkpoint.
+    """
+    run, folder = Path(run), Path(folder)
+    newest = checkpoint.latest(run)
+    if newest is None:
+        raise ValueError(f"{run} has no complete checkpoint to export")
+    tensors, _ = checkpoint.load(newest)
+    text, transformer = rebuild_models(run)
+    for module, part in ((transformer, "transformer."), (text, "text.")):
+        average = tensors["average"].items()
+        module.load_state_dict(
+            {key.removeprefix(part): value for key, value in average if key.startswith(part)}
+        )
+    weights.save_module(transformer, transformer.config, folder / "transformer", dtype)
+    text.save(folder / "text", dtype)
+    if autoencoder is not None:
+        with weights.new_folder(folder / "autoencoder") as new:
+            for path in sorted(weights.part_folder(autoencoder, "autoencoder").glob("*")):
+                if path.suffix in (".json", ".safetensors"):
+                    shutil.copyfile(path, new / path.name)
+    clips = read_json(run / "config.json")["clips"]
+    sizes = tuple((width, height) for width, height in clips["sizes"])
+    ModelSettings(name or folder.name, clips["fps"], sizes, clips["max_frames"]).save(folder)
+    return folder

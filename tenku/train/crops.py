@@ -1,0 +1,123 @@
+"""Random crops out of clip folders that may still be growing: decoded once, kept in memory as uint8.
+
+A thread of its own decodes, so training starts with the first clips and meets the others as they come.
+"""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tenku.video import read_video
+
+FIRST = 64  # clips to wait for, or all there are
+RELIST_SECONDS = 10.0
+
+
+class ClipCache:
+    """The clips of some folders as arrays uint8 T H W 3, up to a number of bytes.
+
+    `start` waits until the first clips are there. Damaged clips are passed over and named in `skipped`.
+    Clips come in a shuffled order that is the same each time, so with at most FIRST clips the cache is too.
+    """
+
+    def __init__(self, folders: Sequence[Path], max_bytes: int, seed: int = 0) -> None:
+        for folder in folders:
+            if not folder.is_dir():
+                raise ValueError(f"there is no clip folder {folder}")
+        self.folders, self.max_bytes = list(folders), max_bytes
+        self.clips: list[np.ndarray] = []
+        self.skipped: list[str] = []
+        self._random = np.random.default_rng(seed)
+        self._known: set[Path] = set()
+        self._bytes = 0
+        self._ready, self._stopped = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._read_all, name="clips", daemon=True)
+
+    def start(self) -> None:
+        """Returns when there is something to train on. ValueError when there is nothing."""
+        self._thread.start()
+        self._ready.wait()
+        if not self.clips:
+            names = ", ".join(map(str, self.folders))
+            reason = f"; {self.skipped[0]}" if self.skipped else "; `tenku world` makes some"
+            raise ValueError(f"no clips (*.mp4) to train on in {names}{reason}")
+
+    def close(self) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _read_all(self) -> None:
+        try:
+            while not self._stopped.is_set():
+                self._read_new()
+                self._ready.set()
+                if self._bytes >= self.max_bytes:
+                    return
+                self._stopped.wait(RELIST_SECONDS)
+        finally:
+            self._ready.set()
+
+    def _read_new(self) -> None:
+        new = [
+            path
+            for folder in self.folders
+            for path in sorted(folder.glob("*.mp4"))
+            if path not in self._known
+        ]
+        first = min(FIRST, len(new))
+        for index in self._random.permutation(len(new)):
+            if self._stopped.is_set() or self._bytes >= self.max_bytes:
+                return
+            path = new[index]
+            self._known.add(path)
+            try:
+                frames = read_video(path)[0]
+            except ValueError as error:
+                self.skipped.append(str(error))
+                continue
+            self._bytes += frames.nbytes
+            self.clips.append(frames)
+            if len(self.clips) >= first:
+                self._ready.set()
+
+
+def crop_shape(clip: np.ndarray, size: int, frames: int) -> tuple[int, int, int]:
+    """(frames, height, width) of the crops of a clip: whole groups of 4 and multiples of 8 pixels, or all zero."""
+    length, height, width = clip.shape[:3]
+    shape = min(frames, length) // 4 * 4, min(size, height) // 8 * 8, min(size, width) // 8 * 8
+    return shape if min(shape) else (0, 0, 0)
+
+
+def draw_crops(
+    clips: Sequence[np.ndarray], batch_size: int, size: int, frames: int, random: np.random.Generator
+) -> Tensor:
+    """uint8 B 3 T H W: crops of one shape from random places and moments, half of them mirrored.
+
+    The first clip drawn decides the shape; the others are drawn until they offer it too.
+    ValueError when a clip is smaller than a single latent.
+    """
+    count = len(clips)  # the cache may grow meanwhile
+    shape: tuple[int, int, int] | None = None
+    crops: list[np.ndarray] = []
+    while len(crops) < batch_size:
+        clip = clips[int(random.integers(count))]
+        own = crop_shape(clip, size, frames)
+        if not all(own):
+            raise ValueError(
+                f"a clip of {clip.shape[0]} frames {clip.shape[2]}x{clip.shape[1]} is too small to train on"
+            )
+        if shape is None:
+            shape = own
+        if own != shape:
+            continue
+        starts = [
+            int(random.integers(have - need + 1)) for have, need in zip(clip.shape, shape, strict=False)
+        ]
+        where = tuple(slice(start, start + need) for start, need in zip(starts, shape, strict=True))
+        crop = clip[where]
+        crops.append(crop[:, :, ::-1] if random.random() < 0.5 else crop)
+    return torch.from_numpy(np.stack(crops)).permute(0, 4, 1, 2, 3)

@@ -1,0 +1,351 @@
+"""The training run: transformer and text encoder together, on latents encoded before.
+
+    RUN/config.json      what was asked for, the sizes of the model, what the clips are like
+    RUN/text/            tokenizer and vocabulary, made from the captions at the start
+    RUN/log.jsonl        loss, speed, validation
+    RUN/checkpoints/     the last two, each complete
+    RUN/previews/        a picture per checkpoint, when the caller gives a `preview`
+
+A run that is started again goes on from its last complete checkpoint. On a CPU, with a budget in steps,
+it then has the very losses that it would have had without the interruption.
+"""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from torch import Tensor, nn
+
+from tenku.data.files import read_json, write_json
+from tenku.data.latents import read_manifest
+from tenku.data.loader import Lengths, Loader, load_buckets
+from tenku.model import TextEncoder, Transformer
+from tenku.train import checkpoint, step
+from tenku.train.build import build_models, describe_models, export, rebuild_models, save_text
+from tenku.train.ema import Average
+from tenku.train.measure import Log, Window, step_flops
+from tenku.train.optim import build_optimizer
+from tenku.train.step import Objective
+from tenku.train.validation import Validation
+
+__all__ = ["Preview", "TrainConfig", "export", "train"]
+
+# Called as preview(text, transformer, path of a png to write) with averaged weights, at every checkpoint.
+Preview = Callable[[TextEncoder, Transformer, Path], None]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A run. Its budget is `minutes` of wall time, counted over resumes, or `steps`, or what ends first."""
+
+    latents: Path
+    out: Path
+    preset: str = "embedded"
+    minutes: float | None = None
+    steps: int | None = None
+    batch_size: int = 32  # clips of the largest latent shape; smaller ones make larger batches
+    seed: int = 0
+    muon_lr: float = 8e-3
+    adamw_lr: float = 2e-3
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    warmup_steps: int = 50
+    decay_from: float = 0.5  # share of the budget after which the rates fall in a line …
+    final_lr: float = 0.02  # … to this share of themselves
+    ema_decay: float = 0.999
+    objective: Objective = field(default_factory=Objective)
+    lengths: Lengths = field(default_factory=Lengths)
+    checkpoint_minutes: float = 5.0
+    checkpoint_steps: int | None = None  # instead of minutes
+    log_every: int = 20
+    validate_every: int = 250
+    resume: str = "auto"  # or "never"
+    initial: Path | None = None  # a weights folder to start from
+    device: str = "auto"
+    compile: bool | None = None  # None: on CUDA
+    show_progress: bool = True
+
+    def __post_init__(self) -> None:
+        if self.minutes is None and self.steps is None:
+            raise ValueError("say how long to train: minutes or steps")
+        if min(value for value in (self.minutes, self.steps) if value is not None) <= 0:
+            raise ValueError("the budget must be above 0")
+        if self.resume not in ("auto", "never"):
+            raise ValueError(f"resume is 'auto' or 'never', not {self.resume!r}")
+        if not 0 <= self.decay_from < 1:
+            raise ValueError(f"decay_from must be at least 0 and below 1, got {self.decay_from}")
+
+    def progress(self, steps_done: int, elapsed: float) -> float:
+        """Share of the budget that is spent; `elapsed` in seconds."""
+        by_steps = steps_done / self.steps if self.steps else 0.0
+        by_time = elapsed / (60 * self.minutes) if self.minutes else 0.0
+        return max(by_steps, by_time)
+
+    def lr_scale(self, steps_done: int, progress: float) -> float:
+        """The rates' factor for the next step: warm-up, constant, then a line down."""
+        warm = min(1.0, (steps_done + 1) / max(1, self.warmup_steps))
+        fallen = max(0.0, (progress - self.decay_from) / (1 - self.decay_from))
+        return warm * max(self.final_lr, 1 - (1 - self.final_lr) * fallen)
+
+
+def train(config: TrainConfig, preview: Preview | None = None) -> Path:
+    """Train until the budget is spent; returns RUN. Ctrl-C saves a checkpoint, then raises KeyboardInterrupt.
+
+    ValueError when the latents, the preset or a former run in the same folder do not fit.
+    """
+    run = Run(config, preview)
+    columns = (TextColumn("train"), BarColumn(), TextColumn("{task.fields[text]}"), TimeElapsedColumn())
+    with interruptible() as interrupted, Progress(*columns, disable=not config.show_progress) as bar:
+        task = bar.add_task("train", total=1.0, text="")
+        while run.progress < 1 and not interrupted():
+            run.one_step()
+            bar.update(task, completed=run.progress, text=run.headline())
+        run.finish(validate=not interrupted())
+    if interrupted():
+        raise KeyboardInterrupt
+    return config.out
+
+
+class Run:
+    """All that changes during training, and how it goes to the disk and comes back."""
+
+    def __init__(self, config: TrainConfig, preview: Preview | None = None) -> None:
+        self.config, self.preview = config, preview
+        self.device = choose_device(config.device)
+        training, held_out = load_buckets(config.latents)
+        resumed = checkpoint_to_resume(config)
+        if resumed is None:
+            torch.manual_seed(config.seed)
+            channels = training[0].latents.shape[1]
+            self.text, self.transformer = build_models(config.preset, channels, training, config.initial)
+            save_text(self.text, config.out)
+            write_json(config.out / "config.json", describe_run(config, self.text, self.transformer))
+        else:
+            self.text, self.transformer = rebuild_models(config.out)
+        self.modules: dict[str, nn.Module] = {"transformer": self.transformer, "text": self.text}
+        for module in self.modules.values():
+            module.to(self.device, torch.float32).train()
+        self.optimizer = build_optimizer(
+            self.modules, muon_lr=config.muon_lr, adamw_lr=config.adamw_lr, weight_decay=config.weight_decay
+        )
+        self.average = Average(self.modules, config.ema_decay)
+        self.loader = Loader(training, config.batch_size, config.seed, config.lengths)
+        self.loader.keep_on(self.device)
+        self.generators = {
+            "loader": self.loader.generator,
+            "choice": torch.Generator().manual_seed(config.seed + 1),
+            "noise": torch.Generator(self.device).manual_seed(config.seed + 2),
+        }
+        self.validation = Validation(held_out, self.text, self.device) if held_out else None
+        self.network = self.compiled()
+        self.step, self.samples, self.elapsed_before = 0, 0, 0.0
+        if resumed is not None:
+            self.load(resumed)
+        self.log = Log(config.out / "log.jsonl", self.step)
+        self.window = Window()
+        self.latest: dict[str, float] = {}
+        self.started = self.saved_at = time.monotonic()
+
+    def compiled(self) -> Callable[..., Tensor]:
+        """The transformer as it is called in training; checkpoints always hold the plain one."""
+        if self.device.type == "cuda":
+            torch.set_float32_matmul_precision("high")
+        wanted = self.device.type == "cuda" if self.config.compile is None else self.config.compile
+        return torch.compile(self.transformer) if wanted else self.transformer
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of wall time spent on this run, over all its starts."""
+        return self.elapsed_before + time.monotonic() - self.started
+
+    @property
+    def progress(self) -> float:
+        return self.config.progress(self.step, self.elapsed)
+
+    def one_step(self) -> None:
+        """A batch, its gradient, an update; then whatever is due: log, validation, checkpoint."""
+        config = self.config
+        batch = self.loader.next()
+        data = batch.latents.to(self.device, non_blocking=True)
+        question = step.ask(
+            data,
+            batch.captions,
+            self.text,
+            config.objective,
+            self.generators["choice"],
+            self.generators["noise"],
+        )
+        loss = step.loss(self.network, self.text, question)
+        self.optimizer.zero_grad()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.optimizer.parameters, config.clip)
+        self.optimizer.step(config.lr_scale(self.step, self.progress))
+        self.step += 1
+        self.samples += len(batch.captions)
+        self.average.update(self.step)
+
+        text_tokens = question.token_ids.shape[1]
+        flops = step_flops(self.transformer.config, self.text.config, tuple(data.shape), text_tokens)
+        self.window.add(loss, norm, len(batch.captions), flops)
+        if self.step % config.log_every == 0:
+            self.write_log()
+        if self.step % config.validate_every == 0:
+            self.validate()
+        if self.checkpoint_is_due():
+            self.save()
+
+    # --------------------------------------------------------------------------------- what is reported
+
+    def write_log(self) -> None:
+        """The means since the last log line. ValueError when the loss is no longer a number."""
+        if not self.window.losses:
+            return
+        values = self.window.means(self.device)
+        if not math.isfinite(values["loss"]):
+            raise ValueError(
+                f"the loss is {values['loss']} at step {self.step}: train again with muon_lr below "
+                f"{self.config.muon_lr:g} and adamw_lr below {self.config.adamw_lr:g}"
+            )
+        self.latest.update(values)
+        lr_scale = round(self.config.lr_scale(self.step - 1, self.progress), 4)
+        self.log.write(
+            self.step, samples=self.samples, elapsed=round(self.elapsed, 2), lr_scale=lr_scale, **values
+        )
+        self.window = Window()
+
+    def validate(self) -> None:
+        """Loss of the averaged weights on held-out clips."""
+        if self.validation is None:
+            return
+        before = time.monotonic()
+        loss, by_time = self.validation.measure(
+            self.average.modules["transformer"], self.average.modules["text"]
+        )
+        self.latest["validation_loss"] = loss
+        self.log.write(self.step, validation_loss=loss, validation_by_time=by_time)
+        self.window.started += time.monotonic() - before
+
+    def headline(self) -> str:
+        """The progress bar's text."""
+        forms = {
+            "loss": "loss {:.3f}",
+            "validation_loss": "held out {:.3f}",
+            "samples_per_second": "{:.1f} clips/s",
+        }
+        told = [form.format(self.latest[key]) for key, form in forms.items() if key in self.latest]
+        return " · ".join([f"step {self.step}", *told])
+
+    # ------------------------------------------------------------------------------ to the disk and back
+
+    def checkpoint_is_due(self) -> bool:
+        if self.config.checkpoint_steps is not None:
+            return self.step % self.config.checkpoint_steps == 0
+        return time.monotonic() - self.saved_at > 60 * self.config.checkpoint_minutes
+
+    def save(self) -> Path:
+        """A complete checkpoint, and then its picture."""
+        self.write_log()
+        groups = {name: module.state_dict() for name, module in self.modules.items()}
+        groups["average"] = self.average.state_dict()
+        groups["optimizer"] = self.optimizer.state_dict()
+        groups["random"] = checkpoint.random_state(self.generators)
+        state = {"step": self.step, "samples": self.samples, "elapsed": self.elapsed}
+        saved = checkpoint.save(self.config.out, self.step, groups, state)
+        self.saved_at = time.monotonic()
+        if self.preview is not None:
+            self.show(self.preview)
+        self.window = Window()
+        return saved
+
+    def show(self, preview: Preview) -> None:
+        """Let the caller draw what the averaged weights can; a failed picture does not end training."""
+        folder = self.config.out / "previews"
+        folder.mkdir(exist_ok=True)
+        text, transformer = self.average.modules["text"], self.average.modules["transformer"]
+        assert isinstance(text, TextEncoder) and isinstance(transformer, Transformer)
+        try:
+            preview(text, transformer, folder / f"step-{self.step:08d}.png")
+        except Exception as error:
+            self.log.write(self.step, preview_failed=f"{type(error).__name__}: {error}")
+
+    def load(self, path: Path) -> None:
+        """Everything as it was when the checkpoint was saved."""
+        groups, state = checkpoint.load(path)
+        for name, module in self.modules.items():
+            module.load_state_dict(groups[name])
+        self.average.load_state_dict(groups["average"])
+        self.optimizer.load_state_dict(groups["optimizer"])
+        checkpoint.restore_random_state(self.generators, groups["random"])
+        self.step, self.samples, self.elapsed_before = state["step"], state["samples"], state["elapsed"]
+
+    def finish(self, validate: bool) -> None:
+        self.write_log()
+        if validate and self.step % self.config.validate_every:
+            self.validate()
+        self.save()
+
+
+def choose_device(name: str) -> torch.device:
+    if name != "auto":
+        return torch.device(name)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def checkpoint_to_resume(config: TrainConfig) -> Path | None:
+    """The checkpoint to go on from, None for a new run. ValueError when the folder holds another run."""
+    newest = checkpoint.latest(config.out)
+    if newest is None:
+        config.out.mkdir(parents=True, exist_ok=True)
+        return None
+    if config.resume == "never":
+        raise ValueError(f"{config.out} already holds a run; choose another folder or resume it with 'auto'")
+    former = read_json(config.out / "config.json")["run"]
+    for name in ("preset", "seed", "batch_size"):
+        if former[name] != getattr(config, name):
+            raise ValueError(
+                f"{config.out} holds a run with {name} {former[name]}, not {getattr(config, name)}; "
+                "choose another folder or the same value"
+            )
+    return newest
+
+
+def describe_run(config: TrainConfig, text: TextEncoder, transformer: Transformer) -> dict[str, Any]:
+    """RUN/config.json: enough to rebuild the models and to tell what they were trained on."""
+    manifest = read_manifest(config.latents)
+    longest = max(bucket["shape"][0] for bucket in manifest["buckets"])
+    clips = {
+        "sizes": sorted({tuple(bucket["size"]) for bucket in manifest["buckets"]}),
+        "max_frames": longest * manifest["temporal_compression"],
+        "fps": manifest["fps"],
+        "autoencoder": manifest["autoencoder"],
+    }
+    asked = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(config).items()}
+    return {"run": asked, "clips": clips, **describe_models(text, transformer)}
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C sets a flag, which the block asks for between two steps; a second Ctrl-C interrupts at once."""
+    received = threading.Event()
+
+    def note(*_: Any) -> None:
+        if received.is_set():
+            raise KeyboardInterrupt
+        received.set()
+
+    if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
+        yield received.is_set
+        return
+    former = signal.signal(signal.SIGINT, note)
+    try:
+        yield received.is_set
+    finally:
+        signal.signal(signal.SIGINT, former)

@@ -1,0 +1,98 @@
+"""What a run is measured by: a log of JSON lines, floating-point work a step, share of the device's peak."""
+
+import json
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tenku.model import TextConfig, TransformerConfig
+
+# Dense bf16 products, FLOP/s, from the makers' data sheets.
+PEAK = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "4090": 165e12, "5090": 209e12}
+
+
+def peak_flops(device: torch.device) -> float | None:
+    """FLOP/s that a GPU's maker promises for bf16; None for a device that is not in the table."""
+    if device.type != "cuda":
+        return None
+    name = torch.cuda.get_device_name(device)
+    return next((peak for key, peak in PEAK.items() if key in name), None)
+
+
+def step_flops(
+    transformer: TransformerConfig, text: TextConfig, latent_shape: tuple[int, ...], text_tokens: int
+) -> float:
+    """Floating-point operations of a training step (as three forward passes) on B C T H W latents."""
+    batch, _, frames, height, width = latent_shape
+    patch = math.prod(transformer.patch_size)
+    tokens, size = frames * height * width // patch, transformer.hidden_size
+    per_token = 6 * size**2 + 2 * size * transformer.ffn_size  # q k v o, cross q o, feed-forward
+    block = 2 * tokens * per_token + 4 * text_tokens * size**2 + 4 * tokens * (tokens + text_tokens) * size
+    ends = 4 * tokens * size * patch * transformer.latent_channels
+    words = 2 * text_tokens * (4 + 2 * text.ffn_factor) * text.hidden_size**2 * text.depth
+    return 3.0 * batch * (transformer.depth * block + ends + words)
+
+
+class Window:
+    """The steps since the last log line."""
+
+    def __init__(self) -> None:
+        self.losses: list[Tensor] = []
+        self.norms: list[Tensor] = []
+        self.samples = 0
+        self.flops = 0.0
+        self.started = time.monotonic()
+
+    def add(self, loss: Tensor, norm: Tensor, samples: int, flops: float) -> None:
+        # Tensors, not numbers: asking for a number would make the CPU wait for the GPU at every step.
+        self.losses.append(loss.detach())
+        self.norms.append(norm.detach())
+        self.samples += samples
+        self.flops += flops
+
+    def means(self, device: torch.device) -> dict[str, float]:
+        """Loss, gradient norm and speed. The window must hold a step."""
+        loss, norm = torch.stack(self.losses).mean().item(), torch.stack(self.norms).mean().item()
+        seconds = time.monotonic() - self.started
+        values = {
+            "loss": loss,
+            "grad_norm": round(norm, 5),
+            "samples_per_second": round(self.samples / seconds, 2),
+            "tflops": round(self.flops / seconds / 1e12, 4),
+        }
+        peak = peak_flops(device)
+        if peak is not None:
+            values["mfu"] = round(self.flops / seconds / peak, 4)
+        return values
+
+
+class Log:
+    """RUN/log.jsonl, one JSON object a line, each with its step."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        """Go on after `step`: lines of later steps, whose work a kill has undone, are dropped."""
+        kept = [line for line in read_log(path) if line["step"] <= step] if path.exists() else []
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        os.replace(partial, path)
+        self.path = path
+
+    def write(self, step: int, **values: Any) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log. A last line that a kill cut off is left out."""
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return lines

@@ -1,0 +1,67 @@
+"""Loss on clips held out from training, always on the same noise, so that its changes are the model's."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import nn
+
+from tenku import flow
+from tenku.data.loader import Bucket
+from tenku.model import TextEncoder
+from tenku.train.step import Question, answer
+
+CLIPS = 48
+BATCH = 16
+TIME_EDGES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+class Validation:
+    """Questions about held-out clips: full length, no frame known, times spread evenly over (0, 1)."""
+
+    def __init__(self, buckets: Sequence[Bucket], text: TextEncoder, device: torch.device) -> None:
+        share = max(1, CLIPS // len(buckets))
+        generator = torch.Generator().manual_seed(0)
+        self.questions = [
+            question
+            for bucket in buckets
+            for question in fixed_questions(bucket, share, text, device, generator)
+        ]
+
+    @torch.no_grad()
+    def measure(self, transformer: nn.Module, text: nn.Module) -> tuple[float, dict[str, float]]:
+        """Mean squared velocity error over all questions, and over those in each range of t."""
+        errors, times = [], []
+        for question in self.questions:
+            wrong = answer(transformer, text, question) - flow.velocity(question.data, question.noise)
+            errors.append(wrong.square().mean(dim=(1, 2, 3, 4)).cpu())
+            times.append(question.t[:, 0].cpu())
+        error, t = torch.cat(errors), torch.cat(times)
+        by_time = {
+            f"{low:g}-{high:g}": float(error[inside].mean())
+            for low, high in zip(TIME_EDGES[:-1], TIME_EDGES[1:], strict=True)
+            if (inside := (t >= low) & (t < high)).any()
+        }
+        return float(error.mean()), by_time
+
+
+def fixed_questions(
+    bucket: Bucket, clips: int, text: TextEncoder, device: torch.device, generator: torch.Generator
+) -> Iterator[Question]:
+    """Up to `clips` of a bucket in batches, in turn with an English and a Chinese caption, short and long."""
+    clips = min(clips, len(bucket.captions))
+    # evenly spread over the bucket, so that neighbours (a clip and its mirrored self) do not fill the sample
+    chosen = torch.linspace(0, len(bucket.captions) - 1, clips).round().long().tolist()
+    t = torch.linspace(0.02, 0.98, clips)[torch.randperm(clips, generator=generator)]
+    for start in range(0, clips, BATCH):
+        indices = chosen[start : start + BATCH]
+        data = bucket.latents[indices].to(device).float()
+        noise = torch.randn(data.shape, generator=generator).to(device)
+        captions = []
+        for k, i in enumerate(indices):
+            by_language = bucket.captions[i]
+            told = by_language[sorted(by_language)[k % len(by_language)]]
+            captions.append(told[k // 2 % len(told)])
+        token_ids, token_mask = text.tokenize(captions)
+        times = t[start : start + BATCH, None].expand(-1, bucket.num_frames).to(device)
+        known = torch.zeros(times.shape, dtype=torch.bool, device=device)
+        yield Question(data, noise, times, known, token_ids.to(device), token_mask.to(device))

@@ -1,0 +1,161 @@
+"""The words the rooms share: a clip, what a generation is conditioned on, and how it is sampled."""
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from tenku.video import contact_sheet, read_video, write_gif, write_png, write_video, write_webp
+
+SOLVERS = ("euler", "multistep", "heun")
+
+
+@dataclass
+class Clip:
+    """A video in memory. frames: uint8, T H W 3, full-range RGB; fps: frames a second."""
+
+    frames: np.ndarray
+    fps: float
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        frames = self.frames
+        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not len(frames):
+            raise ValueError(f"frames must be uint8 of shape (T, H, W, 3), got {frames.dtype} {frames.shape}")
+        if not (math.isfinite(self.fps) and self.fps > 0):
+            raise ValueError(f"fps must be above 0, got {self.fps}")
+
+    @property
+    def seconds(self) -> float:
+        return len(self.frames) / self.fps
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.frames.shape[2], self.frames.shape[1]
+
+    def save(self, path: str | Path) -> None:
+        """Write .mp4 (with the metadata in it), .gif, .webp or .png (contact sheet of a video).
+
+        Raises ValueError for another ending and OSError when the place cannot be written.
+        """
+        path = Path(path)
+        ending = path.suffix.lower()
+        if ending == ".mp4":
+            write_video(path, self.frames, self.fps, metadata=self.text_metadata())
+        elif ending == ".gif":
+            write_gif(path, self.frames, self.fps)
+        elif ending == ".webp":
+            write_webp(path, self.frames, self.fps)
+        elif ending == ".png":
+            picture = self.frames[0] if len(self.frames) == 1 else contact_sheet([self.frames])
+            write_png(path, picture)
+        else:
+            raise ValueError(f"cannot write {path.name}: the name should end in .mp4, .gif, .webp or .png")
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Clip":
+        """Read a video or picture file. Raises ValueError when it is not one."""
+        frames, fps, metadata = read_video(Path(path))
+        return cls(frames, fps, dict(metadata))
+
+    def text_metadata(self) -> dict[str, str]:
+        """The metadata as text for a file: strings as they are, everything else as JSON."""
+        return {
+            key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            for key, value in self.metadata.items()
+        }
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What a generation must agree with: a text, one to stay away from, and known latent frames.
+
+    text_embeds, negative_embeds: B S D with bool masks B S (the lengths S may differ). known_latents: B C T
+    H W of which the frames marked True in known_mask (B T bool) are given; known_t: the little noise, 0 for
+    none, that they are shown to the network with.
+    """
+
+    text_embeds: Tensor
+    text_mask: Tensor | None
+    negative_embeds: Tensor
+    negative_mask: Tensor | None
+    known_latents: Tensor | None = None
+    known_mask: Tensor | None = None
+    known_t: float = 0.0
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How noise becomes latents. Guidance applies where its interval (low, high) holds t."""
+
+    num_steps: int = 8
+    guidance_scale: float = 3.0
+    shift: float = 3.0
+    solver: str = "multistep"
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.num_steps <= 1000:
+            raise ValueError(f"steps must be between 1 and 1000, got {self.num_steps}")
+        if not 0 <= self.guidance_scale <= 50:
+            raise ValueError(f"guidance must be between 0 and 50, got {self.guidance_scale}")
+        if not 0.01 <= self.shift <= 100:
+            raise ValueError(f"shift must be between 0.01 and 100, got {self.shift}")
+        if self.solver not in SOLVERS:
+            raise ValueError(f"unknown solver {self.solver!r}; choose one of {', '.join(SOLVERS)}")
+        low, high = self.guidance_interval
+        if not 0 <= low <= high <= 1:
+            raise ValueError(f"guidance_interval must lie within 0 and 1, got ({low}, {high})")
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """model.json of a model folder: what the weights make. sizes: (width, height) trained on."""
+
+    name: str
+    fps: float = 16
+    sizes: tuple[tuple[int, int], ...] = ((128, 128),)
+    max_frames: int = 48
+    defaults: SamplingParams = SamplingParams()
+
+    def save(self, folder: str | Path) -> None:
+        values = {
+            "name": self.name,
+            "fps": self.fps,
+            "sizes": [list(size) for size in self.sizes],
+            "max_frames": self.max_frames,
+            "defaults": {
+                "steps": self.defaults.num_steps,
+                "guidance": self.defaults.guidance_scale,
+                "shift": self.defaults.shift,
+            },
+        }
+        (Path(folder) / "model.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "ModelSettings":
+        """Read model.json of a folder. Raises ValueError when it is missing or says something else."""
+        path = Path(folder) / "model.json"
+        if not path.is_file():
+            raise ValueError(f"{folder} is not a model folder: it has no model.json")
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            defaults = SamplingParams(
+                num_steps=int(values["defaults"]["steps"]),
+                guidance_scale=float(values["defaults"]["guidance"]),
+                shift=float(values["defaults"]["shift"]),
+            )
+            sizes = tuple((int(width), int(height)) for width, height in values["sizes"])
+            settings = cls(
+                str(values["name"]), float(values["fps"]), sizes, int(values["max_frames"]), defaults
+            )
+        except (KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} is not as it should be: {type(error).__name__} {error}") from None
+        if not sizes or settings.fps <= 0 or settings.max_frames < 1:
+            raise ValueError(f"{path} must name at least one size, fps above 0 and max_frames of at least 1")
+        return settings

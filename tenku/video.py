@@ -1,0 +1,342 @@
+"""Frames <-> files: mp4 (H.264), gif, webp and png, written whole or not at all and read with suspicion.
+
+Frames are uint8 arrays T H W 3 of full-range RGB. A file is written under a hidden name beside its place,
+flushed to the disk and renamed. Reading opens only real video and picture containers: an ffconcat text file
+named .mp4 would otherwise make FFmpeg open other files of this machine.
+"""
+
+import os
+import textwrap
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
+
+CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
+MAX_FRAMES = 20_000
+MAX_PIXELS = 4096 * 2304  # of one frame
+MAX_BYTES = 4 * 2**30  # of all decoded frames
+BT709 = 1  # the H.264 code of its primaries, transfer curve and matrix
+LIMITED_RANGE, FULL_RANGE, UNSPECIFIED = 1, 2, 2
+ITU601, ITU709 = 5, 1  # swscale's names for the two matrices
+CONTAINER_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder", "creation_time"}
+PICTURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"RIFF")
+FONTS = (
+    "NotoSansCJK",
+    "NotoSansSC",
+    "SourceHanSans",
+    "wqy-",
+    "DroidSansFallback",
+    "PingFang",
+    "msyh",
+    "Unifont",
+)
+FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "/System/Library/Fonts", "C:/Windows/Fonts")
+LABEL_HEIGHT = 18
+
+
+# ----------------------------------------------------------------------------------------------------------
+# writing
+
+
+def write_video(
+    path: str | Path,
+    frames: np.ndarray,
+    fps: float,
+    metadata: Mapping[str, str] | None = None,
+    *,
+    crf: int = 16,
+    preset: str = "medium",
+) -> None:
+    """H.264 mp4 that every browser plays: yuv420p, BT.709 converted and tagged, index first, metadata inside.
+
+    ValueError for frames of a wrong kind or an odd width or height; OSError where it cannot be written, and
+    then nothing is left behind and an older file of that name stays.
+    """
+    frames = check_frames(frames)
+    height, width = frames.shape[1:3]
+    if width % 2 or height % 2:
+        raise ValueError(f"an mp4 needs an even width and height, got {width}x{height}")
+    _encode(Path(path), frames, fps, metadata or {}, "yuv420p", {"crf": str(crf), "preset": preset})
+
+
+def write_clip(path: str | Path, frames: np.ndarray, fps: float) -> None:
+    """A training clip: nearly lossless H.264, full colour resolution; the same frames give the same bytes."""
+    _encode(
+        Path(path), check_frames(frames), fps, {}, "yuv444p", {"crf": "12", "preset": "veryfast"}, threads=1
+    )
+
+
+def write_gif(path: str | Path, frames: np.ndarray, fps: float) -> None:
+    """An endless gif with a palette for each frame. Errors as in `write_video`."""
+    pictures = [Image.fromarray(frame).quantize(256) for frame in check_frames(frames)]
+    _write_pictures(Path(path), pictures, "GIF", duration=_milliseconds(len(pictures), fps, 10), disposal=1)
+
+
+def write_webp(path: str | Path, frames: np.ndarray, fps: float) -> None:
+    """An endless animated webp. Errors as in `write_video`."""
+    pictures = [Image.fromarray(frame) for frame in check_frames(frames)]
+    _write_pictures(Path(path), pictures, "WEBP", duration=_milliseconds(len(pictures), fps, 1), quality=85)
+
+
+def write_png(path: str | Path, picture: np.ndarray) -> None:
+    """One uint8 picture H W 3. Errors as in `write_video`."""
+    path = Path(path)
+    with _written_whole(path) as partial:
+        Image.fromarray(check_frames(picture[None])[0]).save(partial, "PNG")
+
+
+def check_frames(frames: np.ndarray) -> np.ndarray:
+    """The frames themselves; ValueError unless they are uint8 T H W 3 with at least one frame."""
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
+        raise ValueError(f"frames must be uint8 of shape (T, H, W, 3), got {frames.dtype} {frames.shape}")
+    return np.ascontiguousarray(frames)
+
+
+def _encode(
+    path: Path,
+    frames: np.ndarray,
+    fps: float,
+    metadata: Mapping[str, str],
+    pixel_format: str,
+    options: dict[str, str],
+    threads: int = 0,
+) -> None:
+    if not 0 < fps <= 1000:
+        raise ValueError(f"fps must be above 0 and at most 1000, got {fps}")
+    with _written_whole(path) as partial:
+        flags: dict[str, object] = {"movflags": "+faststart+use_metadata_tags"}
+        with av.open(str(partial), "w", format="mp4", options=flags) as container:
+            container.metadata.update(metadata)
+            stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
+            stream.height, stream.width = frames.shape[1:3]
+            stream.pix_fmt, stream.options = pixel_format, options
+            context = stream.codec_context
+            context.thread_count = threads
+            context.color_primaries = context.color_trc = context.colorspace = BT709
+            context.color_range = LIMITED_RANGE
+            for array in frames:
+                frame = av.VideoFrame.from_ndarray(array, format="rgb24").reformat(
+                    format=pixel_format,
+                    dst_colorspace=ITU709,
+                    src_color_range=FULL_RANGE,
+                    dst_color_range=LIMITED_RANGE,
+                )
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        # FFmpeg keeps some errors of its last writes to itself: count what is really on the disk.
+        with av.open(str(partial), format="mp4") as container:
+            if container.streams.video[0].frames != len(frames):
+                raise OSError(f"cannot write {path}: the disk took only a part of it")
+
+
+def _write_pictures(path: Path, pictures: Sequence[Image.Image], kind: str, **options: Any) -> None:
+    with _written_whole(path) as partial:
+        pictures[0].save(partial, kind, save_all=True, append_images=pictures[1:], loop=0, **options)
+
+
+def _milliseconds(count: int, fps: float, unit: int) -> list[int]:
+    """Durations in whole units that add up to the true length, however odd the frame rate."""
+    if not 0 < fps <= 1000:
+        raise ValueError(f"fps must be above 0 and at most 1000, got {fps}")
+    ends = [round(index * 1000 / fps / unit) * unit for index in range(count + 1)]
+    return [end - start for start, end in zip(ends, ends[1:], strict=False)]
+
+
+@contextmanager
+def _written_whole(path: Path) -> Iterator[Path]:
+    """A hidden name beside `path` to write to, renamed to `path` at the end and removed after any failure."""
+    if not path.parent.is_dir():
+        raise OSError(f"cannot write {path}: there is no folder {path.parent}")
+    partial = path.with_name(f".{uuid.uuid4().hex}.partial")
+    try:
+        yield partial
+        handle = os.open(partial, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        os.replace(partial, path)
+    except (FFmpegError, OSError) as error:
+        reason = error.strerror or str(error)
+        raise OSError(reason if str(path) in reason else f"cannot write {path}: {reason}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+# ----------------------------------------------------------------------------------------------------------
+# reading
+
+
+def read_video(
+    path: str | Path, *, max_frames: int = MAX_FRAMES, max_pixels: int = MAX_PIXELS
+) -> tuple[np.ndarray, float, dict[str, str]]:
+    """(frames, fps, metadata) of a video file, or of a picture, which is one frame.
+
+    ValueError in one line when the file is missing, empty, damaged, holds no video, or is larger than
+    `max_frames`, `max_pixels` a frame, or what fits in memory.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    try:
+        with path.open("rb") as file:
+            start = file.read(16)
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from error
+    if not start:
+        raise ValueError(f"{path} is empty")
+    if start.startswith(PICTURES):
+        return _read_picture(path, max_frames, max_pixels)
+    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
+    try:
+        with av.open(f"file:{path}", options=options, metadata_errors="replace") as container:
+            return _decode(path, container, max_frames, max_pixels)
+    except FFmpegError as error:
+        raise ValueError(
+            f"{path} is not a readable video (mp4, mov, mkv or webm): {error.strerror}"
+        ) from error
+
+
+def _decode(
+    path: Path, container: Any, max_frames: int, max_pixels: int
+) -> tuple[np.ndarray, float, dict[str, str]]:
+    if not container.streams.video:
+        raise ValueError(
+            f"{path} holds no video, only {container.streams[0].type if container.streams else 'nothing'}"
+        )
+    stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise ValueError(f"{path} holds video of an unknown kind")
+    width, height = stream.width, stream.height
+    limit = _frame_limit(path, width, height, max_frames, max_pixels)
+    frames: list[np.ndarray] = []
+    for frame in container.decode(stream):
+        if len(frames) == limit:
+            raise ValueError(f"{path} is too long: more than {limit} frames of {width}x{height}")
+        if (frame.width, frame.height) != (width, height):
+            raise ValueError(f"{path} changes its size from {width}x{height} to {frame.width}x{frame.height}")
+        frames.append(_to_rgb(frame))
+    if not frames:
+        raise ValueError(f"{path} holds no whole frame: it is truncated")
+    expected = stream.frames
+    if expected and len(frames) < expected:
+        raise ValueError(f"{path} is truncated: {len(frames)} of {expected} frames can be read")
+    rate = stream.average_rate or stream.guessed_rate or 25
+    metadata = {key: value for key, value in container.metadata.items() if key not in CONTAINER_KEYS}
+    return np.stack(frames), float(rate), metadata
+
+
+def _to_rgb(frame: Any) -> np.ndarray:
+    """By the matrix the file names; files that name none follow the custom of their size."""
+    if frame.format.is_rgb:
+        return frame.to_ndarray(format="rgb24")
+    matrix = int(frame.colorspace)
+    if matrix == UNSPECIFIED or matrix == 0:
+        matrix = ITU709 if frame.height >= 720 else ITU601
+    limited = int(frame.color_range) != FULL_RANGE and not frame.format.name.startswith("yuvj")
+    converted = frame.reformat(
+        format="rgb24",
+        src_colorspace=matrix,
+        src_color_range=LIMITED_RANGE if limited else FULL_RANGE,
+        dst_color_range=FULL_RANGE,
+    )
+    return converted.to_ndarray()
+
+
+def _frame_limit(path: Path, width: int, height: int, max_frames: int, max_pixels: int) -> int:
+    if width < 1 or height < 1:
+        raise ValueError(f"{path} holds no video with a size")
+    if width * height > max_pixels:
+        raise ValueError(
+            f"{path} is too large: {width}x{height}, at most {max_pixels} pixels a frame are read"
+        )
+    return min(max_frames, MAX_BYTES // (width * height * 3))
+
+
+def _read_picture(path: Path, max_frames: int, max_pixels: int) -> tuple[np.ndarray, float, dict[str, str]]:
+    """png, jpeg, gif and webp, moving or still."""
+    try:
+        with Image.open(path, formats=("PNG", "JPEG", "GIF", "WEBP")) as picture:
+            count = getattr(picture, "n_frames", 1)
+            limit = _frame_limit(path, *picture.size, max_frames, max_pixels)
+            if count > limit:
+                raise ValueError(f"{path} is too long: {count} frames, at most {limit} are read")
+            frames, milliseconds = [], 0.0
+            for index in range(count):
+                picture.seek(index)
+                frames.append(np.asarray(picture.convert("RGB")))
+                milliseconds += picture.info.get("duration", 0)
+    except (UnidentifiedImageError, OSError, SyntaxError, EOFError) as error:
+        raise ValueError(f"{path} is not a readable picture: {error}") from error
+    fps = 1000 * count / milliseconds if milliseconds else 16.0
+    return np.stack(frames), fps, {}
+
+
+# ----------------------------------------------------------------------------------------------------------
+# contact sheets
+
+
+def contact_sheet(
+    clips: Sequence[np.ndarray], columns: int = 8, labels: Sequence[str] | None = None, gap: int = 2
+) -> np.ndarray:
+    """uint8 H W 3: a row for each clip (uint8 T H W 3), its frames evenly spread, a label above the row.
+
+    A clip with fewer frames than `columns` shows each once. ValueError without a clip, or when the labels
+    are not as many as the clips.
+    """
+    if not len(clips):
+        raise ValueError("a contact sheet needs at least one clip")
+    if columns < 1:
+        raise ValueError(f"columns must be at least 1, got {columns}")
+    if labels is not None and len(labels) != len(clips):
+        raise ValueError(f"{len(labels)} labels for {len(clips)} clips")
+    clips = [check_frames(clip) for clip in clips]
+    columns = min(columns, max(len(clip) for clip in clips))
+    height, width = (max(clip.shape[axis] for clip in clips) for axis in (1, 2))
+    head = LABEL_HEIGHT if labels else 0
+    row_height = head + height + gap
+    sheet = Image.new("RGB", (columns * (width + gap) - gap, len(clips) * row_height - gap), "white")
+    draw = ImageDraw.Draw(sheet)
+    for row, clip in enumerate(clips):
+        top = row * row_height
+        if labels:
+            _draw_label(draw, labels[row], top, sheet.width)
+        shown = np.linspace(0, len(clip) - 1, min(columns, len(clip))).round().astype(int)
+        for column, index in enumerate(shown):
+            sheet.paste(Image.fromarray(clip[index]), (column * (width + gap), top + head))
+    return np.asarray(sheet)
+
+
+def _draw_label(draw: ImageDraw.ImageDraw, label: str, top: int, width: int) -> None:
+    """One line, cut to the sheet's width. Without a font that has its signs, some show as boxes."""
+    line = textwrap.shorten(" ".join(label.split()), 400, placeholder=" …") if label.strip() else ""
+    font = _font(any(ord(sign) > 0x2E7F for sign in line))
+    try:
+        while line and draw.textlength(line, font=font) > width - 4:
+            line = line[:-2]
+        draw.text((2, top + 2), line, fill="black", font=font)
+    except UnicodeEncodeError:  # Pillow built without FreeType knows Latin letters only
+        draw.text((2, top + 2), line.encode("latin-1", "replace").decode("latin-1"), fill="black", font=font)
+
+
+@lru_cache(maxsize=2)
+def _font(chinese: bool) -> Any:
+    """Pillow's own font, or a system font with Chinese signs where one is needed and installed."""
+    if chinese:
+        for folder in map(Path, FONT_FOLDERS):
+            for path in sorted(folder.rglob("*.[to]t[fc]")) if folder.is_dir() else []:
+                if path.name.startswith(FONTS):
+                    try:
+                        return ImageFont.truetype(str(path), LABEL_HEIGHT - 5)
+                    except OSError:
+                        continue
+    return ImageFont.load_default(LABEL_HEIGHT - 5)

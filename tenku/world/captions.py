@@ -1,0 +1,48 @@
+"""Captions: a clip's description told in English or Chinese, briefly or with every variable.
+
+Every claim (knocks over, bounces twice, comes out again) is read from the measured outcome, never assumed.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from tenku.world.chinese import Chinese
+from tenku.world.english import English
+from tenku.world.voice import Voice
+
+VOICES: dict[str, type[Voice]] = {"en": English, "zh": Chinese}
+LONG_CAPTIONS = 3
+
+
+def write(description: dict[str, Any], language: str, rng: np.random.Generator, style: str = "long") -> str:
+    """One caption. `language` is "en" or "zh"; "long" style states every variable, "short" subject and event.
+
+    Half of the time a short caption also names the floor or the light. The same rng state gives the same
+    words.
+    """
+    if language not in VOICES:
+        raise ValueError(f"captions are written in {' or '.join(VOICES)}, not {language!r}")
+    if style not in ("short", "long"):
+        raise ValueError(f'a caption is "short" or "long", not {style!r}')
+    full = style == "long"
+    extra = "both" if full else ("floor", "light", "", "")[rng.integers(4)]
+    voice = VOICES[language](description, rng, full, say_floor=extra in ("floor", "both"))
+    return voice.sentence(say_light=extra in ("light", "both"))
+
+
+def write_all(description: dict[str, Any], rng: np.random.Generator) -> dict[str, list[str]]:
+    """The captions of one clip: for each language one short and three long ones."""
+    styles = ["short"] + ["long"] * LONG_CAPTIONS
+    return {language: [write(description, language, rng, style) for style in styles] for language in VOICES}
+
+
+def mirror(description: dict[str, Any]) -> dict[str, Any]:
+    """The description of the same clip with its pictures flipped left to right."""
+    flip = {"left": "right", "right": "left", None: None}
+    camera = description["camera"]
+    for a, b in (("_left", "_right"), ("_right", "_left")):
+        if camera.endswith(a):
+            camera = camera.removesuffix(a) + b
+            break
+    return {**description, "direction": flip[description.get("direction")], "camera": camera}

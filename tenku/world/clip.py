@@ -1,0 +1,134 @@
+"""One clip of the miniature world: a seed becomes pictures and everything that is true of them."""
+
+from typing import Any
+
+import numpy as np
+
+from tenku.world import captions
+from tenku.world.camera import Camera, film, in_view
+from tenku.world.events import EVENTS
+from tenku.world.looks import FLOORS, Look, choose_floor, choose_light, choose_look
+from tenku.world.physics import as_told, outcome, simulate
+from tenku.world.pictures import SAMPLES, Filmed, draw
+from tenku.world.scene import FPS, Event
+from tenku.world.splits import events_of, fits, stream_of
+from tenku.world.things import pick
+
+ATTEMPTS = 200
+# Some events are dull when nothing is hit: keep only some of those misses.
+HITTING = ("tower", "pyramid", "domino", "collide")
+
+
+def make_clip(
+    seed: int, size: tuple[int, int] = (128, 128), num_frames: int = 48, split: str = "train", samples: int | None = None
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Simulate, film and draw the clip of a seed.
+
+    Returns frames, uint8 T H W 3 at 16 frames a second, and `truth`, JSON-serializable: description, captions, states of
+    every body, contacts and camera. `size` is (width, height), each a multiple of 8 from 16 to 2048. The physics does not
+    depend on the size, but clips whose subject leaves the picture are drawn anew, so that another aspect may show another
+    clip. Splits differ in their seeds; `combinations` shows only pairs (colour x event, shape x event) that the others never do.
+    """
+    width, height = size
+    if any(not 16 <= side <= 2048 or side % 8 for side in size):
+        raise ValueError(f"a clip's sides are multiples of 8 from 16 to 2048, not {width}x{height}")
+    if not 1 <= num_frames <= 480:
+        raise ValueError(f"a clip has 1 to 480 frames, not {num_frames}")
+    if seed < 0:
+        raise ValueError(f"a seed is a whole number from 0, not {seed}")
+    # At least the full three seconds are simulated, so that short clips show the beginning of the same event.
+    filmed, camera, measured = _compose(seed, width / height, max(num_frames, 48), split)
+    frames = draw(filmed, size, samples or SAMPLES, list(range(num_frames)))
+    return frames, _truth(seed, split, size, num_frames, filmed, camera, measured)
+
+
+def _compose(seed: int, aspect: float, num_frames: int, split: str) -> tuple[Filmed, Camera, dict[str, Any]]:
+    """Draw events at random until one can be filmed: it happens as told, belongs to the split, and stays in view."""
+    rng = np.random.default_rng([stream_of(split), seed])
+    names = events_of(split)
+    name = pick(rng, names, [EVENTS[n][1] for n in names])
+    light = choose_light(rng)
+    floor = choose_floor(rng, light)
+    for _ in range(ATTEMPTS):
+        event = EVENTS[name][0](rng)
+        event.claims["event"] = name
+        if not fits(split, name, event):
+            continue
+        if FLOORS[floor].soft:
+            for body in event.bodies:
+                body.bounce *= 0.55
+        motion = simulate(event, FLOORS[floor].grip, num_frames)
+        measured = outcome(event, motion)
+        if not as_told(event, motion, measured):
+            continue
+        if name in HITTING and not measured["hit_target"] and rng.random() > 0.15:
+            continue
+        camera, poses = film(rng, event, motion)
+        if not stays_in_view(in_view(event, motion, poses, aspect)):
+            continue
+        look = choose_look(rng, floor, light, camera.azimuth)
+        return Filmed(event, motion, look, poses), camera, measured
+    raise RuntimeError(f"no clip of {name!r} for seed {seed} in {ATTEMPTS} attempts")  # has not been seen
+
+
+def stays_in_view(inside: np.ndarray) -> bool:
+    """The subject may come in late and leave late: it is there for most of the first half and has not left by half time."""
+    half = len(inside) // 2
+    return bool(inside[:half].mean() >= 0.5 and inside[half - 2 :].any())
+
+
+def describe(event: Event, look: Look, camera: str, measured: dict[str, Any]) -> dict[str, Any]:
+    """What captions are written from."""
+    claims = event.claims
+    return {
+        "event": claims["event"],
+        "floor": look.floor,
+        "light": look.light,
+        "backdrop": look.backdrop,
+        "neon": look.neon,
+        "camera": camera,
+        "direction": event.direction,
+        "objects": [body.describe() for body in event.bodies],
+        "count": claims.get("count"),
+        "wall": bool(claims.get("wall")),
+        "paint": claims.get("paint"),
+        "stroke": claims.get("stroke"),
+        "stays": bool(claims.get("stays")),
+        "reveal": bool(claims.get("reveal")),
+        "same_color": bool(claims.get("same_color")),
+        "outcome": measured,
+    }
+
+
+def _truth(
+    seed: int,
+    split: str,
+    size: tuple[int, int],
+    num_frames: int,
+    filmed: Filmed,
+    camera: Camera,
+    measured: dict[str, Any],
+) -> dict[str, Any]:
+    description = describe(filmed.event, filmed.look, camera.move, measured)
+    words = np.random.default_rng([stream_of(split), seed, 1])
+    motion, t = filmed.motion, slice(num_frames)
+    return {
+        "seed": seed,
+        "split": split,
+        "size": list(size),
+        "num_frames": num_frames,
+        "fps": FPS,
+        "description": description,
+        "captions": captions.write_all(description, words),
+        "states": {name: _rounded(getattr(motion, name)[t]) for name in ("position", "rotation", "velocity", "spin")},
+        "contacts": [[list(pair) for pair in pairs] for pairs in motion.contacts[t]],
+        "touches": [[*pair, times] for pair, times in sorted(motion.touches.items())],
+        "camera": {
+            name: _rounded(np.stack([getattr(pose, name) for pose in filmed.poses[t]]))
+            for name in ("eye", "right", "up", "forward")
+        },
+    }
+
+
+def _rounded(values: np.ndarray) -> list[Any]:
+    return np.round(values, 4).tolist()

@@ -1,0 +1,76 @@
+"""Folders of clips: {seed}.mp4 with its truth in {seed}.json, drawn by several processes, resumed where it stopped."""
+
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from tenku.video import write_clip
+from tenku.world.scene import FPS
+
+
+def clip_path(out: Path, seed: int) -> Path:
+    return out / f"{seed:010d}.mp4"
+
+
+def write_clip_of(seed: int, out: Path, size: tuple[int, int], num_frames: int, split: str) -> int:
+    """Make the clip of a seed and write it; the mp4 appears last and whole, so an mp4 is a complete clip."""
+    from tenku.world.clip import make_clip
+
+    frames, truth = make_clip(seed, size, num_frames, split)
+    path = clip_path(out, seed)
+    half_written = path.with_suffix(f".{os.getpid()}.tmp")
+    half_written.write_text(json.dumps(truth, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+    os.replace(half_written, path.with_suffix(".json"))
+    write_clip(path, frames, FPS)
+    return seed
+
+
+def write_clips(
+    out: str | Path,
+    clips: int,
+    *,
+    seed: int = 0,
+    size: tuple[int, int] = (128, 128),
+    num_frames: int = 48,
+    workers: int = 1,
+    split: str = "train",
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> int:
+    """Fill the folder with the clips of the seeds `seed` ... `seed + clips - 1`; returns how many were missing.
+
+    Each clip depends on its own seed alone: the number of workers and an interruption change nothing. A folder holds
+    clips of one size, length and split: ValueError otherwise.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    _check_recipe(out / "world.json", {"size": list(size), "num_frames": num_frames, "split": split})
+    missing = [s for s in range(seed, seed + clips) if not clip_path(out, s).exists()]
+    done = clips - len(missing)
+    on_progress(done, clips)
+    for _ in _made(missing, partial(write_clip_of, out=out, size=size, num_frames=num_frames, split=split), workers):
+        done += 1
+        on_progress(done, clips)
+    return len(missing)
+
+
+def _check_recipe(path: Path, recipe: dict[str, object]) -> None:
+    if not path.exists():
+        path.write_text(json.dumps(recipe))
+    found = json.loads(path.read_text())
+    if found != recipe:
+        raise ValueError(f"{path.parent} holds clips with {found}, not {recipe}: choose another folder")
+
+
+def _made(seeds: list[int], make: Callable[[int], int], workers: int) -> Iterator[int]:
+    if not seeds:
+        return
+    yield make(seeds[0])  # in this process: the ray tracer is compiled once, and the workers find it in the cache
+    if workers == 1:
+        yield from map(make, seeds[1:])
+        return
+    context = multiprocessing.get_context("spawn")  # a fork would copy the threads of torch and of PyAV in any state
+    with context.Pool(workers) as pool:
+        yield from pool.imap_unordered(make, seeds[1:], chunksize=1)

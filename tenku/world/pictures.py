@@ -1,0 +1,175 @@
+"""From a simulated, filmed and lit event to pictures: packing into arrays, drawing, and developing like film."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tenku.world import shading
+from tenku.world.camera import Pose, tangents
+from tenku.world.looks import BACKDROPS, FLOORS, LIGHTS, Look
+from tenku.world.physics import Motion
+from tenku.world.scene import FPS, RGB, Event, Part, matrix
+from tenku.world.solids import (
+    BOX,
+    CANVAS,
+    CAPSULE,
+    COLOR,
+    COLOR2,
+    CONE,
+    CYLINDER,
+    EDIBLE,
+    GLOW,
+    METAL,
+    MOTION,
+    PART_COLUMNS,
+    PATTERN,
+    POSITION,
+    RADIUS,
+    ROTATION,
+    ROUGHNESS,
+    SHAPE,
+    SIZE,
+    TORUS,
+)
+
+SHUTTER = 0.35  # share of a frame's time during which the film is exposed
+F4 = np.float32
+SAMPLES = 12  # a pixel at most, where the picture is busy; FIRST everywhere
+FIRST = 4
+
+
+@dataclass
+class Filmed:
+    """All that a picture needs."""
+
+    event: Event
+    motion: Motion
+    look: Look
+    poses: list[Pose]
+
+
+def bounding_radius(part: Part) -> float:
+    size = part.size
+    if part.shape == BOX:
+        return float(np.linalg.norm(size))
+    if part.shape in (CYLINDER, CONE):
+        return float(np.hypot(size[0], size[1]))
+    if part.shape in (CAPSULE, TORUS):
+        return float(size[0] + size[1])
+    return float(max(size))
+
+
+def _row(part: Part) -> np.ndarray:
+    """What of a part's row does not change from frame to frame."""
+    row = np.zeros(PART_COLUMNS, F4)
+    row[SHAPE], row[PATTERN], row[ROUGHNESS], row[METAL] = part.shape, part.pattern, part.roughness, part.metal
+    row[GLOW], row[EDIBLE], row[CANVAS], row[RADIUS] = part.glow, part.edible, part.canvas, bounding_radius(part) * 1.001
+    row[SIZE : SIZE + len(part.size)] = part.size
+    row[COLOR : COLOR + 3], row[COLOR2 : COLOR2 + 3] = part.color, part.color2
+    return row
+
+
+def pack_solids(filmed: Filmed) -> tuple[np.ndarray, np.ndarray]:
+    """(parts T N 32, bodies T B 6) for the ray tracer."""
+    event, motion, tubes = filmed.event, filmed.motion, filmed.look.tubes
+    frames = len(motion.position)
+    count = sum(len(body.parts) for body in event.bodies) + len(tubes)
+    parts = np.zeros((frames, count, PART_COLUMNS), F4)
+    bodies = np.zeros((frames, len(event.bodies) + len(tubes), 6), F4)
+    k = 0
+    for i, body in enumerate(event.bodies):
+        first = k
+        for part in body.parts:
+            at = motion.position[:, i] + motion.rotation[:, i] @ np.asarray(part.position, float)
+            axes = motion.rotation[:, i] @ matrix(np.asarray(part.rotation, float))
+            parts[:, k] = _row(part)
+            parts[:, k, POSITION : POSITION + 3] = at
+            parts[:, k, ROTATION : ROTATION + 9] = axes.reshape(frames, 9)
+            parts[1:, k, MOTION : MOTION + 3] = (at[1:] - at[:-1]) * SHUTTER
+            k += 1
+        bodies[:, i] = _bounding_spheres(parts[:, first:k], first, k)
+    for j, tube in enumerate(tubes):
+        parts[:, k] = _row(tube.part)
+        parts[:, k, POSITION : POSITION + 3] = tube.position
+        parts[:, k, ROTATION : ROTATION + 9] = tube.rotation.reshape(9)
+        bodies[:, len(event.bodies) + j] = _bounding_spheres(parts[:, k : k + 1], k, k + 1)
+        k += 1
+    return parts, bodies
+
+
+def _bounding_spheres(parts: np.ndarray, first: int, last: int) -> np.ndarray:
+    """T x 6 rows around T x n parts, the blur of their motion included."""
+    at, radius = parts[..., POSITION : POSITION + 3], parts[..., RADIUS]
+    center = ((at - radius[..., None]).min(1) + (at + radius[..., None]).max(1)) / 2
+    blur = np.linalg.norm(parts[..., MOTION : MOTION + 3], axis=-1)
+    reach = (np.linalg.norm(at - center[:, None], axis=-1) + radius + blur).max(1)
+    return np.concatenate([center, reach[:, None], np.full((len(parts), 2), (first, last))], axis=1)
+
+
+def _v(values: object) -> tuple[np.float32, np.float32, np.float32]:
+    a, b, c = np.asarray(values, F4)
+    return a, b, c
+
+
+def pack_surroundings(look: Look) -> tuple[shading.Light, shading.Floor, np.ndarray]:
+    """(light, floor, lamps) of a look, in the ray tracer's terms."""
+    light, ground = LIGHTS[look.light], FLOORS[look.floor]
+    zenith, horizon = light.zenith, light.horizon
+    if look.backdrop:
+        horizon = BACKDROPS[look.backdrop]
+        zenith = (horizon[0] * 0.85, horizon[1] * 0.85, horizon[2] * 0.85)
+    a, e = np.radians(look.sun_azimuth), np.radians(look.sun_elevation)
+    sun = (np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e))
+    packed_light = shading.Light(
+        _v(sun), F4(light.sun_size), _v(light.sun), _v(zenith), _v(horizon), light.sky, F4(light.ambient), F4(light.fog)
+    )
+    packed_floor = shading.Floor(
+        ground.kind,
+        _v(look.floor_color),
+        _v(ground.color2),
+        F4(ground.roughness),
+        F4(ground.wet),
+        F4(ground.puddle),
+        F4(ground.scale),
+        F4(0.8 if ground.puddle else 0),
+    )
+    lamps = np.array([(*lamp.start, *lamp.end, *lamp.radiance, lamp.size) for lamp in look.lamps], F4)
+    return packed_light, packed_floor, lamps.reshape(-1, 10)
+
+
+def draw(filmed: Filmed, size: tuple[int, int], samples: int = SAMPLES, frames: list[int] | None = None) -> np.ndarray:
+    """Pictures, uint8 T H W 3, of `size` (width, height)."""
+    width, height = size
+    event, look = filmed.event, filmed.look
+    parts, bodies = pack_solids(filmed)
+    light, floor, lamps = pack_surroundings(look)
+    stroke = event.stroke
+    paint = shading.Paint(F4(stroke.radius if stroke else 0), _v(RGB[stroke.color] if stroke else (0, 0, 0)))
+    _, tangent = tangents(width / height)
+    chosen = list(range(len(parts))) if frames is None else frames
+    radiance = np.zeros((len(chosen), height, width, 3), F4)
+    sums = np.zeros((height, width, 6), F4)
+    for k, frame in enumerate(chosen):
+        pose = filmed.poses[frame]
+        view = shading.View(
+            _v(pose.eye), _v(pose.right), _v(pose.up), _v(pose.forward), F4(tangent), F4(frame / FPS), F4(look.salt)
+        )
+        bites = np.array([(*b.center, b.radius) for b in event.bites if frame >= b.frame], F4).reshape(-1, 4)
+        line = stroke.points(frame, filmed.motion.position) if stroke else np.zeros((0, 3))
+        scene = (parts[frame], bodies[frame], bites, np.ascontiguousarray(line, F4).reshape(-1, 3), lamps)
+        shading.draw_frame(scene, view, light, floor, paint, FIRST, samples, sums, radiance[k])
+    return develop(radiance, LIGHTS[look.light].exposure)
+
+
+def develop(radiance: np.ndarray, exposure: float) -> np.ndarray:
+    """Glow around what is too bright, more saturation, a filmic tone curve (Narkowicz' fit of ACES), gamma 2.2: uint8."""
+    height, width = radiance.shape[1:3]
+    fy, fx = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
+    squared = ((fy**2 + fx**2) * (min(height, width) / 128) ** 2)[None, :, :, None]
+    spectrum = np.fft.rfft2(np.maximum(radiance - 0.9, 0), axes=(1, 2))
+    blur = sum(weight * np.exp(-2 * np.pi**2 * sigma**2 * squared) for sigma, weight in ((2.0, 0.22), (7.0, 0.2)))
+    x = (radiance + np.fft.irfft2(spectrum * blur, s=(height, width), axes=(1, 2))) * exposure
+    grey = x.mean(-1, keepdims=True)
+    x = np.maximum(grey + (x - grey) * 1.18, 0)
+    x = np.clip(x * (2.51 * x + 0.03) / (x * (2.43 * x + 0.59) + 0.14), 0, 1)
+    return (x ** (1 / 2.2) * 255 + 0.5).astype(np.uint8)

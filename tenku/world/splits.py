@@ -1,0 +1,57 @@
+"""Training, validation, and held-out combinations.
+
+Train and validation draw from different random streams. Some whole pairs (main colour x event, main kind x event) are never
+drawn in either: only the split `combinations` shows them, so that what a model makes of a pair it has never seen can be measured.
+"""
+
+from tenku.world.events import EVENTS
+from tenku.world.scene import Event
+
+STREAMS = {"train": 0, "validation": 1, "combinations": 2}
+
+HELD_OUT_COLORS = {
+    "drop": ("orange",),
+    "roll": ("purple",),
+    "slide": ("blue",),
+    "collide": ("yellow",),
+    "ramp": ("green",),
+    "throw": ("pink",),
+    "hide": ("red",),
+    "pendulum": ("turquoise",),
+    "brush": ("purple",),
+    "trail": ("orange",),
+}
+HELD_OUT_KINDS = {
+    "drop": ("cone", "duck"),
+    "slide": ("cylinder",),
+    "throw": ("capsule",),
+    "collide": ("cube",),
+    "cover": ("snowman", "rocket"),
+    "bite": ("apple",),
+    "ramp": ("cylinder",),
+    "roll": ("ring",),
+}
+
+
+def stream_of(split: str) -> int:
+    """The number that separates the random streams of the splits."""
+    if split not in STREAMS:
+        raise ValueError(f"splits are {', '.join(STREAMS)}, not {split!r}")
+    return STREAMS[split]
+
+
+def is_held_out(name: str, event: Event) -> bool:
+    """Does the event show a main colour or a main kind that is held out for it?"""
+    mains = [body for body in event.bodies if body.role == "main"]
+    return any(
+        body.color in HELD_OUT_COLORS.get(name, ()) or body.kind in HELD_OUT_KINDS.get(name, ()) for body in mains
+    )
+
+
+def events_of(split: str) -> list[str]:
+    """The events that a split can show."""
+    return [name for name in EVENTS if split != "combinations" or name in HELD_OUT_COLORS or name in HELD_OUT_KINDS]
+
+
+def fits(split: str, name: str, event: Event) -> bool:
+    return is_held_out(name, event) == (split == "combinations")

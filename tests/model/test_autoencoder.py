@@ -1,0 +1,153 @@
+"""Groups are encoded alone, the decoder never looks ahead, and a stream decodes to what the whole decodes to."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from tenku.model.autoencoder import PRESETS, Autoencoder, load_autoencoder, nano
+from tenku.model.weights import save_module
+
+
+@pytest.fixture(scope="module")
+def autoencoder() -> Autoencoder:
+    """Untrained, but with blocks that do something and latents that are scaled."""
+    torch.manual_seed(0)
+    config = replace(nano(), decoder_depths=(2, 2))
+    autoencoder = Autoencoder(config).eval().requires_grad_(False)
+    for name, parameter in autoencoder.named_parameters():
+        if "conv_out" in name:
+            parameter.normal_(std=0.1)
+    autoencoder.latent_mean.normal_()
+    autoencoder.latent_std.uniform_(0.5, 2)
+    return autoencoder
+
+
+def video(frames: int = 12, height: int = 16, width: int = 24, batch: int = 2) -> Tensor:
+    return torch.rand(batch, 3, frames, height, width, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def test_shapes(autoencoder: Autoencoder) -> None:
+    latents = autoencoder.encode(video())
+    assert latents.shape == (2, 16, 3, 2, 3)
+    assert autoencoder.decode(latents).shape == (2, 3, 12, 16, 24)
+    assert [autoencoder.latent_frames(n) for n in (1, 4, 5, 48)] == [1, 1, 2, 12]
+
+
+def test_each_group_is_encoded_by_itself(autoencoder: Autoencoder) -> None:
+    clip = video()
+    whole = autoencoder.encode(clip)
+    for group in range(3):
+        alone = autoencoder.encode(clip[:, :, 4 * group : 4 * group + 4])
+        torch.testing.assert_close(whole[:, :, group : group + 1], alone, atol=1e-5, rtol=1e-5)
+    changed = clip.clone()
+    changed[:, :, 4:8] = 0
+    same = (autoencoder.encode(changed) - whole).abs().amax(dim=(0, 1, 3, 4)) < 1e-5
+    assert same.tolist() == [True, False, True]
+
+
+def test_every_frame_of_a_group_counts(autoencoder: Autoencoder) -> None:
+    clip = video(4)
+    for frame in range(4):
+        changed = clip.clone()
+        changed[:, :, frame] = 0
+        assert (autoencoder.encode(changed) - autoencoder.encode(clip)).abs().max() > 1e-3
+
+
+def test_the_decoder_sees_the_past_and_not_the_future(autoencoder: Autoencoder) -> None:
+    latents = autoencoder.encode(video(16))
+    changed = latents.clone()
+    changed[:, :, 1] += 1
+    difference = (autoencoder.decode(changed) - autoencoder.decode(latents)).abs()
+    difference = difference.unflatten(2, (4, 4)).amax(dim=(0, 1, 3, 4, 5))
+    assert difference[0] < 1e-5 and difference[1] > 1e-2 and difference[2] > 1e-4
+
+
+@pytest.mark.parametrize("pieces", [[1, 1, 1, 1, 1], [2, 3], [4, 1], [5]])
+def test_a_stream_decodes_to_the_whole(autoencoder: Autoencoder, pieces: list[int]) -> None:
+    latents = autoencoder.encode(video(20))
+    state, parts, sizes = None, [], set()
+    for piece in latents.split(pieces, dim=2):
+        part, state = autoencoder.decode_next(piece, state)
+        parts.append(part)
+        sizes.add(sum(tensor.numel() for tensor in state))
+    torch.testing.assert_close(torch.cat(parts, dim=2), autoencoder.decode(latents), atol=1e-5, rtol=1e-5)
+    assert len(sizes) == 1  # memory does not grow
+
+
+def test_a_loop_has_its_own_end_as_the_past(autoencoder: Autoencoder) -> None:
+    latents = autoencoder.encode(video(12))
+    _, state = autoencoder.decode_next(latents)
+    around, _ = autoencoder.decode_next(latents, state)
+    twice = autoencoder.decode(torch.cat([latents, latents], dim=2))
+    torch.testing.assert_close(around, twice[:, :, 12:], atol=1e-5, rtol=1e-5)
+
+
+def test_a_still_picture_is_one_latent_frame(autoencoder: Autoencoder) -> None:
+    picture = video(1)
+    latents = autoencoder.encode(picture)
+    torch.testing.assert_close(latents, autoencoder.encode(picture.repeat(1, 1, 4, 1, 1)))
+    assert latents.shape[2] == 1
+
+
+def test_latents_are_scaled_on_the_way_out_and_back(autoencoder: Autoencoder) -> None:
+    mean, log_variance = autoencoder.encode_distribution(video())
+    assert log_variance.shape == mean.shape
+    scaled = autoencoder.encode(video())
+    channel = (mean[:, 3] - autoencoder.latent_mean[3]) / autoencoder.latent_std[3]
+    torch.testing.assert_close(scaled[:, 3], channel)
+    torch.testing.assert_close(autoencoder.decode(scaled), autoencoder.decode_raw(mean))
+
+
+def test_weights_survive_their_folder(autoencoder: Autoencoder, tmp_path: Path) -> None:
+    save_module(autoencoder, autoencoder.config, tmp_path / "autoencoder", torch.float32)
+    for folder in (tmp_path, tmp_path / "autoencoder"):
+        loaded = load_autoencoder(folder)
+        assert loaded.config == autoencoder.config
+        assert torch.equal(loaded.encode(video()), autoencoder.encode(video()))
+
+
+def test_bfloat16_is_close_to_float32(autoencoder: Autoencoder) -> None:
+    latents = autoencoder.encode(video())
+    half = Autoencoder(autoencoder.config).eval()
+    half.load_state_dict(autoencoder.state_dict())
+    difference = half.bfloat16().decode(latents).float() - autoencoder.decode(latents)
+    assert difference.std() < 0.05 * autoencoder.decode(latents).std()
+
+
+def test_learning_reaches_every_parameter() -> None:
+    autoencoder = Autoencoder(nano())
+    torch.nn.init.normal_(autoencoder.decoder.quarter[0].conv_out.weight)  # zero at first, as all of them
+    mean, _ = autoencoder.encode_distribution(video())
+    autoencoder.decode_raw(mean).square().mean().backward()
+    unused = [n for n, p in autoencoder.named_parameters() if p.grad is None]
+    assert not unused
+
+
+@pytest.mark.parametrize(
+    "shape, expected",
+    [
+        ((1, 3, 5, 16, 16), "multiple of 4 or 1"),
+        ((1, 3, 4, 12, 16), "16x12"),
+        ((1, 4, 4, 16, 16), "B 3 T H W"),
+        ((1, 3, 0, 16, 16), "multiple of 4 or 1"),
+    ],
+)
+def test_bad_videos_are_named(autoencoder: Autoencoder, shape: tuple[int, ...], expected: str) -> None:
+    with pytest.raises(ValueError, match=expected):
+        autoencoder.encode(torch.zeros(shape))
+
+
+def test_bad_latents_and_configurations_are_named(autoencoder: Autoencoder) -> None:
+    with pytest.raises(ValueError, match="B 16 T h w"):
+        autoencoder.decode(torch.zeros(1, 8, 2, 2, 2))
+    with pytest.raises(ValueError, match="encoder_widths"):
+        replace(nano(), encoder_widths=(16,))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_can_be_built(name: str) -> None:
+    with torch.device("meta"):
+        Autoencoder(PRESETS[name]())

@@ -1,0 +1,110 @@
+"""Imports go one way: cli → sample, train, data, evaluate → model, flow → types."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "tenku"
+
+# What each room may import from the others. A room that is not named here is a new arrow to think about.
+MAY_IMPORT = {
+    "types": {"video"},
+    "video": set(),
+    "flow": {"types"},
+    "model": {"types", "flow"},
+    "sample": {"types", "flow", "model", "video", "__init__"},  # of the package itself: its version
+    "world": {"types", "video"},
+    "data": {"types", "flow", "model", "video", "world"},
+    "train": {"types", "flow", "model", "video", "data"},
+    "evaluate": {"types", "flow", "model", "video", "sample", "data", "train", "world"},
+    "doctor": {"types", "flow", "model", "video", "sample", "__init__"},
+    "__init__": {"types", "sample"},
+    "serve": {"types", "flow", "model", "video", "sample", "doctor", "__init__"},
+}
+FREE = {"cli", "commands", "__main__"}
+BANNED = {"utils", "misc", "helpers", "manager", "common"}
+
+
+def python_files() -> list[Path]:
+    return sorted(ROOT.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> Iterator[str]:
+    """Every room of tenku that a file imports, inside functions and under TYPE_CHECKING too."""
+    package = ["tenku", *path.relative_to(ROOT).parent.parts]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = [*base, *(node.module.split(".") if node.module else [])]
+            # `from tenku import world` names the room on the right-hand side.
+            names = [".".join([*module, alias.name]) for alias in node.names]
+        else:
+            continue
+        for name in names:
+            parts = name.split(".")
+            if parts[0] != "tenku":
+                continue
+            second = parts[1] if len(parts) > 1 else "__init__"
+            is_room = (ROOT / second).is_dir() or (ROOT / f"{second}.py").exists()
+            yield second if is_room else "__init__"
+
+
+@pytest.mark.parametrize("path", python_files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_one_way(path: Path) -> None:
+    room = room_of(path)
+    if room in FREE:
+        return
+    assert room in MAY_IMPORT, f"tenku/{room} is new: say in this test what it may import"
+    allowed = MAY_IMPORT[room] | {room}
+    wrong = sorted(set(imported_rooms(path)) - allowed)
+    assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}; {room} may import only {sorted(allowed)}"
+
+
+def test_the_reader_of_imports_sees_every_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test above would pass on anything if it overlooked an import."""
+    import test_arrows
+
+    monkeypatch.setattr(test_arrows, "ROOT", tmp_path)
+    for room in ("world", "sample", "train", "data"):
+        (tmp_path / room).mkdir()
+    file = tmp_path / "train" / "loop.py"
+    file.write_text(
+        "import tenku.world\nfrom tenku import sample\n"
+        "def inside():\n    from ..data.loader import Loader\n    from tenku import load\n"
+    )
+    assert set(imported_rooms(file)) == {"world", "sample", "data", "__init__"}
+
+
+def test_no_file_is_named_after_nothing() -> None:
+    assert not [path for path in python_files() if path.stem in BANNED]
+
+
+def test_files_stay_readable() -> None:
+    long = {
+        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
+        for path in python_files()
+    }
+    assert not {name: lines for name, lines in long.items() if lines > 400}
+    for path in python_files():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
+                assert node.end_lineno - node.lineno < 90, f"{path}: {node.name} is too long to read"
+
+
+def test_nothing_heavy_is_imported_for_help() -> None:
+    """`tenku --help` answers at once: torch, PyAV and MuJoCo are imported inside the commands."""
+    import subprocess
+    import sys
+
+    heavy = ("torch", "av", "numpy", "mujoco", "numba")
+    code = f"import sys, tenku.cli; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

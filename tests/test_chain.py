@@ -1,0 +1,101 @@
+"""From nothing to a video by the commands alone: clips, autoencoder, latents, transformer, model, video."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tenku.cli import main
+from tenku.types import Clip
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which every command has run once, on almost nothing."""
+    folder = tmp_path_factory.mktemp("chain")
+    names = ("square", "wide", "autoencoder", "latents", "run")
+    square, wide, autoencoder, latents, run = (str(folder / name) for name in names)
+    world = ("world", "--frames", "8", "--workers", "1", "--clips", "2")
+    for command in (
+        (*world, "--size", "32x32", "--out", square),
+        (*world, "--size", "48x32", "--seed", "2", "--out", wide),
+        ("train-autoencoder", square, wide, "--out", autoencoder, "--preset", "nano", "--steps", "2"),
+        ("encode", square, wide, "--autoencoder", autoencoder, "--out", latents),
+        ("train", "--latents", latents, "--out", run, "--preset", "nano", "--steps", "2", "--batch-size", "2")
+        + ("--autoencoder", autoencoder),
+        ("export", run, "--autoencoder", autoencoder, "--out", str(folder / "model"), "--steps", "3"),
+    ):
+        assert main(command) == 0, command
+    return folder
+
+
+def test_clips_lie_beside_their_truth(place: Path) -> None:
+    names = [path.name for path in sorted((place / "wide").glob("*.mp4"))]
+    assert names == [f"{seed:010d}.mp4" for seed in (2, 3)]
+    truth = json.loads((place / "wide" / f"{3:010d}.json").read_text(encoding="utf-8"))
+    assert truth["size"] == [48, 32] == list(Clip.load(place / "wide" / names[1]).size)
+    assert len(truth["captions"]["en"]) == len(truth["captions"]["zh"]) == 4
+
+
+def test_training_leaves_a_log_and_pictures(place: Path) -> None:
+    lines = [json.loads(line) for line in (place / "run" / "log.jsonl").read_text().splitlines()]
+    assert lines and lines[-1]["step"] == 2
+    assert list((place / "run" / "previews").glob("*.png"))
+
+
+def test_the_exported_model_generates(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "video.mp4"
+    arguments = [
+        "generate",
+        "a ball",
+        "--model",
+        str(place / "model"),
+        "--size",
+        "48x32",
+        "--out",
+        str(out),
+        "--json",
+    ]
+    assert main(arguments) == 0
+    line = json.loads(capsys.readouterr().out)
+    assert (line["model"], line["steps"], line["size"], line["frames"]) == ("model", 3, [48, 32], 8)
+    assert len(Clip.load(out).frames) == 8
+
+
+def test_a_finished_run_has_nothing_left_to_do(place: Path) -> None:
+    def trained() -> tuple[list[str], dict[str, bytes]]:
+        losses = [line for line in (place / "run/log.jsonl").read_text().splitlines() if '"loss"' in line]
+        files = sorted((place / "run/checkpoints").rglob("*.safetensors"))
+        return losses, {str(path): path.read_bytes() for path in files}
+
+    before = trained()
+    assert before[0] and before[1]
+    run = ["train", "--latents", str(place / "latents"), "--out", str(place / "run"), "--preset", "nano"]
+    assert main([*run, "--steps", "2", "--batch-size", "2"]) == 0
+    assert trained() == before
+
+
+def test_evaluation_of_the_autoencoder(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        main(["evaluate", "autoencoder", str(place / "autoencoder"), "--clips", str(place / "square")]) == 0
+    )
+    result = json.loads(capsys.readouterr().out)
+    assert result["clips"] == 2 and 0 < result["psnr"] < 60
+
+
+def test_missing_folders_are_named(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nowhere = str(tmp_path / "nowhere")
+    for command in (
+        ["train-autoencoder", nowhere, "--out", str(tmp_path / "a"), "--steps", "1"],
+        ["encode", nowhere, "--autoencoder", str(place / "autoencoder"), "--out", str(tmp_path / "a")],
+        ["encode", str(place / "square"), "--autoencoder", nowhere, "--out", str(tmp_path / "a")],
+        ["train", "--latents", nowhere, "--out", str(tmp_path / "a"), "--steps", "1"],
+        ["export", nowhere, "--autoencoder", str(place / "autoencoder"), "--out", str(tmp_path / "a")],
+        ["evaluate", "autoencoder", nowhere, "--clips", str(place / "square")],
+    ):
+        assert main(command) == 2, command
+        err = capsys.readouterr().err
+        assert err.startswith("error: ") and "nowhere" in err and err.count("\n") == 1
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,198 @@
+"""The command line end to end on the weights that ship with the package."""
+
+import json
+import subprocess
+import sys
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tenku
+from tenku.cli import main
+from tenku.commands.options import parse_size, slug
+from tenku.types import Clip
+
+PROMPT = "A red ball falls onto wet asphalt at night and bounces."
+QUICK = ("--seconds", "0.5", "--steps", "2")
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Run a command in this process, standing in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> Said:
+        capsys.readouterr()
+        code = main(list(arguments))
+        return Said(code, *capsys.readouterr())
+
+    return call
+
+
+def test_help_names_every_command(run):
+    said = run("--help")
+    assert said.code == 0
+    commands = [
+        "generate",
+        "vocabulary",
+        "sheet",
+        "doctor",
+        "world",
+        "train-autoencoder",
+        "encode",
+        "train",
+        "export",
+        "evaluate",
+    ]
+    assert [name for name in commands if name not in said.out] == []
+    for name in commands:
+        assert run(name, "--help").code == 0
+
+
+def test_generate_prints_one_json_line(run, tmp_path):
+    said = run("generate", PROMPT, "--seconds", "1", "--seed", "7", "--out", "new/folder/ball.mp4", "--json")
+    assert said.code == 0, said.err
+    assert said.out.count("\n") == 1
+    line = json.loads(said.out)
+    assert line["path"] == "new/folder/ball.mp4"
+    assert (line["seed"], line["prompt"], line["model"]) == (7, PROMPT, "embedded")
+    assert set(line["seconds_taken"]) >= {"load", "text", "denoise", "decode", "write"}
+    assert all(taken >= 0 for taken in line["seconds_taken"].values())
+
+    clip = Clip.load(tmp_path / line["path"])
+    assert [clip.frames.shape[0], *clip.size] == [line["frames"], *line["size"]] == [16, *line["size"]]
+    assert clip.fps == line["fps"] == 16
+    assert clip.metadata["prompt"] == PROMPT
+    assert int(clip.metadata["seed"]) == 7
+    # Neither a blank nor noise: something is there, and neighbouring frames resemble each other.
+    frames = clip.frames.astype(np.float32)
+    assert frames.std() > 10
+    assert np.abs(np.diff(frames, axis=0)).mean() < 0.5 * frames.std()
+
+
+def test_the_file_is_named_after_prompt_and_seed(run, tmp_path):
+    said = run("generate", "A red ball!", *QUICK, "--seed", "11")
+    assert said.out == "a-red-ball-11.mp4\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["a-red-ball-11.mp4"]
+    first, second = (json.loads(run("generate", "x", *QUICK, "--json").out)["seed"] for _ in range(2))
+    assert first != second
+
+
+def test_same_seed_same_video(run, tmp_path):
+    for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
+        assert run("generate", PROMPT, *QUICK, "--seed", seed, "--out", f"{name}.mp4").code == 0
+    a, b, c = (Clip.load(tmp_path / f"{name}.mp4").frames for name in "abc")
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+def test_options_reach_the_model(run, tmp_path):
+    options = ("--size", "80x48", "--guidance", "2.5", "--solver", "euler", "--negative", "snow", "--json")
+    said = run("generate", PROMPT, *QUICK, *options, "--out", "wide.mp4")
+    line = json.loads(said.out)
+    assert line["size"] == [80, 48] and Clip.load(tmp_path / "wide.mp4").size == (80, 48)
+    asked = (line["steps"], line["guidance"], line["solver"], line["negative_prompt"])
+    assert asked == (2, 2.5, "euler", "snow")
+
+
+def test_gif_webp_and_sheet_beside_the_video(run, tmp_path):
+    said = run("generate", PROMPT, *QUICK, "--out", "a.mp4", "--gif", "--webp", "--png", "--json")
+    assert json.loads(said.out)["also"] == ["a.gif", "a.webp", "a.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gif", "a.mp4", "a.png", "a.webp"]
+    width, height = Clip.load(tmp_path / "a.mp4").size
+    for name in ("a.gif", "a.webp"):
+        with Image.open(tmp_path / name) as picture:
+            assert picture.size == (width, height) and picture.n_frames > 1
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.width > width
+
+
+def test_zero_seconds_is_a_still_picture(run, tmp_path):
+    assert run("generate", PROMPT, "--seconds", "0", "--steps", "2", "--out", "still.png").code == 0
+    with Image.open(tmp_path / "still.png") as picture:
+        assert picture.size == tenku.load().settings.sizes[0]
+    assert run("generate", PROMPT, "--seconds", "0", "--steps", "2", "--out", "still.mp4").code == 0
+    assert len(Clip.load(tmp_path / "still.mp4").frames) == 1
+
+
+def test_words_never_seen_are_named(run):
+    said = run("generate", "a red zebra and a 长颈鹿", *QUICK, "--json")
+    assert said.code == 0
+    assert "zebra" in said.err and "颈" in said.err and "red" not in said.err
+    assert "tenku vocabulary" in said.err
+    json.loads(said.out)
+    for known in ("a red ball bounces", "一个红色的球"):
+        assert "never seen" not in run("generate", known, *QUICK).err
+
+
+def test_vocabulary_lists_both_languages(run):
+    said = run("vocabulary")
+    words, characters = said.out.splitlines()
+    assert {"red", "ball", "bounces"} <= set(words.split())
+    assert set("红球") <= set(characters)
+    assert json.loads(run("vocabulary", "--json").out)["words"] == words.split()
+
+
+def test_sheet_has_a_row_for_each_clip(run, tmp_path):
+    for name in ("a.mp4", "b.mp4"):
+        run("generate", PROMPT, *QUICK, "--out", name)
+    assert (
+        run("sheet", "a.mp4", "b.mp4", "--out", "deep/sheet.png", "--columns", "3").out == "deep/sheet.png\n"
+    )
+    width, height = Clip.load(tmp_path / "a.mp4").size
+    with Image.open(tmp_path / "deep/sheet.png") as picture:
+        assert picture.width >= 3 * width and picture.height >= 2 * height
+
+
+def test_doctor_reports_what_it_measured(run):
+    said = run("doctor")
+    assert said.code == 0, said.err
+    for subject in ("processor", "memory", "torch", "video", "weights", "speed"):
+        assert f"ok  {subject}" in said.out or f"--  {subject}" in said.out
+    assert "measured just now" in said.out
+
+
+def test_doctor_names_broken_weights(run, tmp_path):
+    said = run("doctor", "--model", str(tmp_path))
+    assert said.code == 2
+    assert "no  weights" in said.out and said.err.startswith("error: ")
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "tenku", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "generate" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("128x128", (128, 128)), ("80×48", (80, 48)), (" 48X80 ", (48, 80)), ("64*64", (64, 64))],
+)
+def test_sizes_are_read_as_people_write_them(text, size):
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize(
+    "text", ["128", "128x", "x128", "0x64", "1.5x2", "64x64x64", "-1x64", "64x1000000000"]
+)
+def test_sizes_that_are_none(text):
+    with pytest.raises(ValueError, match="WIDTHxHEIGHT"):
+        parse_size(text)
+
+
+def test_slugs_are_short_file_names():
+    assert slug("A red ball!") == "a-red-ball"
+    assert slug("../../etc/passwd") == "etc-passwd"
+    assert slug("红球 落下") == "红球-落下"
+    assert slug("🦄…") == "video"
+    assert slug("word " * 100) == "-".join(["word"] * 9)
+    assert len(slug("x" * 500)) == 48
