@@ -1,8 +1,8 @@
 """Which library should draw the miniature world? One small ray tracer, written five times.
 
-Each candidate draws the same picture: a camera over a floor with twelve turned ellipsoids and boxes, nearest hit plus one
-shadow ray per pixel, 128x128, single precision where the library lets us. It prints frames per CPU second and the ratio to
-the C kernel compiled in the same run (gcc -O3 -march=native -ffast-math), which is the peer. Libraries that are not
+Each candidate draws the same picture: a camera over a floor with twelve turned ellipsoids and boxes, nearest hit plus
+one shadow ray per pixel, 128x128, single precision. It prints frames per CPU second and the ratio to the C
+kernel compiled in the same run (gcc -O3 -march=native -ffast-math), which is the peer. Libraries that are not
 installed are skipped, so `pip install numba taichi warp-lang` first; gcc is wanted for the peer only.
 
     OMP_NUM_THREADS=1 python benchmarks/tracer_candidates.py
@@ -35,7 +35,7 @@ void draw(const float*P,int n,int s,float*out){for(int y=0;y<s;y++)for(int x=0;x
   float dx=((x+.5f)/s*2-1)*.5f,dz=(1-(y+.5f)/s*2)*.5f-.25f,dy=1,q=1/sqrtf(dx*dx+dy*dy+dz*dz);dx*=q;dy*=q;dz*=q;int w,u;
   float t=hit(P,n,0,-4,1.2f,dx,dy,dz,&w),c=.8f;if(w>=0){float px=t*dx,py=-4+t*dy,pz=1.2f+t*dz+2e-3f;
     hit(P,n,px,py,pz,.36f,-.48f,.8f,&u);c=(w==n?.5f:.2f+.04f*w)*(u>=0?.3f:1.f);}out[y*s+x]=c;}}
-"""
+"""  # noqa: E501
 
 
 def primitives(frame: int) -> np.ndarray:
@@ -194,7 +194,12 @@ def with_warp() -> Draw:
 
     def draw(p: np.ndarray) -> np.ndarray:
         rows = np.zeros(len(p), dtype)
-        rows["shape"], rows["pos"], rows["rot"], rows["size"] = p[:, 0], p[:, 1:4], p[:, 4:13].reshape(-1, 3, 3), p[:, 13:]
+        rows["shape"], rows["pos"], rows["rot"], rows["size"] = (
+            p[:, 0],
+            p[:, 1:4],
+            p[:, 4:13].reshape(-1, 3, 3),
+            p[:, 13:],
+        )
         out = wp.zeros((SIZE, SIZE), dtype=float, device="cpu")
         wp.launch(picture, dim=(SIZE, SIZE), inputs=[wp.array(rows, dtype=Prim, device="cpu"), SIZE, out], device="cpu")
         return out.numpy()
@@ -317,7 +322,8 @@ def main() -> None:
             rates.append(FRAMES / (time.process_time() - start))
         rate = float(np.median(rates))
         speed = speed or rate
-        print(f"{name:10} {rate:8.0f} frames/CPU s   {rate / speed:5.2f} x C   first run {compiled:5.1f} s   same pixels {same:.2%}")
+        figures = f"{rate:8.0f} frames/CPU s   {rate / speed:5.2f} x C"
+        print(f"{name:10} {figures}   first run {compiled:5.1f} s   same pixels {same:.2%}")
 
 
 if __name__ == "__main__":

@@ -88,8 +88,11 @@ stage "5. One folder with everything a video needs"
 "$tenku" export "$out/run" --autoencoder "$out/autoencoder" --out "$out/model" --name embedded
 
 stage "6. Unselected samples and what they are worth"
-"$tenku" evaluate recogniser --clips "$out/clips/$main_size" --validation "$out/validation" \
-    --autoencoder "$out/autoencoder" --minutes "$judge_minutes" --out "$out/recogniser" >"$out/recogniser.json"
+if [[ ! -e $out/recogniser.json ]]; then # written last, so it means a trained judge
+    "$tenku" evaluate recogniser --clips "$out/clips/$main_size" --validation "$out/validation" \
+        --autoencoder "$out/autoencoder" --minutes "$judge_minutes" --out "$out/recogniser" >"$out/recogniser.partial"
+    mv "$out/recogniser.partial" "$out/recogniser.json"
+fi
 "$tenku" evaluate prompts --model "$out/model" --recogniser "$out/recogniser" --clips "$out/validation" \
     --number "$validation" --out "$out/evaluation"
 

@@ -72,9 +72,7 @@ def processor() -> Finding:
     if not flags:
         return Finding("processor", text, None)
     has = [
-        label
-        for flag, label in (("avx2", "AVX2"), ("avx512f", "AVX-512"), ("avx512_bf16", "bf16"))
-        if flag in flags
+        label for flag, label in (("avx2", "AVX2"), ("avx512f", "AVX-512"), ("avx512_bf16", "bf16")) if flag in flags
     ]
     if "amx_bf16" in flags:
         has.append("AMX")
@@ -106,9 +104,7 @@ def memory() -> Finding:
     total, free = total_memory(), available_memory()
     if not total:
         return Finding("memory", "cannot be told here", None)
-    return Finding(
-        "memory", f"{total / 2**30:.1f} GiB, {free / 2**30:.1f} free", None if 0 < free < 2**30 else True
-    )
+    return Finding("memory", f"{total / 2**30:.1f} GiB, {free / 2**30:.1f} free", None if 0 < free < 2**30 else True)
 
 
 def torch_build() -> Finding:
@@ -149,9 +145,7 @@ def simulator() -> Finding:
         except (ImportError, OSError):
             missing.append(name)
     if missing:
-        return Finding(
-            "world", f"not installed ({', '.join(missing)}): pip install 'tenku[world]' to make clips", None
-        )
+        return Finding("world", f"not installed ({', '.join(missing)}): pip install 'tenku[world]' to make clips", None)
     return Finding("world", "the miniature world's simulator and pictures are installed")
 
 
@@ -173,9 +167,7 @@ def presets() -> Finding:
             parameters = count_parameters(Transformer(preset().transformer))
         if parameters * BYTES_PER_PARAMETER <= room:
             fits.append(f"{name} ({parameters / 1e6:,.0f}M)")
-    return Finding(
-        "sizes", f"transformers whose weights fit into {place}: {', '.join(fits) or 'none'}", bool(fits)
-    )
+    return Finding("sizes", f"transformers whose weights fit into {place}: {', '.join(fits) or 'none'}", bool(fits))
 
 
 def weights_and_speed(model: str) -> Iterator[Finding]:

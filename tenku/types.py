@@ -151,9 +151,7 @@ class ModelSettings:
                 shift=float(values["defaults"]["shift"]),
             )
             sizes = tuple((int(width), int(height)) for width, height in values["sizes"])
-            settings = cls(
-                str(values["name"]), float(values["fps"]), sizes, int(values["max_frames"]), defaults
-            )
+            settings = cls(str(values["name"]), float(values["fps"]), sizes, int(values["max_frames"]), defaults)
         except (KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
             raise ValueError(f"{path} is not as it should be: {type(error).__name__} {error}") from None
         if not sizes or settings.fps <= 0 or settings.max_frames < 1:

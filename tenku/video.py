@@ -70,9 +70,7 @@ def write_video(
 
 def write_clip(path: str | Path, frames: np.ndarray, fps: float) -> None:
     """A training clip: nearly lossless H.264, full colour resolution; the same frames give the same bytes."""
-    _encode(
-        Path(path), check_frames(frames), fps, {}, "yuv444p", {"crf": "12", "preset": "veryfast"}, threads=1
-    )
+    _encode(Path(path), check_frames(frames), fps, {}, "yuv444p", {"crf": "12", "preset": "veryfast"}, threads=1)
 
 
 def write_gif(path: str | Path, frames: np.ndarray, fps: float) -> None:
@@ -107,13 +105,13 @@ def _encode(
     fps: float,
     metadata: Mapping[str, str],
     pixel_format: str,
-    options: dict[str, str],
+    options: dict[str, Any],
     threads: int = 0,
 ) -> None:
     if not 0 < fps <= 1000:
         raise ValueError(f"fps must be above 0 and at most 1000, got {fps}")
     with _written_whole(path) as partial:
-        flags: dict[str, object] = {"movflags": "+faststart+use_metadata_tags"}
+        flags = {"movflags": "+faststart+use_metadata_tags"}
         with av.open(str(partial), "w", format="mp4", options=flags) as container:
             container.metadata.update(metadata)
             stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
@@ -201,18 +199,12 @@ def read_video(
         with av.open(f"file:{path}", options=options, metadata_errors="replace") as container:
             return _decode(path, container, max_frames, max_pixels)
     except FFmpegError as error:
-        raise ValueError(
-            f"{path} is not a readable video (mp4, mov, mkv or webm): {error.strerror}"
-        ) from error
+        raise ValueError(f"{path} is not a readable video (mp4, mov, mkv or webm): {error.strerror}") from error
 
 
-def _decode(
-    path: Path, container: Any, max_frames: int, max_pixels: int
-) -> tuple[np.ndarray, float, dict[str, str]]:
+def _decode(path: Path, container: Any, max_frames: int, max_pixels: int) -> tuple[np.ndarray, float, dict[str, str]]:
     if not container.streams.video:
-        raise ValueError(
-            f"{path} holds no video, only {container.streams[0].type if container.streams else 'nothing'}"
-        )
+        raise ValueError(f"{path} holds no video, only {container.streams[0].type if container.streams else 'nothing'}")
     stream = container.streams.video[0]
     if stream.codec_context is None:
         raise ValueError(f"{path} holds video of an unknown kind")
@@ -256,9 +248,7 @@ def _frame_limit(path: Path, width: int, height: int, max_frames: int, max_pixel
     if width < 1 or height < 1:
         raise ValueError(f"{path} holds no video with a size")
     if width * height > max_pixels:
-        raise ValueError(
-            f"{path} is too large: {width}x{height}, at most {max_pixels} pixels a frame are read"
-        )
+        raise ValueError(f"{path} is too large: {width}x{height}, at most {max_pixels} pixels a frame are read")
     return min(max_frames, MAX_BYTES // (width * height * 3))
 
 

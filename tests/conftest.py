@@ -48,9 +48,7 @@ def transformer() -> Transformer:
 
 
 @pytest.fixture(scope="session")
-def tiny_folder(
-    tmp_path_factory: pytest.TempPathFactory, text_encoder: TextEncoder, transformer: Transformer
-) -> Path:
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory, text_encoder: TextEncoder, transformer: Transformer) -> Path:
     """A complete model folder with random weights: generates noise, but quickly. Do not write into it."""
     folder = tmp_path_factory.mktemp("models") / "tiny"
     torch.manual_seed(2)

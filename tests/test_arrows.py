@@ -88,10 +88,7 @@ def test_no_file_is_named_after_nothing() -> None:
 
 
 def test_files_stay_readable() -> None:
-    long = {
-        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
-        for path in python_files()
-    }
+    long = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in python_files()}
     assert not {name: lines for name, lines in long.items() if lines > 400}
     for path in python_files():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

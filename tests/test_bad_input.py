@@ -123,16 +123,12 @@ def test_folder_that_cannot_be_made(fails: Callable[..., str], tmp_path: Path) -
     assert str(tmp_path / "file") in fails("--out", str(tmp_path / "file" / "video.mp4"))
 
 
-@pytest.mark.skipif(
-    not Path("/proc/self").exists(), reason="needs a folder in which nobody can write, not even root"
-)
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder in which nobody can write, not even root")
 def test_unwritable_folder(fails: Callable[..., str]) -> None:
     assert "/proc" in fails("--out", "/proc/video.mp4")
 
 
-def test_output_is_looked_at_before_the_work(
-    fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_output_is_looked_at_before_the_work(fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     from tenku.sample.pipeline import Pipeline
 
     def never(*_: object, **__: object) -> None:
@@ -251,9 +247,7 @@ def test_disk_that_fills_up_while_writing(place: Path, tiny_folder: Path) -> Non
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 
-    process = run_tenku(
-        place, "generate", PROMPT, "--model", str(tiny_folder), "--out", "a.mp4", preexec_fn=limit
-    )
+    process = run_tenku(place, "generate", PROMPT, "--model", str(tiny_folder), "--out", "a.mp4", preexec_fn=limit)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 2, err
     assert out == "" and err.splitlines()[-1].startswith("error: ") and "Traceback" not in err
@@ -276,9 +270,7 @@ def test_ctrl_c_while_denoising(place: Path, tiny_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["video.mp4", "video.gif", "video.webp", "video.png"])
-def test_ctrl_c_while_writing(
-    place: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_ctrl_c_while_writing(place: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -287,18 +279,14 @@ def test_ctrl_c_while_writing(
     assert leftovers(place) == []
 
 
-def test_an_older_video_survives_a_failure(
-    place: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_older_video_survives_a_failure(place: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (place / "video.mp4").write_bytes(b"older")
 
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "replace", full)
-    assert (
-        main(["generate", PROMPT, "--model", str(tiny_folder), "--seconds", "0.3", "--out", "video.mp4"]) == 2
-    )
+    assert main(["generate", PROMPT, "--model", str(tiny_folder), "--seconds", "0.3", "--out", "video.mp4"]) == 2
     assert (place / "video.mp4").read_bytes() == b"older"
     assert leftovers(place) == ["video.mp4"]
 

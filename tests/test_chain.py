@@ -43,9 +43,7 @@ def test_training_leaves_a_log_and_pictures(place: Path) -> None:
     assert list((place / "run" / "previews").glob("*.png"))
 
 
-def test_the_exported_model_generates(
-    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_exported_model_generates(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "video.mp4"
     arguments = [
         "generate",
@@ -78,9 +76,7 @@ def test_a_finished_run_has_nothing_left_to_do(place: Path) -> None:
 
 
 def test_evaluation_of_the_autoencoder(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        main(["evaluate", "autoencoder", str(place / "autoencoder"), "--clips", str(place / "square")]) == 0
-    )
+    assert main(["evaluate", "autoencoder", str(place / "autoencoder"), "--clips", str(place / "square")]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["clips"] == 2 and 0 < result["psnr"] < 60
 

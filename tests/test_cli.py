@@ -144,9 +144,7 @@ def test_vocabulary_lists_both_languages(run):
 def test_sheet_has_a_row_for_each_clip(run, tmp_path):
     for name in ("a.mp4", "b.mp4"):
         run("generate", PROMPT, *QUICK, "--out", name)
-    assert (
-        run("sheet", "a.mp4", "b.mp4", "--out", "deep/sheet.png", "--columns", "3").out == "deep/sheet.png\n"
-    )
+    assert run("sheet", "a.mp4", "b.mp4", "--out", "deep/sheet.png", "--columns", "3").out == "deep/sheet.png\n"
     width, height = Clip.load(tmp_path / "a.mp4").size
     with Image.open(tmp_path / "deep/sheet.png") as picture:
         assert picture.width >= 3 * width and picture.height >= 2 * height
@@ -167,9 +165,7 @@ def test_doctor_names_broken_weights(run, tmp_path):
 
 
 def test_the_module_is_the_command():
-    done = subprocess.run(
-        [sys.executable, "-m", "tenku", "--help"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-m", "tenku", "--help"], capture_output=True, text=True, check=True)
     assert "generate" in done.stdout
 
 
@@ -181,9 +177,7 @@ def test_sizes_are_read_as_people_write_them(text, size):
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize(
-    "text", ["128", "128x", "x128", "0x64", "1.5x2", "64x64x64", "-1x64", "64x1000000000"]
-)
+@pytest.mark.parametrize("text", ["128", "128x", "x128", "0x64", "1.5x2", "64x64x64", "-1x64", "64x1000000000"])
 def test_sizes_that_are_none(text):
     with pytest.raises(ValueError, match="WIDTHxHEIGHT"):
         parse_size(text)

@@ -25,9 +25,7 @@ def test_velocity_is_the_derivative_of_the_path():
 def test_velocity_points_back_to_the_data():
     t = torch.tensor([[0.0, 0.2, 0.7, 1.0]] * 2)
     x = flow.interpolate(DATA, NOISE, t)
-    torch.testing.assert_close(
-        flow.data_from_velocity(x, flow.velocity(DATA, NOISE), t), DATA, atol=1e-5, rtol=0
-    )
+    torch.testing.assert_close(flow.data_from_velocity(x, flow.velocity(DATA, NOISE), t), DATA, atol=1e-5, rtol=0)
 
 
 def test_a_level_per_frame_is_that_level_in_that_frame():

@@ -34,9 +34,7 @@ def test_not_a_clip(frames, fps):
 
 
 def test_a_saved_clip_comes_back_with_its_metadata(tmp_path):
-    clip = Clip(
-        FRAMES, 16, {"prompt": "红球 🎉 “x”; y=z", "seed": 2**40, "guidance": 3.5, "timings": {"text": 0.1}}
-    )
+    clip = Clip(FRAMES, 16, {"prompt": "红球 🎉 “x”; y=z", "seed": 2**40, "guidance": 3.5, "timings": {"text": 0.1}})
     clip.save(tmp_path / "a.mp4")
     loaded = Clip.load(tmp_path / "a.mp4")
     assert loaded.fps == 16 and loaded.frames.shape == FRAMES.shape

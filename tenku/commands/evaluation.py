@@ -73,9 +73,7 @@ def recogniser(
 
     degrade = round_trip(autoencoder) if autoencoder else None
     judge = train_recogniser(clips, out, minutes, degrade=degrade)
-    accuracy = judge.accuracy(
-        (frames, truth["description"]) for frames, truth in read_clip_folder(validation)
-    )
+    accuracy = judge.accuracy((frames, truth["description"]) for frames, truth in read_clip_folder(validation))
     for label, row in accuracy.items():
         say(f"{label:<6} right on {100 * row['right']:.0f} % of {row['n']} held-out clips")
     print(json.dumps(accuracy))

@@ -23,9 +23,7 @@ def generate(
     seconds: Annotated[float | None, typer.Option(help="Length; 0 is a still picture.")] = None,
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels.")] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; more is slower and finer.")] = None,
-    guidance: Annotated[
-        float | None, typer.Option(help="How strictly the prompt is followed; 1 is off.")
-    ] = None,
+    guidance: Annotated[float | None, typer.Option(help="How strictly the prompt is followed; 1 is off.")] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same video; random by default.")] = None,
     out: Annotated[Path | None, typer.Option(help=OUT_HELP)] = None,
     model: Model = "embedded",
@@ -95,9 +93,7 @@ def report(outputs: list[Path], clip: "Clip", timings: dict[str, float], as_json
     for each in outputs:
         print(each)
     width, height = clip.size
-    length = (
-        f"{len(clip.frames)} frames ({clip.seconds:.1f} s)" if len(clip.frames) > 1 else "a still picture"
-    )
+    length = f"{len(clip.frames)} frames ({clip.seconds:.1f} s)" if len(clip.frames) > 1 else "a still picture"
     say(f"{length}, {width}x{height}, seed {settings['seed']}, made in {sum(timings.values()):.1f} s")
 
 
@@ -129,9 +125,7 @@ def sheet(
 
     loaded = [Clip.load(clip) for clip in clips]
     labels = [clip.metadata.get("prompt", path.stem) for clip, path in zip(loaded, clips, strict=True)]
-    video.write_png(
-        out, video.contact_sheet([clip.frames for clip in loaded], columns=columns, labels=labels)
-    )
+    video.write_png(out, video.contact_sheet([clip.frames for clip in loaded], columns=columns, labels=labels))
     print(out)
 
 

@@ -25,9 +25,7 @@ PREVIEW_PROMPTS = (
 Minutes = Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")]
 Batch = Annotated[int | None, typer.Option(min=1, help="Samples a step.")]
-Resume = Annotated[
-    str, typer.Option(help="auto goes on from the last complete checkpoint, never starts anew.")
-]
+Resume = Annotated[str, typer.Option(help="auto goes on from the last complete checkpoint, never starts anew.")]
 
 
 def train_autoencoder(
@@ -65,9 +63,7 @@ def encode(
     clips: Annotated[list[Path], typer.Argument(help="Folders with clips.")],
     autoencoder: Annotated[Path, typer.Option(help="Folder with an autoencoder.")],
     out: Annotated[Path, typer.Option(help="Folder for the shards.")],
-    mirror: Annotated[
-        bool, typer.Option(help="Each clip also flipped left to right, with its captions.")
-    ] = True,
+    mirror: Annotated[bool, typer.Option(help="Each clip also flipped left to right, with its captions.")] = True,
     batch_size: Annotated[int, typer.Option(min=1, help="Clips at a time.")] = 2,
 ) -> None:
     """Encode clips to latents, once; training reads only these."""
@@ -94,9 +90,7 @@ def train(
     seed: Annotated[int, typer.Option(help="Decides weights, order of clips and noise.")] = 0,
     resume: Resume = "auto",
     initial: Annotated[Path | None, typer.Option(help="Weights to start from: a model folder.")] = None,
-    autoencoder: Annotated[
-        Path | None, typer.Option(help="Draw a contact sheet with it at every checkpoint.")
-    ] = None,
+    autoencoder: Annotated[Path | None, typer.Option(help="Draw a contact sheet with it at every checkpoint.")] = None,
 ) -> None:
     """Train the transformer and its text encoder on latents. The budget is --minutes or --steps."""
     existing_folder(latents, "latents")
@@ -133,9 +127,7 @@ def previews(autoencoder_folder: Path, latents: Path) -> "Preview":
         device = next(transformer.parameters()).device
         pipeline = Pipeline(settings, autoencoder.to(device), text, transformer)
         clips = [pipeline.generate(prompt, seed=PREVIEW_SEED) for prompt in PREVIEW_PROMPTS]
-        video.write_png(
-            path, video.contact_sheet([clip.frames for clip in clips], labels=list(PREVIEW_PROMPTS))
-        )
+        video.write_png(path, video.contact_sheet([clip.frames for clip in clips], labels=list(PREVIEW_PROMPTS)))
 
     return draw
 

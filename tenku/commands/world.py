@@ -11,15 +11,11 @@ from tenku.commands.options import check_folder, parse_size, progress_bars, say
 
 def world(
     clips: Annotated[int, typer.Option(min=1, help="How many clips the folder should hold at the end.")],
-    out: Annotated[
-        Path, typer.Option(help="Folder for the clips; a second run goes on where a first one stopped.")
-    ],
+    out: Annotated[Path, typer.Option(help="Folder for the clips; a second run goes on where a first one stopped.")],
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "128x128",
     frames: Annotated[int, typer.Option(min=1, max=10_000, help="Frames a clip, at 16 a second.")] = 48,
     seed: Annotated[int, typer.Option(min=0, help="First seed; the same seed gives the same bytes.")] = 0,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; one for each core by default.")
-    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one for each core by default.")] = None,
     split: Annotated[
         str, typer.Option(help="train, validation or combinations: pairs that the other two never show.")
     ] = "train",

@@ -120,9 +120,7 @@ def encode_samples(
                 write_tensors(out / f"{shard.name}.safetensors", {"latents": torch.cat(encoded).to(dtype)})
                 seeds = [sample.seed for sample in shard.samples]
                 # last, as the sign that the shard is whole
-                write_json(
-                    out / f"{shard.name}.json", {**settings, "seeds": seeds, "clips": entries}, indent=None
-                )
+                write_json(out / f"{shard.name}.json", {**settings, "seeds": seeds, "clips": entries}, indent=None)
             progress.advance(task, len(shard.samples))
     return write_manifest(out, shards, autoencoder, settings, samples)
 
@@ -134,9 +132,7 @@ def plan_shards(samples: Sequence[Sample], autoencoder: Encoder, shard_size: int
         width, height = sample.size
         space = autoencoder.spatial_compression
         if width % (2 * space) or height % (2 * space):
-            raise ValueError(
-                f"{sample.path} is {width}x{height}; both sides must be multiples of {2 * space}"
-            )
+            raise ValueError(f"{sample.path} is {width}x{height}; both sides must be multiples of {2 * space}")
         frames = max(1, sample.num_frames // autoencoder.temporal_compression)
         by_shape.setdefault((frames, height // space, width // space), []).append(sample)
     shards = []
@@ -241,9 +237,7 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     """manifest.json of a latents folder. ValueError when it is missing or of another format."""
     path = Path(folder) / "manifest.json"
     if not path.is_file():
-        raise ValueError(
-            f"{folder} has no manifest.json; `tenku encode CLIPS --out {folder}` writes one when done"
-        )
+        raise ValueError(f"{folder} has no manifest.json; `tenku encode CLIPS --out {folder}` writes one when done")
     manifest = read_json(path)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ValueError(f"{path} is not a manifest of format {FORMAT}")

@@ -69,19 +69,13 @@ def load_buckets(folder: str | Path) -> tuple[list[Bucket], list[Bucket]]:
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
-    entries = [
-        clip for bucket in manifest["buckets"] for shard in bucket["shards"] for clip in shard["clips"]
-    ]
+    entries = [clip for bucket in manifest["buckets"] for shard in bucket["shards"] for clip in shard["clips"]]
     held_out = held_out_seeds(entries)
     training, validation = [], []
     for description in manifest["buckets"]:
         bucket, clips = load_bucket(folder, description, manifest["latent_channels"])
-        known = [
-            i for i, clip in enumerate(clips) if clip["split"] == "train" and clip["seed"] not in held_out
-        ]
-        unseen = [
-            i for i, clip in enumerate(clips) if clip["split"] == "validation" or clip["seed"] in held_out
-        ]
+        known = [i for i, clip in enumerate(clips) if clip["split"] == "train" and clip["seed"] not in held_out]
+        unseen = [i for i, clip in enumerate(clips) if clip["split"] == "validation" or clip["seed"] in held_out]
         if known:
             training.append(bucket.select(known))
         if unseen:
@@ -100,9 +94,7 @@ def held_out_seeds(clips: Sequence[dict[str, Any]]) -> set[int]:
     return set(seeds[-count:])
 
 
-def load_bucket(
-    folder: Path, description: dict[str, Any], channels: int
-) -> tuple[Bucket, list[dict[str, Any]]]:
+def load_bucket(folder: Path, description: dict[str, Any], channels: int) -> tuple[Bucket, list[dict[str, Any]]]:
     """One bucket of the manifest with all its shards, and the manifest's entries of its clips."""
     shards, clips = [], []
     for shard in description["shards"]:
@@ -113,9 +105,7 @@ def load_bucket(
             raise ValueError(f"{path} cannot be read: {error}") from error
         expected = (len(shard["clips"]), channels, *description["shape"])
         if tuple(latents.shape) != expected:
-            raise ValueError(
-                f"{path} holds latents of shape {tuple(latents.shape)}, the manifest says {expected}"
-            )
+            raise ValueError(f"{path} holds latents of shape {tuple(latents.shape)}, the manifest says {expected}")
         shards.append(latents)
         clips.extend(shard["clips"])
     return Bucket(description["name"], torch.cat(shards), [clip["captions"] for clip in clips]), clips

@@ -7,7 +7,7 @@ ceiling.
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,7 +27,8 @@ SHEET_CLIPS = 24
 class Generates(Protocol):
     """What is asked of a pipeline."""
 
-    def generate(self, prompt: str, **settings: Any) -> Clip: ...
+    @property
+    def generate(self) -> Callable[..., Clip]: ...
 
 
 @dataclass

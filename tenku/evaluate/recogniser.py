@@ -157,8 +157,7 @@ class RecogniserNetwork(nn.Module):
         )
         self.project = nn.Linear(2 * sum(channels[2:]), config.hidden)
         self.along_time = nn.ModuleList(
-            nn.Conv1d(config.hidden, config.hidden, 3, padding=dilation, dilation=dilation)
-            for dilation in (1, 2)
+            nn.Conv1d(config.hidden, config.hidden, 3, padding=dilation, dilation=dilation) for dilation in (1, 2)
         )
         self.norms = nn.ModuleList(nn.BatchNorm1d(config.hidden) for _ in self.along_time)
         self.heads = nn.ModuleDict(
@@ -207,9 +206,7 @@ class Recogniser:
         folder = Path(folder)
         for name in ("config.json", "model.safetensors"):
             if not (folder / name).is_file():
-                raise ValueError(
-                    f"no recogniser in {folder}: {name} is missing (train one with train_recogniser)"
-                )
+                raise ValueError(f"no recogniser in {folder}: {name} is missing (train one with train_recogniser)")
         stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         stored["widths"] = tuple(stored["widths"])
         stored["labels"] = {name: tuple(classes) for name, classes in stored["labels"].items()}

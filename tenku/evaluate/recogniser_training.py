@@ -92,9 +92,7 @@ def prepare(
         videos.append(video)
         targets.append(target)
     return [
-        Prepared(
-            torch.stack(videos), {name: torch.tensor([t[name] for t in targets]) for name in config.labels}
-        )
+        Prepared(torch.stack(videos), {name: torch.tensor([t[name] for t in targets]) for name in config.labels})
         for videos, targets in groups.values()
     ]
 

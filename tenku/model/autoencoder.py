@@ -29,9 +29,9 @@ class AutoencoderConfig:
     """Widths and numbers of blocks at a quarter and at an eighth of the picture's size."""
 
     latent_channels: int = 16
-    encoder_widths: tuple[int, int] = (96, 192)
+    encoder_widths: tuple[int, int] = (96, 160)
     encoder_depths: tuple[int, int] = (1, 2)
-    decoder_widths: tuple[int, int] = (128, 256)
+    decoder_widths: tuple[int, int] = (96, 224)
     decoder_depths: tuple[int, int] = (2, 3)
 
     def __post_init__(self) -> None:
@@ -80,9 +80,7 @@ class Block(nn.Module):
         assert self.conv_out.bias is not None
         nn.init.zeros_(self.conv_out.bias)
 
-    def forward(
-        self, x: Tensor, groups: int = 1, before: Tensor | None = None
-    ) -> tuple[Tensor, Tensor | None]:
+    def forward(self, x: Tensor, groups: int = 1, before: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """x: (B groups) C H W. Also returns what the group after the last one will see of it."""
         h = F.silu(self.norm(x.permute(0, 2, 3, 1)))  # N H W C: channels-last memory, no copy
         last = None
@@ -185,13 +183,9 @@ class Autoencoder(nn.Module):
         if frames == 1:
             video, frames = video.expand(-1, -1, GROUP, -1, -1), GROUP
         if channels != 3 or frames % GROUP or not frames:
-            raise ValueError(
-                f"video must be B 3 T H W with T a multiple of {GROUP} or 1, got {tuple(video.shape)}"
-            )
+            raise ValueError(f"video must be B 3 T H W with T a multiple of {GROUP} or 1, got {tuple(video.shape)}")
         if height % self.spatial_compression or width % self.spatial_compression or not height * width:
-            raise ValueError(
-                f"width and height must be multiples of {self.spatial_compression}, got {width}x{height}"
-            )
+            raise ValueError(f"width and height must be multiples of {self.spatial_compression}, got {width}x{height}")
         x = video.to(self.latent_dtype).unflatten(2, (-1, GROUP)).transpose(1, 2)  # B T/4 3 4 H W
         x = self.encoder(x.flatten(2, 3).flatten(0, 1))
         x = x.unflatten(0, (batch, -1)).transpose(1, 2)  # B 2C T/4 H/8 W/8

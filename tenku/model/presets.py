@@ -44,9 +44,7 @@ def wan_1_3b() -> Preset:
 def wan_5b() -> Preset:
     """Wan2.2-TI2V-5B: 48 latent channels from an autoencoder that compresses 16x16 in space."""
     return Preset(
-        TransformerConfig(
-            latent_channels=48, hidden_size=3072, depth=30, num_heads=24, ffn_size=14336, text_size=4096
-        )
+        TransformerConfig(latent_channels=48, hidden_size=3072, depth=30, num_heads=24, ffn_size=14336, text_size=4096)
     )
 
 

@@ -37,9 +37,7 @@ class TextConfig:
 
     def __post_init__(self) -> None:
         if self.hidden_size % self.num_heads:
-            raise ValueError(
-                f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}"
-            )
+            raise ValueError(f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}")
 
 
 class TextEncoder(nn.Module):
@@ -71,9 +69,7 @@ class TextEncoder(nn.Module):
     def tokenize(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         """(ids B S long, mask B S bool), padded to the longest prompt and cut at max_tokens; on the CPU."""
         if self.tokenizer is None:
-            raise ValueError(
-                "this text encoder has no tokenizer; pass one, or load a folder with tokenizer.json"
-            )
+            raise ValueError("this text encoder has no tokenizer; pass one, or load a folder with tokenizer.json")
         keep = self.config.max_tokens - 1
         rows = [encoding.ids[:keep] + [END_ID] for encoding in self.tokenizer.encode_batch(prompts)]
         length = max(len(row) for row in rows)

@@ -42,9 +42,7 @@ class TransformerConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "patch_size", tuple(self.patch_size))
         if self.hidden_size % self.num_heads or self.hidden_size // self.num_heads % 2:
-            raise ValueError(
-                f"hidden_size {self.hidden_size} over {self.num_heads} heads must give an even head size"
-            )
+            raise ValueError(f"hidden_size {self.hidden_size} over {self.num_heads} heads must give an even head size")
         if len(self.patch_size) != 3 or self.patch_size[0] != 1:
             raise ValueError(f"patch_size must be (1, height, width), got {self.patch_size}")
         if self.time_size % 2:
@@ -62,9 +60,7 @@ class Transformer(nn.Module):
         self.text_embedding = nn.Sequential(
             nn.Linear(config.text_size, width), nn.GELU(approximate="tanh"), nn.Linear(width, width)
         )
-        self.time_embedding = nn.Sequential(
-            nn.Linear(config.time_size, width), nn.SiLU(), nn.Linear(width, width)
-        )
+        self.time_embedding = nn.Sequential(nn.Linear(config.time_size, width), nn.SiLU(), nn.Linear(width, width))
         self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
         self.blocks: Any = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.head = Head(config)
@@ -116,9 +112,7 @@ class Transformer(nn.Module):
     def embed_time(self, t: Tensor) -> Tensor:
         """Noise levels of any shape to vectors of hidden_size."""
         half = self.config.time_size // 2
-        frequencies = torch.exp(
-            -math.log(10000.0) / half * torch.arange(half, device=t.device, dtype=torch.float32)
-        )
+        frequencies = torch.exp(-math.log(10000.0) / half * torch.arange(half, device=t.device, dtype=torch.float32))
         angles = 1000.0 * t.float()[..., None] * frequencies
         return self.time_embedding(torch.cat([angles.cos(), angles.sin()], dim=-1).to(self.dtype))
 
@@ -128,14 +122,11 @@ class Transformer(nn.Module):
             raise ValueError(f"latents must be B C T H W, got shape {tuple(latents.shape)}")
         batch, channels, frames, height, width = latents.shape
         if channels != self.config.latent_channels:
-            raise ValueError(
-                f"latents have {channels} channels, this transformer takes {self.config.latent_channels}"
-            )
+            raise ValueError(f"latents have {channels} channels, this transformer takes {self.config.latent_channels}")
         _, patch_height, patch_width = self.config.patch_size
         if height % patch_height or width % patch_width:
             raise ValueError(
-                f"latent height and width must be multiples of {patch_height} and {patch_width}, "
-                f"got {height}x{width}"
+                f"latent height and width must be multiples of {patch_height} and {patch_width}, got {height}x{width}"
             )
         if tuple(t.shape) not in ((batch,), (batch, frames)):
             raise ValueError(f"t must have shape ({batch},) or ({batch}, {frames}), got {tuple(t.shape)}")

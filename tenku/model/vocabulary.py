@@ -130,9 +130,7 @@ class Vocabulary:
         """Read what `save` wrote. Raises ValueError when the file is something else."""
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
-            return cls(
-                frozenset(fields["words"]), frozenset(fields["characters"]), frozenset(fields["pairs"])
-            )
+            return cls(frozenset(fields["words"]), frozenset(fields["characters"]), frozenset(fields["pairs"]))
         except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise ValueError(f"{path} is not a vocabulary (words, characters, pairs): {error}") from None
 

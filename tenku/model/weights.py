@@ -38,9 +38,7 @@ Config = TypeVar("Config")
 # writing
 
 
-def save_module(
-    module: nn.Module, config: Any, folder: str | Path, dtype: torch.dtype = torch.bfloat16
-) -> None:
+def save_module(module: nn.Module, config: Any, folder: str | Path, dtype: torch.dtype = torch.bfloat16) -> None:
     """Write a module and its config dataclass as a complete folder, replacing what was there.
 
     Parameters are stored in `dtype`, buffers in their own. Raises OSError when the disk is full or not
@@ -158,9 +156,7 @@ def load_into(module: nn.Module, folder: str | Path) -> None:
             )
     for name in state:
         if name not in expected:
-            raise ValueError(
-                f"{folder}: tensor {name} of shape {list(state[name].shape)} is not part of this model"
-            )
+            raise ValueError(f"{folder}: tensor {name} of shape {list(state[name].shape)} is not part of this model")
     module.load_state_dict(state, strict=True, assign=any(tensor.is_meta for tensor in expected.values()))
 
 
@@ -175,9 +171,7 @@ def load_state(folder: str | Path) -> dict[str, Tensor]:
         return _load_file(folder / SINGLE)
     pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
     if pickles:
-        raise ValueError(
-            f"{folder} holds {pickles[0]}, a pickle, which can run code; only safetensors are loaded"
-        )
+        raise ValueError(f"{folder} holds {pickles[0]}, a pickle, which can run code; only safetensors are loaded")
     raise ValueError(f"{folder} has no {SINGLE} and no {INDEX}")
 
 
@@ -215,17 +209,13 @@ def check_safetensors(path: str | Path) -> None:
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)
-        if start[:2] == b"PK" or (
-            start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
-        ):
+        if start[:2] == b"PK" or (start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")):
             raise ValueError(f"{path} is a pickle, which can run code; only safetensors are loaded")
         if len(start) < 8:
             raise ValueError(f"{path} is truncated: {size} bytes, too few for safetensors")
         header_size = struct.unpack("<Q", start)[0]
         if header_size > MAX_HEADER:
-            raise ValueError(
-                f"{path} is not safetensors: its header would have {header_size} bytes, over {MAX_HEADER}"
-            )
+            raise ValueError(f"{path} is not safetensors: its header would have {header_size} bytes, over {MAX_HEADER}")
         if 8 + header_size > size:
             raise ValueError(f"{path} is truncated: {size} bytes, its header alone needs {8 + header_size}")
         try:

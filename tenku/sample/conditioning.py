@@ -18,14 +18,10 @@ def from_text(encoder: TextEncoder, prompts: list[str], negative_prompt: str = "
     text_embeds, text_mask = encoder.encode(prompts)
     negative_embeds, negative_mask = encoder.encode([negative_prompt])
     batch = len(prompts)
-    return Conditioning(
-        text_embeds, text_mask, negative_embeds.expand(batch, -1, -1), negative_mask.expand(batch, -1)
-    )
+    return Conditioning(text_embeds, text_mask, negative_embeds.expand(batch, -1, -1), negative_mask.expand(batch, -1))
 
 
-def with_known_frames(
-    conditioning: Conditioning, latents: Tensor, known: Tensor, known_t: float = 0.0
-) -> Conditioning:
+def with_known_frames(conditioning: Conditioning, latents: Tensor, known: Tensor, known_t: float = 0.0) -> Conditioning:
     """Hold some latent frames fixed.
 
     latents: B C T H W, the whole clip, of which only the known frames are read; known: bool of shape (T,)
@@ -34,15 +30,9 @@ def with_known_frames(
     """
     batch, frames = latents.shape[0], latents.shape[2]
     if batch != conditioning.text_embeds.shape[0]:
-        raise ValueError(
-            f"{batch} latents for {conditioning.text_embeds.shape[0]} prompts: one each is needed"
-        )
+        raise ValueError(f"{batch} latents for {conditioning.text_embeds.shape[0]} prompts: one each is needed")
     if known.dtype != torch.bool or tuple(known.shape) not in ((frames,), (batch, frames)):
-        raise ValueError(
-            f"known must be bool of shape ({frames},) or ({batch}, {frames}), got {tuple(known.shape)}"
-        )
+        raise ValueError(f"known must be bool of shape ({frames},) or ({batch}, {frames}), got {tuple(known.shape)}")
     if not 0 <= known_t < 1:
         raise ValueError(f"known_t must be at least 0 and below 1, got {known_t}")
-    return replace(
-        conditioning, known_latents=latents, known_mask=known.expand(batch, frames), known_t=known_t
-    )
+    return replace(conditioning, known_latents=latents, known_mask=known.expand(batch, frames), known_t=known_t)

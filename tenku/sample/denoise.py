@@ -72,9 +72,7 @@ def denoise(
         return solve(velocity, noise, times, params.solver, on_step=on_step)
 
     if known_latents.shape != noise.shape:
-        raise ValueError(
-            f"known latents {tuple(known_latents.shape)} and noise {tuple(noise.shape)} differ in shape"
-        )
+        raise ValueError(f"known latents {tuple(known_latents.shape)} and noise {tuple(noise.shape)} differ in shape")
     given = known_latents.to(noise)
     known = known.to(noise.device)
     where = known[:, None, :, None, None]  # B 1 T 1 1

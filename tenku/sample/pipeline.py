@@ -132,9 +132,7 @@ class Pipeline:
 
     def stream(self, request: Request, *, on_progress: OnProgress | None = None) -> Iterator[np.ndarray]:
         """The same frames as `run`, a few at a time as soon as they are decoded (uint8, k H W 3)."""
-        return self.decode(
-            self.latents(request, on_progress=on_progress), request.num_frames, on_progress=on_progress
-        )
+        return self.decode(self.latents(request, on_progress=on_progress), request.num_frames, on_progress=on_progress)
 
     @torch.inference_mode()
     def latents(
@@ -222,9 +220,7 @@ class Pipeline:
     def is_cut(self, prompt: str) -> bool:
         """Whether the prompt has more tokens than the text encoder reads."""
         tokenizer = self.text_encoder.tokenizer
-        return (
-            tokenizer is not None and len(tokenizer.encode(prompt).ids) >= self.text_encoder.config.max_tokens
-        )
+        return tokenizer is not None and len(tokenizer.encode(prompt).ids) >= self.text_encoder.config.max_tokens
 
 
 def load(model: str | Path = "embedded", *, device: str | torch.device | None = None) -> Pipeline:

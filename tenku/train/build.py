@@ -45,9 +45,7 @@ def build_models(
         return load_text_encoder(initial), transformer
     sizes = presets.get(preset)
     if sizes.text is None:
-        raise ValueError(
-            f"the preset {preset!r} has no text encoder to train with it; choose embedded or nano"
-        )
+        raise ValueError(f"the preset {preset!r} has no text encoder to train with it; choose embedded or nano")
     tokenizer = train_tokenizer(all_captions(buckets), sizes.text.vocab_size)
     vocabulary = Vocabulary.from_captions(all_captions(buckets, "en"), all_captions(buckets, "zh"))
     text = TextEncoder(sizes.text, tokenizer, vocabulary)
@@ -97,9 +95,7 @@ def export(
     text, transformer = rebuild_models(run)
     for module, part in ((transformer, "transformer."), (text, "text.")):
         average = tensors["average"].items()
-        module.load_state_dict(
-            {key.removeprefix(part): value for key, value in average if key.startswith(part)}
-        )
+        module.load_state_dict({key.removeprefix(part): value for key, value in average if key.startswith(part)})
     weights.save_module(transformer, transformer.config, folder / "transformer", dtype)
     text.save(folder / "text", dtype)
     if autoencoder is not None:

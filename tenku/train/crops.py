@@ -62,12 +62,7 @@ class ClipCache:
             self._ready.set()
 
     def _read_new(self) -> None:
-        new = [
-            path
-            for folder in self.folders
-            for path in sorted(folder.glob("*.mp4"))
-            if path not in self._known
-        ]
+        new = [path for folder in self.folders for path in sorted(folder.glob("*.mp4")) if path not in self._known]
         first = min(FIRST, len(new))
         for index in self._random.permutation(len(new)):
             if self._stopped.is_set() or self._bytes >= self.max_bytes:
@@ -114,9 +109,7 @@ def draw_crops(
             shape = own
         if own != shape:
             continue
-        starts = [
-            int(random.integers(have - need + 1)) for have, need in zip(clip.shape, shape, strict=False)
-        ]
+        starts = [int(random.integers(have - need + 1)) for have, need in zip(clip.shape, shape, strict=False)]
         where = tuple(slice(start, start + need) for start, need in zip(starts, shape, strict=True))
         crop = clip[where]
         crops.append(crop[:, :, ::-1] if random.random() < 0.5 else crop)

@@ -17,9 +17,7 @@ class Average:
         if not 0 <= decay < 1:
             raise ValueError(f"decay must be at least 0 and below 1, got {decay}")
         self.decay = decay
-        self.modules = {
-            name: deepcopy(module).eval().requires_grad_(False) for name, module in modules.items()
-        }
+        self.modules = {name: deepcopy(module).eval().requires_grad_(False) for name, module in modules.items()}
         self._pairs = [
             (average, parameter)
             for name, module in modules.items()

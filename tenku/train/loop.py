@@ -149,6 +149,7 @@ class Run:
         self.step, self.samples, self.elapsed_before = 0, 0, 0.0
         if resumed is not None:
             self.load(resumed)
+        self.first_step = self.step
         self.log = Log(config.out / "log.jsonl", self.step)
         self.window = Window()
         self.latest: dict[str, float] = {}
@@ -216,9 +217,7 @@ class Run:
             )
         self.latest.update(values)
         lr_scale = round(self.config.lr_scale(self.step - 1, self.progress), 4)
-        self.log.write(
-            self.step, samples=self.samples, elapsed=round(self.elapsed, 2), lr_scale=lr_scale, **values
-        )
+        self.log.write(self.step, samples=self.samples, elapsed=round(self.elapsed, 2), lr_scale=lr_scale, **values)
         self.window = Window()
 
     def validate(self) -> None:
@@ -226,9 +225,7 @@ class Run:
         if self.validation is None:
             return
         before = time.monotonic()
-        loss, by_time = self.validation.measure(
-            self.average.modules["transformer"], self.average.modules["text"]
-        )
+        loss, by_time = self.validation.measure(self.average.modules["transformer"], self.average.modules["text"])
         self.latest["validation_loss"] = loss
         self.log.write(self.step, validation_loss=loss, validation_by_time=by_time)
         self.window.started += time.monotonic() - before
@@ -287,6 +284,9 @@ class Run:
         self.step, self.samples, self.elapsed_before = state["step"], state["samples"], state["elapsed"]
 
     def finish(self, validate: bool) -> None:
+        """The last log lines and checkpoint; nothing when no step was taken."""
+        if self.step == self.first_step:
+            return
         self.write_log()
         if validate and self.step % self.config.validate_every:
             self.validate()

@@ -22,9 +22,7 @@ class Validation:
         share = max(1, CLIPS // len(buckets))
         generator = torch.Generator().manual_seed(0)
         self.questions = [
-            question
-            for bucket in buckets
-            for question in fixed_questions(bucket, share, text, device, generator)
+            question for bucket in buckets for question in fixed_questions(bucket, share, text, device, generator)
         ]
 
     @torch.no_grad()

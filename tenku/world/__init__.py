@@ -1,4 +1,4 @@
-"""The miniature world: MuJoCo moves it, a small ray tracer draws it, and every clip knows exactly what is true of it."""
+"""The miniature world: MuJoCo moves it, a small ray tracer draws it, and each clip knows what is true of it."""
 
 from typing import Any
 

@@ -48,7 +48,7 @@ def _subject(event: Event, motion: Motion) -> Subject:
     points, radii, counts = [], [], []
     for i, body in enumerate(event.bodies):
         at = motion.position[::4, i]
-        reach = max(np.linalg.norm(p.position) + max(p.size) for p in body.parts)
+        reach = float(max(np.linalg.norm(p.position) + max(p.size) for p in body.parts))
         if body.joint == "hinge":
             at = np.concatenate([at + motion.rotation[::4, i] @ np.asarray(body.parts[0].position), at])
             reach = 0.25

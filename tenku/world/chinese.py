@@ -193,11 +193,7 @@ class Chinese(Voice):
         return text + self.pick(f"留下一道{paint}颜料痕迹", f"身后留下一道{paint}的颜料")
 
     def pour(self) -> str:
-        balls = (
-            self.some("个", "小球")
-            if self.full
-            else colored(self.color(group_color(self.description)), "小球")
-        )
+        balls = self.some("个", "小球") if self.full else colored(self.color(group_color(self.description)), "小球")
         text = f"{balls}{self.pick('落进', '倒进')}{self.of_place()}木盘里"
         return f"{text}，堆在一起" if self.full else text
 

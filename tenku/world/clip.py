@@ -20,14 +20,19 @@ HITTING = ("tower", "pyramid", "domino", "collide")
 
 
 def make_clip(
-    seed: int, size: tuple[int, int] = (128, 128), num_frames: int = 48, split: str = "train", samples: int | None = None
+    seed: int,
+    size: tuple[int, int] = (128, 128),
+    num_frames: int = 48,
+    split: str = "train",
+    samples: int | None = None,
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Simulate, film and draw the clip of a seed.
 
-    Returns frames, uint8 T H W 3 at 16 frames a second, and `truth`, JSON-serializable: description, captions, states of
-    every body, contacts and camera. `size` is (width, height), each a multiple of 8 from 16 to 2048. The physics does not
-    depend on the size, but clips whose subject leaves the picture are drawn anew, so that another aspect may show another
-    clip. Splits differ in their seeds; `combinations` shows only pairs (colour x event, shape x event) that the others never do.
+    Returns frames, uint8 T H W 3 at 16 frames a second, and `truth`, JSON-serializable: description, captions,
+    states of every body, contacts and camera. `size` is (width, height), each a multiple of 8 from 16 to 2048. The
+    physics does not depend on the size, but clips whose subject leaves the picture are drawn anew, so that another
+    aspect may show another clip. Splits differ in their random streams; `combinations` shows only pairs
+    (colour x event, kind x event) that the others never do.
     """
     width, height = size
     if any(not 16 <= side <= 2048 or side % 8 for side in size):
@@ -72,7 +77,7 @@ def _compose(seed: int, aspect: float, num_frames: int, split: str) -> tuple[Fil
 
 
 def stays_in_view(inside: np.ndarray) -> bool:
-    """The subject may come in late and leave late: it is there for most of the first half and has not left by half time."""
+    """The subject is there for most of the first half, and has not left for good by half time."""
     half = len(inside) // 2
     return bool(inside[:half].mean() >= 0.5 and inside[half - 2 :].any())
 

@@ -126,9 +126,7 @@ class English(Voice):
         if not self.full:
             return text + (" and they fall" if self.tipped > 1 else " and one falls")
         if self.tipped >= self.count:
-            return f"{text} and " + self.pick(
-                "they all fall one after another", "all of them topple in a chain"
-            )
+            return f"{text} and " + self.pick("they all fall one after another", "all of them topple in a chain")
         if self.tipped >= self.count - 1:
             return f"{text} and almost all of them fall one after another"
         if self.tipped == 1:
@@ -169,9 +167,7 @@ class English(Voice):
         text = f"{self.noun(self.main)} {'rolls' if self.rolls else 'slides'}{self.way()}{self.on()}"
         if self.description.get("stays"):
             return f"{text} behind {wall} and " + self.pick("does not come out again", "stops behind it")
-        return f"{text} behind {wall} and " + self.pick(
-            "comes out the other side", "reappears on the other side"
-        )
+        return f"{text} behind {wall} and " + self.pick("comes out the other side", "reappears on the other side")
 
     def bite(self) -> str:
         food, n = self.noun(self.main), self.description.get("count") or 1
@@ -202,6 +198,4 @@ class English(Voice):
         if self.description.get("reveal"):
             return f"{box} {self.pick('lifts up', 'rises')}{self.on('from')} and reveals {subject}"
         text = f"{box} comes down over {subject}{self.on()}"
-        return (
-            f"{text}, hides it, then lifts to show it is still there" if self.full else f"{text} and hides it"
-        )
+        return f"{text}, hides it, then lifts to show it is still there" if self.full else f"{text} and hides it"

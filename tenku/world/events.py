@@ -4,6 +4,7 @@ The outcome is not decided here: MuJoCo simulates, `physics.outcome` measures, a
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from tenku.world.solids import BOX, CAPSULE, CONE, CYLINDER
 from tenku.world.things import food, pick, rolling_radius, simple, toy
 
 Rng = np.random.Generator
-WOOD = {"color": RGB["brown"], "color2": RGB["brown"] * 0.6, "pattern": GRAIN}
+WOOD: dict[str, Any] = {"color": RGB["brown"], "color2": RGB["brown"] * 0.6, "pattern": GRAIN}
 
 
 def tumbled(rng: Rng, angle: float = 1.0) -> Vector:
@@ -167,9 +168,7 @@ def pendulum(rng: Rng) -> Event:
     height, length = 2.0, rng.uniform(1.25, 1.5)
     bob = simple(rng, "ball", rng.uniform(0.18, 0.26))
     bob.parts[0].position = (0, 0, -length)
-    bob.parts.append(
-        Part(CAPSULE, (0.012, length / 2), (0, 0, -length / 2), color=(0.75, 0.72, 0.65), solid=False)
-    )
+    bob.parts.append(Part(CAPSULE, (0.012, length / 2), (0, 0, -length / 2), color=(0.75, 0.72, 0.65), solid=False))
     side = pick(rng, [-1, 1])
     bob.place(vec(0, 0, height), role="main", angle=side * rng.uniform(0.7, 1.1), density=2500)
     bob.joint = "hinge"
@@ -212,7 +211,11 @@ def hide(rng: Rng) -> Event:
     bodies = [body, Body("wall", [screen], color, position=vec(0, -0.55, 0.45))]
     turned = LYING if body.kind == "cylinder" else tumbled(rng)
     body.place(
-        vec(-sign * 1.35, 0, r + 0.003), turned, role="main", velocity=vec(speed, 0, 0), spin=vec(0, speed / r, 0)
+        vec(-sign * 1.35, 0, r + 0.003),
+        turned,
+        role="main",
+        velocity=vec(speed, 0, 0),
+        spin=vec(0, speed / r, 0),
     )
     if stays:
         stop = Part(BOX, (0.05, 0.3, 0.15), color=RGB[color] * 0.8)
@@ -353,12 +356,22 @@ def cover(rng: Rng) -> Event:
         return 1 - np.clip((frame - 4) / 14, 0, 1) + np.clip((frame - 30) / 14, 0, 1)
 
     sides = [
-        Part(BOX, (0.5 * abs(y) + wall, 0.5 * abs(x) + wall, 0.5), (0.5 * x, 0.5 * y, 0.5), color=RGB[color], roughness=0.4)
+        Part(
+            BOX,
+            (0.5 * abs(y) + wall, 0.5 * abs(x) + wall, 0.5),
+            (0.5 * x, 0.5 * y, 0.5),
+            color=RGB[color],
+            roughness=0.4,
+        )
         for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1))
     ]
     lid = Part(BOX, (0.5, 0.5, wall), (0, 0, 1.0), color=RGB[color])
     box = Body(
-        "box", [lid, *sides], color, joint="mocap", path=lambda f: (vec(0, 0, 0.01 + 1.3 * raised(f) ** 1.5), UPRIGHT)
+        "box",
+        [lid, *sides],
+        color,
+        joint="mocap",
+        path=lambda f: (vec(0, 0, 0.01 + 1.3 * raised(f) ** 1.5), UPRIGHT),
     )
     body.place(vec(0, 0, body.half_height + 0.003), turn((0, 0, 1), rng.uniform(-2.2, -0.9)), role="main")
     shot = Shot(target=vec(0, 0, 0.72), distance=3.9, elevation=rng.uniform(8, 16))

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tenku.world.scene import BASIC, RGB, Part, Vector, vec
-from tenku.world.shading import (
+from tenku.world.solids import CAPSULE, TORUS
+from tenku.world.surroundings import (
     ASPHALT,
     CARPET,
     CHECKER,
@@ -22,7 +23,6 @@ from tenku.world.shading import (
     SUNNY,
     TILES,
 )
-from tenku.world.solids import CAPSULE, TORUS
 from tenku.world.things import pick
 
 Rng = np.random.Generator
@@ -31,7 +31,7 @@ NONE: Rgb = (0, 0, 0)
 
 
 class Ground(NamedTuple):
-    """A floor: its look (as in shading.Floor) and its friction coefficient; soft floors halve every bounce."""
+    """A floor: its look (as in surroundings.Floor) and its friction coefficient; soft floors halve every bounce."""
 
     kind: int
     color: Rgb
@@ -61,7 +61,7 @@ FLOORS = {
 
 
 class Daylight(NamedTuple):
-    """Elevation in degrees, angular size (rad) and radiance of the sun; sky; ambient share; fog; exposure of the film."""
+    """Elevation (degrees), angular size (rad) and radiance of the sun; sky; ambient share; fog; the film's exposure."""
 
     elevation: float
     sun_size: float

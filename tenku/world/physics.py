@@ -1,4 +1,4 @@
-"""MuJoCo moves the bodies of an event; here is what it is given, what it returns, and what is measured of the result."""
+"""MuJoCo moves the bodies of an event; what it is given, what it returns, what is measured of the result."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,9 +20,9 @@ FLOOR = -1  # in contact pairs
 class Motion:
     """A simulated event: T frames of N bodies, all in the world frame.
 
-    position T N 3 (m), rotation T N 3 3, velocity T N 3 (m/s), spin T N 3 (rad/s); contacts: for each frame the touching
-    pairs (a, b), floor = -1; touches: for each pair the frames (fractional) at which it began to touch; energy T (J):
-    kinetic and potential energy of everything free or hinged.
+    position T N 3 (m), rotation T N 3 3, velocity T N 3 (m/s), spin T N 3 (rad/s); contacts: for each frame the
+    touching pairs (a, b), floor = -1; touches: for each pair the frames (fractional) at which it began to touch;
+    energy T (J): kinetic and potential energy of everything free or hinged.
     """
 
     position: np.ndarray
@@ -47,7 +47,8 @@ def _part_xml(part: Part, name: str, attributes: str) -> tuple[str, str]:
         ring = [big * np.array([np.cos(a), np.sin(a), 0]) + part.position for a in np.arange(17) * np.pi / 8]
         segments = zip(ring[:-1], ring[1:], strict=True)
         return "".join(
-            f'<geom type="capsule" size="{small}" fromto="{numbers(a)} {numbers(b)}" {attributes}/>' for a, b in segments
+            f'<geom type="capsule" size="{small}" fromto="{numbers(a)} {numbers(b)}" {attributes}/>'
+            for a, b in segments
         ), ""
     if part.shape == CONE:
         radius, half = part.size
@@ -121,7 +122,14 @@ def simulate(event: Event, grip: float, num_frames: int = 48) -> Motion:
     _start(model, data, bodies, ids)
     n, t = len(bodies), num_frames
     motion = Motion(
-        np.zeros((t, n, 3)), np.zeros((t, n, 3, 3)), np.zeros((t, n, 3)), np.zeros((t, n, 3)), [], {}, np.zeros(t), True
+        np.zeros((t, n, 3)),
+        np.zeros((t, n, 3, 3)),
+        np.zeros((t, n, 3)),
+        np.zeros((t, n, 3)),
+        [],
+        {},
+        np.zeros(t),
+        True,
     )
     touching: set[tuple[int, int]] = set()
     six = np.zeros(6)
@@ -157,7 +165,7 @@ def _pair(index: dict[int, int], model: mujoco.MjModel, geoms: Any) -> tuple[int
 def outcome(event: Event, motion: Motion) -> dict[str, Any]:
     """What happened, measured: the claims that captions may make.
 
-    bounces of the main ball, rest (nothing main moves at the end), hit_target, how many targets tipped or moved of how many,
+    bounces of the main ball, rest (nothing main moves at the end), hit_target, how many targets tipped or moved,
     over_wall, and came_back (it left the way it came, or never got there).
     """
     x, main = motion.position, event.main

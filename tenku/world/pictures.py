@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tenku.world import shading
+from tenku.world import shading, surroundings
 from tenku.world.camera import Pose, tangents
 from tenku.world.looks import BACKDROPS, FLOORS, LIGHTS, Look
 from tenku.world.physics import Motion
@@ -62,8 +62,18 @@ def bounding_radius(part: Part) -> float:
 def _row(part: Part) -> np.ndarray:
     """What of a part's row does not change from frame to frame."""
     row = np.zeros(PART_COLUMNS, F4)
-    row[SHAPE], row[PATTERN], row[ROUGHNESS], row[METAL] = part.shape, part.pattern, part.roughness, part.metal
-    row[GLOW], row[EDIBLE], row[CANVAS], row[RADIUS] = part.glow, part.edible, part.canvas, bounding_radius(part) * 1.001
+    row[SHAPE], row[PATTERN], row[ROUGHNESS], row[METAL] = (
+        part.shape,
+        part.pattern,
+        part.roughness,
+        part.metal,
+    )
+    row[GLOW], row[EDIBLE], row[CANVAS], row[RADIUS] = (
+        part.glow,
+        part.edible,
+        part.canvas,
+        bounding_radius(part) * 1.001,
+    )
     row[SIZE : SIZE + len(part.size)] = part.size
     row[COLOR : COLOR + 3], row[COLOR2 : COLOR2 + 3] = part.color, part.color2
     return row
@@ -111,7 +121,7 @@ def _v(values: object) -> tuple[np.float32, np.float32, np.float32]:
     return a, b, c
 
 
-def pack_surroundings(look: Look) -> tuple[shading.Light, shading.Floor, np.ndarray]:
+def pack_surroundings(look: Look) -> tuple[surroundings.Light, surroundings.Floor, np.ndarray]:
     """(light, floor, lamps) of a look, in the ray tracer's terms."""
     light, ground = LIGHTS[look.light], FLOORS[look.floor]
     zenith, horizon = light.zenith, light.horizon
@@ -120,10 +130,17 @@ def pack_surroundings(look: Look) -> tuple[shading.Light, shading.Floor, np.ndar
         zenith = (horizon[0] * 0.85, horizon[1] * 0.85, horizon[2] * 0.85)
     a, e = np.radians(look.sun_azimuth), np.radians(look.sun_elevation)
     sun = (np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e))
-    packed_light = shading.Light(
-        _v(sun), F4(light.sun_size), _v(light.sun), _v(zenith), _v(horizon), light.sky, F4(light.ambient), F4(light.fog)
+    packed_light = surroundings.Light(
+        _v(sun),
+        F4(light.sun_size),
+        _v(light.sun),
+        _v(zenith),
+        _v(horizon),
+        light.sky,
+        F4(light.ambient),
+        F4(light.fog),
     )
-    packed_floor = shading.Floor(
+    packed_floor = surroundings.Floor(
         ground.kind,
         _v(look.floor_color),
         _v(ground.color2),
@@ -144,15 +161,21 @@ def draw(filmed: Filmed, size: tuple[int, int], samples: int = SAMPLES, frames: 
     parts, bodies = pack_solids(filmed)
     light, floor, lamps = pack_surroundings(look)
     stroke = event.stroke
-    paint = shading.Paint(F4(stroke.radius if stroke else 0), _v(RGB[stroke.color] if stroke else (0, 0, 0)))
+    paint = surroundings.Paint(F4(stroke.radius if stroke else 0), _v(RGB[stroke.color] if stroke else (0, 0, 0)))
     _, tangent = tangents(width / height)
     chosen = list(range(len(parts))) if frames is None else frames
     radiance = np.zeros((len(chosen), height, width, 3), F4)
     sums = np.zeros((height, width, 6), F4)
     for k, frame in enumerate(chosen):
         pose = filmed.poses[frame]
-        view = shading.View(
-            _v(pose.eye), _v(pose.right), _v(pose.up), _v(pose.forward), F4(tangent), F4(frame / FPS), F4(look.salt)
+        view = surroundings.View(
+            _v(pose.eye),
+            _v(pose.right),
+            _v(pose.up),
+            _v(pose.forward),
+            F4(tangent),
+            F4(frame / FPS),
+            F4(look.salt),
         )
         bites = np.array([(*b.center, b.radius) for b in event.bites if frame >= b.frame], F4).reshape(-1, 4)
         line = stroke.points(frame, filmed.motion.position) if stroke else np.zeros((0, 3))
@@ -162,7 +185,7 @@ def draw(filmed: Filmed, size: tuple[int, int], samples: int = SAMPLES, frames: 
 
 
 def develop(radiance: np.ndarray, exposure: float) -> np.ndarray:
-    """Glow around what is too bright, more saturation, a filmic tone curve (Narkowicz' fit of ACES), gamma 2.2: uint8."""
+    """Glow around what is too bright, more saturation, a filmic tone curve (Narkowicz' fit of ACES), gamma 2.2."""
     height, width = radiance.shape[1:3]
     fy, fx = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
     squared = ((fy**2 + fx**2) * (min(height, width) / 128) ** 2)[None, :, :, None]

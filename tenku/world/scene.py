@@ -14,13 +14,15 @@ from tenku.world.shading import BANDS, BEACH_BALL, CHECKERED, DOTTED, GRAIN, MAR
 
 FPS = 16
 Vector = np.ndarray
+Numbers = Sequence[float] | np.ndarray
 
 # fmt: off
 RGB: dict[str, Vector] = {name: np.array(rgb) for name, rgb in {
     "red": (0.75, 0.03, 0.03), "orange": (0.9, 0.28, 0.02), "yellow": (0.92, 0.68, 0.03), "green": (0.05, 0.5, 0.08),
     "blue": (0.03, 0.14, 0.75), "purple": (0.33, 0.06, 0.6), "pink": (0.93, 0.3, 0.48), "turquoise": (0.03, 0.58, 0.55),
     "white": (0.88, 0.88, 0.86), "black": (0.03, 0.03, 0.035), "brown": (0.34, 0.18, 0.08), "gray": (0.4, 0.41, 0.43),
-    "gold": (1.0, 0.66, 0.22), "silver": (0.86, 0.87, 0.89), "brick": (0.5, 0.16, 0.09), "chocolate": (0.25, 0.12, 0.07),
+    "gold": (1.0, 0.66, 0.22), "silver": (0.86, 0.87, 0.89), "brick": (0.5, 0.16, 0.09),
+    "chocolate": (0.25, 0.12, 0.07),
 }.items()}
 # fmt: on
 HUES = ["red", "orange", "yellow", "green", "blue", "purple", "pink", "turquoise"]
@@ -55,7 +57,7 @@ def vec(*numbers: float) -> Vector:
     return np.array(numbers, float)
 
 
-def turn(axis: Sequence[float], angle: float) -> Vector:
+def turn(axis: Numbers, angle: float) -> Vector:
     """The quaternion of a turn about an axis."""
     a = np.asarray(axis, float)
     return np.r_[np.cos(angle / 2), np.sin(angle / 2) * a / np.linalg.norm(a)]
@@ -82,11 +84,11 @@ class Part:
     """One solid. `size`: half extents of a box, radii of an ellipsoid, (radius, half height), or a torus' two radii."""
 
     shape: int
-    size: Sequence[float]
-    position: Sequence[float] = (0, 0, 0)
-    rotation: Sequence[float] = (1, 0, 0, 0)
-    color: Sequence[float] = (1, 1, 1)
-    color2: Sequence[float] = (1, 1, 1)
+    size: Numbers
+    position: Numbers = (0, 0, 0)
+    rotation: Numbers = (1, 0, 0, 0)
+    color: Numbers = (1, 1, 1)
+    color2: Numbers = (1, 1, 1)
     pattern: int = PLAIN
     roughness: float = 0.5
     metal: float = 0

@@ -69,7 +69,11 @@ def box_span(o, d, s):
 
 @single
 def capsule_span(o, d, s):
-    a, b, c = d[0] * d[0] + d[1] * d[1] + 1e-12, o[0] * d[0] + o[1] * d[1], o[0] * o[0] + o[1] * o[1] - s[0] * s[0]
+    a, b, c = (
+        d[0] * d[0] + d[1] * d[1] + 1e-12,
+        o[0] * d[0] + o[1] * d[1],
+        o[0] * o[0] + o[1] * o[1] - s[0] * s[0],
+    )
     h = b * b - a * c
     low, high = 1e9, -1e9
     if h < 0.0:
@@ -160,7 +164,7 @@ def march_torus(parts, i, o, d, lo, ld, t, t1, limit, bites):
 
 @single
 def meet(parts, i, o, d, tau, limit, bites):
-    """The first time in (0.001, limit) at which a ray enters part `i`, or -1; and the bite that made that surface, or 0."""
+    """The time in (0.001, limit) at which a ray enters part `i`, or -1; and the bite that made that surface, or 0."""
     q = sub(o, along(vector(parts, i, POSITION), vector(parts, i, MOTION), tau))
     b, g = dot(q, d), dot(q, q) - parts[i, RADIUS] * parts[i, RADIUS]
     if g > 0.0 and (b > 0.0 or b * b < g):
@@ -236,7 +240,7 @@ def normal(parts, i, x):
     """Outward unit normal, in the world, at local point `x` of part `i`."""
     shape, s = int(parts[i, SHAPE]), vector(parts, i, SIZE)
     n = (0.0, 0.0, x[2])
-    if shape == SPHERE or shape == DOME:
+    if shape in (SPHERE, DOME):
         n = (x[0] / (s[0] * s[0]), x[1] / (s[1] * s[1]), x[2] / (s[2] * s[2]))
         if shape == DOME and x[2] < 1e-3:
             n = (0.0, 0.0, -1.0)

@@ -1,7 +1,8 @@
 """Training, validation, and held-out combinations.
 
-Train and validation draw from different random streams. Some whole pairs (main colour x event, main kind x event) are never
-drawn in either: only the split `combinations` shows them, so that what a model makes of a pair it has never seen can be measured.
+Train and validation draw from different random streams. Some whole pairs (main colour x event, main kind x event)
+are never drawn in either: only the split `combinations` shows them, so that what a model makes of a pair that it has
+never seen can be measured.
 """
 
 from tenku.world.events import EVENTS

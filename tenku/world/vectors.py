@@ -1,7 +1,7 @@
 """Vectors of three float32 and noise, compiled at run time by Numba: one source for the CPU and for CUDA.
 
 Vectors are tuples, so that the same functions run as CPU code and, called from a CUDA kernel, as device code. `@single`
-compiles a function and makes every float literal in it a float32: without that, Numba would compute in double precision.
+compiles a function and makes every float literal in it a float32: Numba would compute in double precision otherwise.
 """
 
 import ast
@@ -34,7 +34,9 @@ def single(function: Any) -> Any:
     ast.increment_lineno(tree, function.__code__.co_firstlineno - 1)
     namespace: dict[str, Any] = {}
     exec(compile(tree, function.__code__.co_filename, "exec"), function.__globals__, namespace)
-    return numba.njit(fastmath=True, error_model="numpy", nogil=True, cache=True, _nrt=False)(namespace[function.__name__])
+    # _nrt=False: no reference counts, which are atomic and would cost as much as the geometry; nothing here allocates.
+    options: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "nogil": True, "cache": True, "_nrt": False}
+    return numba.njit(**options)(namespace[function.__name__])
 
 
 # ---------------------------------------------------------------- vectors and noise

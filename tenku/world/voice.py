@@ -47,9 +47,7 @@ class Voice:
         self.bounces = int(outcome.get("bounces") or 0)
         self.tipped = int(outcome.get("tipped") or 0)
         self.moved = int(outcome.get("moved") or 0)
-        self.rest, self.hit, self.over_wall = (
-            bool(outcome.get(key)) for key in ("rest", "hit_target", "over_wall")
-        )
+        self.rest, self.hit, self.over_wall = (bool(outcome.get(key)) for key in ("rest", "hit_target", "over_wall"))
 
     @property
     def main(self) -> dict[str, Any]:

@@ -112,17 +112,13 @@ FLOORS = {
     "sand": Words(("sand", "a sandy beach"), ("沙地", "沙滩")),
     "marble": Words(("a marble floor", "polished marble"), ("大理石地面", "光滑的大理石地板")),
     "snow": Words(("snow", "snowy ground"), ("雪地", "积雪的地面")),
-    "mirror": Words(
-        ("a dark mirror-like floor", "a glossy reflective floor"), ("镜面般的地板", "反光的黑色地面")
-    ),
+    "mirror": Words(("a dark mirror-like floor", "a glossy reflective floor"), ("镜面般的地板", "反光的黑色地面")),
     "carpet": Words(("a red carpet", "a soft red carpet"), ("红地毯", "柔软的红地毯")),
 }
 
 # {backdrop} and {neon} are filled in by the grammar.
 LIGHTS = {
-    "day": Words(
-        ("on a sunny day", "under a bright blue sky", "in daylight"), ("晴天里", "蓝天下", "阳光下")
-    ),
+    "day": Words(("on a sunny day", "under a bright blue sky", "in daylight"), ("晴天里", "蓝天下", "阳光下")),
     "sunset": Words(("at sunset", "in warm golden-hour light"), ("日落时分", "夕阳下")),
     "overcast": Words(("under an overcast sky", "in soft cloudy light"), ("阴天里", "柔和的阴天光线下")),
     "studio": Words(
@@ -147,18 +143,10 @@ CAMERAS = {
         ("The camera orbits to the right.", "The camera circles to the right."),
         ("镜头向右环绕。", "镜头向右绕行。"),
     ),
-    "push_in": Words(
-        ("The camera pushes in.", "The camera moves closer."), ("镜头缓缓推近。", "镜头向前推进。")
-    ),
-    "pull_out": Words(
-        ("The camera pulls back.", "The camera moves away."), ("镜头缓缓拉远。", "镜头向后拉远。")
-    ),
-    "pan_left": Words(
-        ("The camera pans left.", "The camera turns left."), ("镜头向左摇。", "镜头转向左边。")
-    ),
-    "pan_right": Words(
-        ("The camera pans right.", "The camera turns right."), ("镜头向右摇。", "镜头转向右边。")
-    ),
+    "push_in": Words(("The camera pushes in.", "The camera moves closer."), ("镜头缓缓推近。", "镜头向前推进。")),
+    "pull_out": Words(("The camera pulls back.", "The camera moves away."), ("镜头缓缓拉远。", "镜头向后拉远。")),
+    "pan_left": Words(("The camera pans left.", "The camera turns left."), ("镜头向左摇。", "镜头转向左边。")),
+    "pan_right": Words(("The camera pans right.", "The camera turns right."), ("镜头向右摇。", "镜头转向右边。")),
     "rise": Words(("The camera rises.", "The camera moves upward."), ("镜头升高。", "镜头向上升起。")),
     "track": Words(("The camera follows the motion.", "Tracking shot."), ("镜头跟随运动。", "跟拍镜头。")),
 }

@@ -73,9 +73,7 @@ class Pixels:
 
 def encode(folder, out, autoencoder, *, mirror=True, shard_size=2, identity="pixels", dtype=torch.float16):
     samples = clips(folder)
-    return encode_samples(
-        samples, autoencoder, identity, out, mirror, 2, shard_size, dtype, "cpu", show_progress=False
-    )
+    return encode_samples(samples, autoencoder, identity, out, mirror, 2, shard_size, dtype, "cpu", show_progress=False)
 
 
 def test_latents_and_manifest_tell_the_same_story(tmp_path):
@@ -90,9 +88,7 @@ def test_latents_and_manifest_tell_the_same_story(tmp_path):
         latents = load_file(tmp_path / "out" / shard["file"])["latents"]
         assert latents.dtype == torch.float16 and len(latents) == len(shard["clips"])
         for clip, value in zip(shard["clips"], latents.float(), strict=True):
-            dark, bright = (
-                (value[..., -1], value[..., 0]) if clip["mirrored"] else (value[..., 0], value[..., -1])
-            )
+            dark, bright = (value[..., -1], value[..., 0]) if clip["mirrored"] else (value[..., 0], value[..., -1])
             assert dark.mean() == pytest.approx(-1, abs=0.05)
             assert bright.mean() == pytest.approx((20 + 10 * clip["seed"]) / 127.5 - 1, abs=0.05)
     training, validation = load_buckets(tmp_path / "out")

@@ -86,9 +86,7 @@ def test_labels_are_none_where_a_clip_has_no_single_answer():
     assert labels_of(two)["color"] is None and labels_of(two)["kind"] == "ball"
     painted = labels_of(description("brush", kind="brush", paint="green"))
     assert painted["color"] == "green" and painted["kind"] is None
-    balls = [
-        {"kind": "ball", "color": color, "material": "rubber", "role": "many"} for color in ("red", "blue")
-    ]
+    balls = [{"kind": "ball", "color": color, "material": "rubber", "role": "many"} for color in ("red", "blue")]
     assert labels_of(description("pour", objects=balls))["color"] == "colorful"
     cake = {"kind": "cake", "color": None, "material": "chocolate", "role": "main"}
     assert labels_of(description("bite", objects=[cake]))["color"] == "chocolate"

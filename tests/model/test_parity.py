@@ -62,11 +62,7 @@ def test_same_velocity_as_diffusers(level):
     theirs.load_state_dict({their_name(name): tensor for name, tensor in ours.state_dict().items()})
     latents, text = torch.randn(2, 16, 3, 4, 6), torch.randn(2, 7, 40)
     t = torch.rand(2) if level == "of the clip" else torch.rand(2, 3)
-    their_t = 1000 * (
-        t if t.dim() == 1 else t.repeat_interleave(2 * 3, dim=1)
-    )  # they want one for each token
+    their_t = 1000 * (t if t.dim() == 1 else t.repeat_interleave(2 * 3, dim=1))  # they want one for each token
     with torch.no_grad():
-        expected = theirs(
-            hidden_states=latents, timestep=their_t, encoder_hidden_states=text, return_dict=False
-        )[0]
+        expected = theirs(hidden_states=latents, timestep=their_t, encoder_hidden_states=text, return_dict=False)[0]
         torch.testing.assert_close(ours(latents, t, text), expected, atol=2e-5, rtol=1e-4)

@@ -127,9 +127,7 @@ def test_padding_does_not_matter(transformer):
 def test_text_keys_computed_once_are_the_same(transformer):
     latents, t, text, mask = example()
     once = transformer.text_keys_values(text)
-    assert torch.equal(
-        transformer(latents, t, None, mask, text_keys_values=once), transformer(latents, t, text, mask)
-    )
+    assert torch.equal(transformer(latents, t, None, mask, text_keys_values=once), transformer(latents, t, text, mask))
 
 
 @pytest.mark.parametrize("how", ["bf16 weights", "autocast"])
@@ -211,9 +209,7 @@ def test_presets_have_the_published_names_and_shapes(name, parameters, shapes):
 
 
 def test_unknown_preset_names_those_that_exist():
-    with pytest.raises(
-        ValueError, match="unknown preset '2b'; choose one of nano, embedded, 1.3b, 3b, 5b, 14b"
-    ):
+    with pytest.raises(ValueError, match="unknown preset '2b'; choose one of nano, embedded, 1.3b, 3b, 5b, 14b"):
         get("2b")
 
 

@@ -180,9 +180,7 @@ def test_a_broken_config_is_not_mistaken_for_another_model(folder):
     config = json.loads((folder / "config.json").read_text())
     config["hidden_size"] = 96
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(
-        ValueError, match=r"patch_embedding.weight has shape \[48, 16, 1, 2, 2\].*\[96, 16, 1, 2, 2\]"
-    ):
+    with pytest.raises(ValueError, match=r"patch_embedding.weight has shape \[48, 16, 1, 2, 2\].*\[96, 16, 1, 2, 2\]"):
         weights.load_transformer(folder)
 
 

@@ -58,9 +58,7 @@ def test_no_velocity_is_asked_for_at_data(solver):
 
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("known_t", [0.0, 0.02])
-@pytest.mark.parametrize(
-    "known", [[True, False, False, False], [True, False, False, True], [False, True, False, True]]
-)
+@pytest.mark.parametrize("known", [[True, False, False, False], [True, False, False, True], [False, True, False, True]])
 def test_known_frames_come_out_as_given(transformer, condition, solver, known_t, known):
     mask = torch.tensor(known)
     given = noise(seed=5)
@@ -135,9 +133,7 @@ def test_prompts_in_one_batch_are_as_if_alone(transformer, text_encoder):
     params = SamplingParams(num_steps=2)
     starts = noise(batch=2)
     with torch.no_grad():
-        together = denoise(
-            transformer, starts, conditioning.from_text(text_encoder, prompts, "green"), params
-        )
+        together = denoise(transformer, starts, conditioning.from_text(text_encoder, prompts, "green"), params)
         for i, prompt in enumerate(prompts):
             one = conditioning.from_text(text_encoder, [prompt], "green")
             alone = denoise(transformer, starts[i : i + 1], one, params)

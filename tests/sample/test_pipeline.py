@@ -127,9 +127,7 @@ def test_known_frames_reach_the_clip(pipeline):
     given = pipeline.noise(pipeline.request(PROMPT, seconds=1, seed=4))
     known = torch.tensor([True, True, False, False])
     latents = pipeline.latents(request, change=lambda c: conditioning.with_known_frames(c, given, known))
-    assert torch.equal(latents[:, :, :2], given[:, :, :2]) and not torch.equal(
-        latents[:, :, 2:], given[:, :, 2:]
-    )
+    assert torch.equal(latents[:, :, :2], given[:, :, :2]) and not torch.equal(latents[:, :, 2:], given[:, :, 2:])
     decoded = np.concatenate(list(pipeline.decode(latents, 16)))
     expected = np.concatenate(list(pipeline.decode(given, 16)))
     assert np.array_equal(decoded[:8], expected[:8])
@@ -186,9 +184,7 @@ def test_parts_that_do_not_fit_together(tiny_folder, tmp_path, pipeline):
     wrong = type(pipeline.transformer)(
         type(pipeline.transformer.config)(hidden_size=48, depth=1, num_heads=2, text_size=999)
     )
-    with pytest.raises(
-        ValueError, match=f"reads text 999 wide, the text encoder gives {text.config.hidden_size}"
-    ):
+    with pytest.raises(ValueError, match=f"reads text 999 wide, the text encoder gives {text.config.hidden_size}"):
         Pipeline(pipeline.settings, pipeline.autoencoder, text, wrong)
 
 

@@ -1,4 +1,4 @@
-"""Latents that need no autoencoder: red, green, blue and the mask of a moving ball; captions name its colour."""
+"""Latents that need no autoencoder: colour and mask of a moving ball; captions name its colour."""
 
 import json
 

@@ -55,9 +55,7 @@ def weights_of(run: Path) -> dict[str, torch.Tensor]:
     newest = checkpoint.latest(run)
     assert newest is not None
     groups, _ = checkpoint.load(newest)
-    return {
-        f"{group}.{name}": tensor for group, members in groups.items() for name, tensor in members.items()
-    }
+    return {f"{group}.{name}": tensor for group, members in groups.items() for name, tensor in members.items()}
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +94,7 @@ def test_resumed_run_equals_the_uninterrupted_one_bit_for_bit(latents, whole, tm
 
 def test_a_finished_run_has_nothing_left_to_do(latents, whole):
     before = (whole / "log.jsonl").read_text()
-    train(small_run(latents, whole))
+    train(small_run(latents, whole, validate_every=3), preview=lambda *_: pytest.fail("drawn again"))
     assert (whole / "log.jsonl").read_text() == before
 
 

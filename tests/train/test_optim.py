@@ -8,9 +8,7 @@ from tenku.train.optim import build_optimizer, is_hidden_matrix
 def small_network() -> nn.ModuleDict:
     torch.manual_seed(0)
     layers = {"up": (8, 32), "down": (32, 8), "q": (8, 8)}
-    blocks = nn.ModuleList(
-        nn.ModuleDict({name: nn.Linear(*sides) for name, sides in layers.items()}) for _ in range(2)
-    )
+    blocks = nn.ModuleList(nn.ModuleDict({name: nn.Linear(*sides) for name, sides in layers.items()}) for _ in range(2))
     return nn.ModuleDict({"patch_embedding": nn.Linear(4, 8), "blocks": blocks, "head": nn.Linear(8, 4)})
 
 

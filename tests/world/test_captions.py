@@ -78,9 +78,7 @@ def every_description():
     for event, (hit, moved, tipped) in itertools.product(
         ("tower", "pyramid"), ((False, 0, 0), (True, 0, 0), (True, 3, 0), (True, 2, 1), (True, 4, 4))
     ):
-        yield describe(
-            event, [thing(), *blocks], {"hit_target": hit, "moved": moved, "tipped": tipped}, count=4
-        )
+        yield describe(event, [thing(), *blocks], {"hit_target": hit, "moved": moved, "tipped": tipped}, count=4)
     for tipped in range(8):
         yield describe("domino", [thing(), *dominoes], {"hit_target": True, "tipped": tipped}, count=7)
     for stays in (False, True):
@@ -118,9 +116,7 @@ ALL = list(every_description())
 
 
 def tell(description, language, style="long", seeds=6):
-    return [
-        captions.write(description, language, np.random.default_rng(seed), style) for seed in range(seeds)
-    ]
+    return [captions.write(description, language, np.random.default_rng(seed), style) for seed in range(seeds)]
 
 
 def names_one_of(caption, synonyms):
@@ -141,9 +137,7 @@ def test_captions_are_well_formed_sentences(language, style):
                 assert not re.search(r"[，。、][，。、]", caption), caption
             else:
                 assert caption.isascii() and caption[0].isupper() and caption.endswith("."), caption
-                assert not re.search(r"\ba [aeiou]", caption) and not re.search(r"\ban [^aeiou]", caption), (
-                    caption
-                )
+                assert not re.search(r"\ba [aeiou]", caption) and not re.search(r"\ban [^aeiou]", caption), caption
                 assert not re.search(r" [,.]|,,|\.\.", caption), caption
 
 
@@ -188,9 +182,7 @@ def test_wood_and_marble_need_no_colour_but_keep_their_material():
             "wooden" in c and "brown" not in c
             for c in tell(describe("roll", [thing("ball", "brown", "wooden")]), "en", style)
         )
-        assert all(
-            "大理石" in c for c in tell(describe("roll", [thing("ball", "white", "marble")]), "zh", style)
-        )
+        assert all("大理石" in c for c in tell(describe("roll", [thing("ball", "white", "marble")]), "zh", style))
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -242,12 +234,9 @@ def test_bounces_rest_and_walls_follow_the_outcome():
     wall = thing("wall", "orange", None, "prop")
     for style in STYLES:
         assert all(
-            "other side" in c and "an orange wall" in c
-            for c in tell(describe("hide", [thing(), wall]), "en", style)
+            "other side" in c and "an orange wall" in c for c in tell(describe("hide", [thing(), wall]), "en", style)
         )
-        assert all(
-            "other side" not in c for c in tell(describe("hide", [thing(), wall], stays=True), "en", style)
-        )
+        assert all("other side" not in c for c in tell(describe("hide", [thing(), wall], stays=True), "en", style))
 
 
 def test_numbers_and_group_colours():
@@ -282,15 +271,11 @@ def test_the_direction_is_told(direction):
         if description["direction"] is None or description["event"] in ("drop", "bite", "cover"):
             continue
         description = {**description, "direction": direction}
-        assert all(
-            f"to the {direction}" in c and not re.search(rf"\b{other}\b", c) for c in tell(description, "en")
-        )
+        assert all(f"to the {direction}" in c and not re.search(rf"\b{other}\b", c) for c in tell(description, "en"))
 
 
 def test_write_all_is_deterministic_and_varied():
-    description = describe(
-        "collide", [thing(), thing("bottle", "blue", "toy", "target")], {"hit_target": True}
-    )
+    description = describe("collide", [thing(), thing("bottle", "blue", "toy", "target")], {"hit_target": True})
     first, again = (captions.write_all(description, np.random.default_rng(5)) for _ in range(2))
     assert first == again
     assert {language: len(texts) for language, texts in first.items()} == {"en": 4, "zh": 4}
