@@ -35,7 +35,7 @@ def moving(frames: int = 8, height: int = 32, width: int = 48) -> np.ndarray:
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    return float(10 * np.log10(255**2 / np.mean((a.astype(float) - b) ** 2)))
+    return float(10 * np.log10(255**2 / max(1e-9, np.mean((a.astype(float) - b) ** 2))))
 
 
 @pytest.mark.parametrize("colour", COLOURS)

@@ -89,6 +89,9 @@ def train(
     batch_size: Batch = None,
     seed: Annotated[int, typer.Option(help="Decides weights, order of clips and noise.")] = 0,
     resume: Resume = "auto",
+    conditioned: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of samples with some clean frames given.")
+    ] = None,
     initial: Annotated[Path | None, typer.Option(help="Weights to start from: a model folder.")] = None,
     autoencoder: Annotated[Path | None, typer.Option(help="Draw a contact sheet with it at every checkpoint.")] = None,
 ) -> None:
@@ -103,6 +106,8 @@ def train(
     )
     if batch_size is not None:
         config = replace(config, batch_size=batch_size)
+    if conditioned is not None:
+        config = replace(config, objective=replace(config.objective, conditioned=conditioned))
     check_folder(out)
     train(config, previews(autoencoder, latents) if autoencoder else None)
     say(f"run in {out}")

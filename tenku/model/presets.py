@@ -31,8 +31,8 @@ def nano() -> Preset:
 def embedded() -> Preset:
     """The model that ships in the package and runs on two CPU cores."""
     return Preset(
-        TransformerConfig(hidden_size=256, depth=8, num_heads=2, ffn_size=1024, text_size=256),
-        TextConfig(hidden_size=256, depth=4, num_heads=4),
+        TransformerConfig(hidden_size=256, depth=6, num_heads=2, ffn_size=1024, text_size=256),
+        TextConfig(hidden_size=256, depth=3, num_heads=4),
     )
 
 

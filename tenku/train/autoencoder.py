@@ -311,10 +311,10 @@ def edges(difference: Tensor, scales: int = 3) -> Tensor:
 
 def similarity(x: Tensor, y: Tensor) -> Tensor:
     """SSIM N C H' W' of pictures in [-1, 1], with a plain square window: cheaper than the Gaussian one."""
-    # One pooling call over all five statistics.
-    stacked = torch.cat([x, y, x * x, y * y, x * y], dim=1)
+    x, y = (x + 1) / 2, (y + 1) / 2  # its luminance term has a meaning only for values from 0 up
+    stacked = torch.cat([x, y, x * x, y * y, x * y], dim=1)  # one pooling call over all five statistics
     mean_x, mean_y, xx, yy, xy = F.avg_pool2d(stacked, SSIM_WINDOW, stride=2).chunk(5, dim=1)
-    low, high = (0.01 * 2) ** 2, (0.03 * 2) ** 2
+    low, high = 0.01**2, 0.03**2
     luminance = (2 * mean_x * mean_y + low) / (mean_x**2 + mean_y**2 + low)
     covariance, variances = xy - mean_x * mean_y, xx - mean_x**2 + yy - mean_y**2
     return luminance * (2 * covariance + high) / (variances + high)

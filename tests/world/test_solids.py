@@ -55,7 +55,8 @@ def vector(v: np.ndarray) -> tuple:
 def test_a_ray_enters_where_it_should(shape):
     rng = np.random.default_rng(shape)
     parts, none = row(shape), np.zeros((0, 4), F4)
-    agreed = 0
+    agreed = missed = grazed = 0
+    tolerance = 0.02 if shape == solids.TORUS else 4e-3  # the marched torus is 0.8 mm thicker
     for _ in range(300):
         o = rng.normal(size=3)
         o *= 1.5 / np.linalg.norm(o)
@@ -65,13 +66,13 @@ def test_a_ray_enters_where_it_should(shape):
         steps = np.linspace(0, 3, 6001)
         hits = steps[inside(shape, SIZES[shape], o + steps[:, None] * d)]
         if len(hits) > 8:  # not merely grazed
-            assert t == pytest.approx(hits[0], abs=4e-3)
+            assert t == pytest.approx(hits[0], abs=tolerance)
             n = np.array(solids.normal(parts, 0, vector(o + t * d)))
             assert np.linalg.norm(n) == pytest.approx(1, abs=1e-3) and n @ d < 0.02
             agreed += 1
         elif len(hits) == 0:
-            assert t < 0 or shape == solids.TORUS  # the marched torus is 0.8 mm thicker
-    assert agreed > 60
+            missed, grazed = missed + 1, grazed + (t > 0)
+    assert agreed > 60 and missed > 3 and grazed <= max(1, 0.03 * missed)
 
 
 def test_a_bite_opens_the_solid_behind_it():

@@ -1,0 +1,91 @@
+"""Training of the autoencoder: it learns, resumes exactly, and finishes with measured latents."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from tenku.model.autoencoder import load_autoencoder
+from tenku.train import checkpoint
+from tenku.train.autoencoder import AutoencoderRun, AutoencoderTraining, loss_parts, train_autoencoder
+from tenku.train.crops import ClipCache, draw_crops
+from tenku.video import write_clip
+
+TINY = {"preset": "nano", "batch_size": 2, "crop": 32, "groups": 2, "log_every": 5, "warmup_steps": 2}
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Three clips of a bright square that moves over a shaded floor."""
+    folder = tmp_path_factory.mktemp("clips")
+    rng = np.random.default_rng(0)
+    for index in range(3):
+        frames = np.tile(np.linspace(40, 120, 32).astype(np.uint8)[None, :, None, None], (16, 1, 48, 3))
+        color = rng.integers(60, 256, 3)
+        for t in range(16):
+            frames[t, 8:20, 2 * t : 2 * t + 12] = color
+        write_clip(folder / f"{index}.mp4", frames, 16)
+    return folder
+
+
+def test_it_learns_and_writes_measured_weights(clips, tmp_path):
+    settings = AutoencoderTraining(steps=60, **TINY)
+    folder = train_autoencoder([clips], tmp_path, validation=clips, settings=settings, show_progress=False)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in lines if "loss" in line]
+    assert losses[-1] < 0.6 * losses[0]
+    autoencoder = load_autoencoder(folder)
+    assert autoencoder.latent_std.min() > 0 and not torch.allclose(autoencoder.latent_std, torch.ones(16))
+    assert (tmp_path / "sheet.png").stat().st_size > 0
+    assert any("validation_psnr" in line for line in lines)
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(clips, tmp_path):
+    def run(out, stops):
+        for steps in stops:
+            settings = AutoencoderTraining(steps=8, **TINY)
+            cache = ClipCache([clips], 2**30)
+            cache.start()
+            one = AutoencoderRun(settings, out, cache, device="cpu")
+            while one.step < steps:
+                one.one_step()
+            one.save()
+            cache.close()
+        return checkpoint.load(checkpoint.latest(out))[0]["autoencoder"]
+
+    whole, resumed = run(tmp_path / "a", [6]), run(tmp_path / "b", [2, 5, 6])
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_crops_are_whole_groups_of_the_clips(clips):
+    cache = ClipCache([clips], 2**30)
+    cache.start()
+    cache.close()
+    crops = draw_crops(cache.clips, 4, 24, 10, np.random.default_rng(0))
+    assert crops.shape == (4, 3, 8, 24, 24) and crops.dtype == torch.uint8
+
+
+def test_the_loss_is_least_for_the_same_video():
+    torch.manual_seed(0)
+    video = torch.rand(1, 3, 8, 16, 16) * 2 - 1
+    mean = torch.zeros(1, 4, 2, 2, 2)
+    same = loss_parts(video, video, mean, mean)
+    other = loss_parts(video + 0.1 * torch.randn_like(video), video, mean, mean, looked_at=3)
+    assert torch.allclose(same, torch.zeros(5), atol=1e-5)
+    assert (other[:4] > same[:4]).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [({}, "how long"), ({"steps": 0}, "above 0"), ({"steps": 1, "preset": "huge"}, "choose one of"),
+     ({"steps": 1, "crop": 20}, "multiple of 8")],
+)  # fmt: skip
+def test_bad_settings_are_named(settings, words):
+    with pytest.raises(ValueError, match=words):
+        AutoencoderTraining(**settings)
+
+
+def test_no_clips_is_said(tmp_path):
+    with pytest.raises(ValueError, match="no clips"):
+        train_autoencoder([tmp_path], tmp_path / "run", steps=1, show_progress=False)
