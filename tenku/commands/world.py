@@ -19,6 +19,7 @@ def world(
     split: Annotated[
         str, typer.Option(help="train, validation or combinations: pairs that the other two never show.")
     ] = "train",
+    device: Annotated[str, typer.Option(help="cpu, or cuda with the package numba-cuda.")] = "cpu",
 ) -> None:
     """Simulate and draw clips of the miniature world, with captions and ground truth."""
     width_height = parse_size(size)
@@ -26,6 +27,8 @@ def world(
     from tenku.world.splits import stream_of
 
     stream_of(split)
+    if device not in ("cpu", "cuda"):
+        raise ValueError(f"clips are drawn on cpu or cuda, not {device!r}")
     check_folder(out)
 
     with progress_bars() as stages:
@@ -37,6 +40,7 @@ def world(
             num_frames=frames,
             workers=workers or len(os.sched_getaffinity(0)),
             split=split,
+            device=device,
             on_progress=lambda done, total: stages("clips", done, total),
         )
     say(f"{clips} clips in {out}")

@@ -48,6 +48,7 @@ class AutoencoderTraining:
     batch_size: int = 6
     crop: int = 64  # pixels
     groups: int = 3  # of 4 frames
+    busy: float = 0.5  # share of crops chosen for their motion
     seed: int = 0
     muon_lr: float = 5e-3
     adamw_lr: float = 2e-3
@@ -188,7 +189,9 @@ class AutoencoderRun:
         """A batch, its gradient, an update; then whatever is due. Seed and step decide batch and noise."""
         settings = self.settings
         random = np.random.default_rng([settings.seed, self.step])
-        crops = draw_crops(self.cache.clips, settings.batch_size, settings.crop, 4 * settings.groups, random)
+        crops = draw_crops(
+            self.cache.clips, settings.batch_size, settings.crop, 4 * settings.groups, random, settings.busy
+        )
         video = crops.to(self.device, non_blocking=True).float() / 127.5 - 1
         generator = torch.Generator(self.device).manual_seed(int(random.integers(2**62)))
         with torch.autocast(self.device.type, torch.bfloat16):

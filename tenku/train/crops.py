@@ -15,6 +15,7 @@ from tenku.video import read_video
 
 FIRST = 64  # clips to wait for, or all there are
 RELIST_SECONDS = 10.0
+CANDIDATES = 4  # places looked at for a busy crop
 
 
 class ClipCache:
@@ -88,12 +89,18 @@ def crop_shape(clip: np.ndarray, size: int, frames: int) -> tuple[int, int, int]
 
 
 def draw_crops(
-    clips: Sequence[np.ndarray], batch_size: int, size: int, frames: int, random: np.random.Generator
+    clips: Sequence[np.ndarray],
+    batch_size: int,
+    size: int,
+    frames: int,
+    random: np.random.Generator,
+    busy: float = 0.0,
 ) -> Tensor:
     """uint8 B 3 T H W: crops of one shape from random places and moments, half of them mirrored.
 
-    The first clip drawn decides the shape; the others are drawn until they offer it too.
-    ValueError when a clip is smaller than a single latent.
+    The first clip drawn decides the shape; the others are drawn until they offer it too. A share `busy` of the
+    crops is the one of CANDIDATES that changes most over time: most places of most clips stand still, and what
+    moves is the hard part. ValueError when a clip is smaller than a single latent.
     """
     count = len(clips)  # the cache may grow meanwhile
     shape: tuple[int, int, int] | None = None
@@ -102,15 +109,23 @@ def draw_crops(
         clip = clips[int(random.integers(count))]
         own = crop_shape(clip, size, frames)
         if not all(own):
-            raise ValueError(
-                f"a clip of {clip.shape[0]} frames {clip.shape[2]}x{clip.shape[1]} is too small to train on"
-            )
+            length, height, width = clip.shape[:3]
+            raise ValueError(f"a clip of {length} frames {width}x{height} is too small to train on")
         if shape is None:
             shape = own
         if own != shape:
             continue
-        starts = [int(random.integers(have - need + 1)) for have, need in zip(clip.shape, shape, strict=False)]
-        where = tuple(slice(start, start + need) for start, need in zip(starts, shape, strict=True))
-        crop = clip[where]
+        choices = [_cut(clip, shape, random) for _ in range(CANDIDATES if random.random() < busy else 1)]
+        crop = max(choices, key=_change) if len(choices) > 1 else choices[0]
         crops.append(crop[:, :, ::-1] if random.random() < 0.5 else crop)
     return torch.from_numpy(np.stack(crops)).permute(0, 4, 1, 2, 3)
+
+
+def _cut(clip: np.ndarray, shape: tuple[int, int, int], random: np.random.Generator) -> np.ndarray:
+    starts = [int(random.integers(have - need + 1)) for have, need in zip(clip.shape, shape, strict=False)]
+    return clip[tuple(slice(start, start + need) for start, need in zip(starts, shape, strict=True))]
+
+
+def _change(crop: np.ndarray) -> float:
+    """How much a crop changes from frame to frame, looked at in every third pixel."""
+    return float(np.abs(np.diff(crop[:, ::3, ::3].astype(np.int16), axis=0)).mean())

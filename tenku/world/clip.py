@@ -24,7 +24,8 @@ def make_clip(
     size: tuple[int, int] = (128, 128),
     num_frames: int = 48,
     split: str = "train",
-    samples: int | None = None,
+    samples: int = SAMPLES,
+    device: str = "cpu",
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Simulate, film and draw the clip of a seed.
 
@@ -32,18 +33,20 @@ def make_clip(
     states of every body, contacts and camera. `size` is (width, height), each a multiple of 8 from 16 to 2048. The
     physics does not depend on the size, but clips whose subject leaves the picture are drawn anew, so that another
     aspect may show another clip. Splits differ in their random streams; `combinations` shows only pairs
-    (colour x event, kind x event) that the others never do.
+    (colour x event, kind x event) that the others never do. `device` is "cpu" or "cuda" (with the package numba-cuda).
     """
     width, height = size
     if any(not 16 <= side <= 2048 or side % 8 for side in size):
         raise ValueError(f"a clip's sides are multiples of 8 from 16 to 2048, not {width}x{height}")
     if not 1 <= num_frames <= 480:
         raise ValueError(f"a clip has 1 to 480 frames, not {num_frames}")
+    if device not in ("cpu", "cuda"):
+        raise ValueError(f"clips are drawn on cpu or cuda, not {device!r}")
     if seed < 0:
         raise ValueError(f"a seed is a whole number from 0, not {seed}")
     # At least the full three seconds are simulated, so that short clips show the beginning of the same event.
     filmed, camera, measured = _compose(seed, width / height, max(num_frames, 48), split)
-    frames = draw(filmed, size, samples or SAMPLES, list(range(num_frames)))
+    frames = draw(filmed, size, samples, list(range(num_frames)), device)
     return frames, _truth(seed, split, size, num_frames, filmed, camera, measured)
 
 

@@ -15,11 +15,11 @@ def clip_path(out: Path, seed: int) -> Path:
     return out / f"{seed:010d}.mp4"
 
 
-def write_clip_of(seed: int, out: Path, size: tuple[int, int], num_frames: int, split: str) -> int:
+def write_clip_of(seed: int, out: Path, size: tuple[int, int], num_frames: int, split: str, device: str) -> int:
     """Make the clip of a seed and write it; the mp4 appears last and whole, so an mp4 is a complete clip."""
     from tenku.world.clip import make_clip
 
-    frames, truth = make_clip(seed, size, num_frames, split)
+    frames, truth = make_clip(seed, size, num_frames, split, device=device)
     path = clip_path(out, seed)
     half_written = path.with_suffix(f".{os.getpid()}.tmp")
     half_written.write_text(json.dumps(truth, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
@@ -37,6 +37,7 @@ def write_clips(
     num_frames: int = 48,
     workers: int = 1,
     split: str = "train",
+    device: str = "cpu",
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
     """Fill the folder with the clips of the seeds `seed` ... `seed + clips - 1`; returns how many were missing.
@@ -50,7 +51,8 @@ def write_clips(
     missing = [s for s in range(seed, seed + clips) if not clip_path(out, s).exists()]
     done = clips - len(missing)
     on_progress(done, clips)
-    for _ in _made(missing, partial(write_clip_of, out=out, size=size, num_frames=num_frames, split=split), workers):
+    make = partial(write_clip_of, out=out, size=size, num_frames=num_frames, split=split, device=device)
+    for _ in _made(missing, make, workers):
         done += 1
         on_progress(done, clips)
     return len(missing)

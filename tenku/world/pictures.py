@@ -154,33 +154,40 @@ def pack_surroundings(look: Look) -> tuple[surroundings.Light, surroundings.Floo
     return packed_light, packed_floor, lamps.reshape(-1, 10)
 
 
-def draw(filmed: Filmed, size: tuple[int, int], samples: int = SAMPLES, frames: list[int] | None = None) -> np.ndarray:
-    """Pictures, uint8 T H W 3, of `size` (width, height)."""
+def draw(
+    filmed: Filmed,
+    size: tuple[int, int],
+    samples: int = SAMPLES,
+    frames: list[int] | None = None,
+    device: str = "cpu",
+) -> np.ndarray:
+    """Pictures, uint8 T H W 3, of `size` (width, height), drawn on "cpu" or on "cuda"."""
     width, height = size
-    event, look = filmed.event, filmed.look
+    event, look, stroke = filmed.event, filmed.look, filmed.event.stroke
+    chosen = list(range(len(filmed.poses))) if frames is None else frames
     parts, bodies = pack_solids(filmed)
     light, floor, lamps = pack_surroundings(look)
-    stroke = event.stroke
     paint = surroundings.Paint(F4(stroke.radius if stroke else 0), _v(RGB[stroke.color] if stroke else (0, 0, 0)))
     _, tangent = tangents(width / height)
-    chosen = list(range(len(parts))) if frames is None else frames
-    radiance = np.zeros((len(chosen), height, width, 3), F4)
-    sums = np.zeros((height, width, 6), F4)
-    for k, frame in enumerate(chosen):
+    views, bites, strokes = [], [], []
+    for frame in chosen:
         pose = filmed.poses[frame]
-        view = surroundings.View(
-            _v(pose.eye),
-            _v(pose.right),
-            _v(pose.up),
-            _v(pose.forward),
-            F4(tangent),
-            F4(frame / FPS),
-            F4(look.salt),
-        )
-        bites = np.array([(*b.center, b.radius) for b in event.bites if frame >= b.frame], F4).reshape(-1, 4)
+        axes = _v(pose.eye), _v(pose.right), _v(pose.up), _v(pose.forward)
+        views.append(surroundings.View(*axes, F4(tangent), F4(frame / FPS), F4(look.salt)))
+        bites.append(np.array([(*b.center, b.radius) for b in event.bites if frame >= b.frame], F4).reshape(-1, 4))
         line = stroke.points(frame, filmed.motion.position) if stroke else np.zeros((0, 3))
-        scene = (parts[frame], bodies[frame], bites, np.ascontiguousarray(line, F4).reshape(-1, 3), lamps)
-        shading.draw_frame(scene, view, light, floor, paint, FIRST, samples, sums, radiance[k])
+        strokes.append(np.ascontiguousarray(line, F4).reshape(-1, 3))
+    if device == "cuda":
+        from tenku.world.cuda import draw_frames
+
+        solids = parts[chosen], bodies[chosen], bites, strokes, lamps
+        radiance = draw_frames(*solids, views, light, floor, paint, FIRST, samples, size)
+    else:
+        radiance = np.zeros((len(chosen), height, width, 3), F4)
+        sums = np.zeros((height, width, 6), F4)
+        for k, frame in enumerate(chosen):
+            scene = (parts[frame], bodies[frame], bites[k], strokes[k], lamps)
+            shading.draw_frame(scene, views[k], light, floor, paint, FIRST, samples, sums, radiance[k])
     return develop(radiance, LIGHTS[look.light].exposure)
 
 

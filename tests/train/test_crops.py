@@ -39,6 +39,18 @@ def test_crops_are_whole_pieces_from_everywhere() -> None:
     assert (min(times), max(times)) == (0, 8) and max(rows) >= 20 and max(columns) >= 28
 
 
+def test_busy_crops_show_what_moves() -> None:
+    clip = np.full((8, 96, 96, 3), 90, np.uint8)
+    for index in range(8):
+        clip[index, 70:78, 2 * index + 60 : 2 * index + 68] = 200
+
+    def moving(busy: float) -> float:
+        batch = draw_crops([clip], 200, 32, 8, np.random.default_rng(1), busy)
+        return float((batch != 90).flatten(1).any(dim=1).float().mean())
+
+    assert moving(1.0) > 1.5 * moving(0.0) > 0
+
+
 def test_a_batch_has_one_shape() -> None:
     clips = [coordinates(12, 64, 64), coordinates(12, 48, 80), coordinates(12, 80, 48)]
     shapes = {tuple(draw_crops(clips, 4, 64, 12, np.random.default_rng(seed)).shape) for seed in range(30)}
