@@ -3,7 +3,7 @@
     python benchmarks/world.py                      # 24 clips of 48 frames at 128x128, one worker a core
     python benchmarks/world.py --clips 60 --size 64x64
 
-The compiled ray tracer is warmed up first and not counted. The ratio is to one worker on the same clips in the same run.
+    python benchmarks/world.py --clips 60 --size 64x64
 """
 
 import argparse

@@ -11,7 +11,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-machine=cpu minutes= out= tiny=
+machine=cpu device=cpu minutes= out= tiny=
 while (($#)); do
     case $1 in
         --machine) machine=${2:?--machine needs cpu or gpu}; shift 2 ;;
@@ -31,10 +31,11 @@ tenku=${TENKU:-.venv/bin/tenku}
 case $machine in
     cpu)
         minutes=${minutes:-120}
-        buckets=("64x64 $((minutes * 16))" "80x48 $((minutes * 5))" "48x80 $((minutes * 5))") # size and clips
-        autoencoder_buckets=("128x128 $((minutes * 2))")                                      # seen by it alone
+        buckets=("64x64 $((minutes * 27))" "80x48 $((minutes * 2))" "48x80 $((minutes * 2))") # size and clips
+        autoencoder_buckets=("128x128 $((minutes * 4 / 3))")                                  # seen by it alone
         autoencoder_minutes=$((minutes * 20 / 100))
-        transformer_minutes=$((minutes * 50 / 100))
+        transformer_minutes=$((minutes * 45 / 100))
+        conditioned=0.3 # of so few samples, most should practise what people ask for first: text alone
         ;;
     gpu)
         minutes=${minutes:-25}
@@ -42,6 +43,7 @@ case $machine in
         autoencoder_buckets=()
         autoencoder_minutes=$((minutes * 24 / 100))
         transformer_minutes=$((minutes * 72 / 100))
+        conditioned=0.5 device=cuda
         ;;
     *) echo "error: --machine is cpu or gpu, not $machine" >&2; exit 2 ;;
 esac
@@ -62,7 +64,8 @@ stage "1. Clips of the miniature world"
 first=0
 draw() { # FOLDER "WxH COUNT": the seeds go on counting, so that no scene comes twice, in another shape either
     read -r size count <<<"$2"
-    "$tenku" world --clips "$count" --size "$size" --frames "$frames" --seed "$first" --out "$1/$size"
+    "$tenku" world --clips "$count" --size "$size" --frames "$frames" --seed "$first" --out "$1/$size" \
+        --device "$device"
     first=$((first + count))
 }
 for bucket in "${buckets[@]}"; do draw "$out/clips" "$bucket"; done
@@ -82,7 +85,7 @@ stage "3. Latents, encoded once"
 
 stage "4. The transformer and its text encoder"
 "$tenku" train --latents "$out/latents" --out "$out/run" --preset "$preset" --autoencoder "$out/autoencoder" \
-    "${transformer_budget[@]}"
+    --conditioned "$conditioned" "${transformer_budget[@]}"
 
 stage "5. One folder with everything a video needs"
 "$tenku" export "$out/run" --autoencoder "$out/autoencoder" --out "$out/model" --name embedded

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from tenku.data.files import read_json, write_json
 from tenku.model.autoencoder import PRESETS, Autoencoder, AutoencoderConfig
-from tenku.model.weights import save_module
+from tenku.model.weights import load_into, part_folder, save_module
 from tenku.train import checkpoint
 from tenku.train.crops import ClipCache, draw_crops
 from tenku.train.ema import Average
@@ -48,7 +48,7 @@ class AutoencoderTraining:
     batch_size: int = 6
     crop: int = 64  # pixels
     groups: int = 3  # of 4 frames
-    busy: float = 0.5  # share of crops chosen for their motion
+    busy: float = 0.7  # share of crops chosen for their motion
     seed: int = 0
     muon_lr: float = 5e-3
     adamw_lr: float = 2e-3
@@ -58,14 +58,16 @@ class AutoencoderTraining:
     decay_from: float = 0.4  # share of the budget after which the rates fall in a line …
     final_lr: float = 0.01  # … to this share of themselves
     average_decay: float = 0.995
-    squared: float = 2.0  # weights of the loss's parts; L1 has 1
+    squared: float = 4.0  # weights of the loss's parts; L1 has 1
     edges: float = 0.5
-    structure: float = 0.05
+    structure: float = 0.1
     kl: float = 5e-4
     cache_gib: float = 4.0
     log_every: int = 50
     checkpoint_minutes: float = 3.0
     validation_clips: int = 4  # looked at with every checkpoint
+    initial: Path | None = None  # a weights folder to start from, of the same preset
+    decoder_only: bool = False  # leave the encoder of `initial` as it is: latents encoded before stay valid
 
     def __post_init__(self) -> None:
         if self.minutes is None and self.steps is None:
@@ -78,6 +80,8 @@ class AutoencoderTraining:
             raise ValueError(f"crop must be a multiple of 8 of at least 16, got {self.crop}")
         if min(self.groups, self.batch_size) < 1:
             raise ValueError("groups and batch_size must be at least 1")
+        if self.decoder_only and self.initial is None:
+            raise ValueError("decoder_only needs initial weights, whose encoder stays as it is")
 
     def progress(self, steps_done: int, elapsed: float) -> float:
         """Share of the budget that is spent; `elapsed` in seconds."""
@@ -159,6 +163,9 @@ class AutoencoderRun:
         resumed = checkpoint_to_resume(out, config, resume)
         torch.manual_seed(settings.seed)
         self.autoencoder = Autoencoder(config).to(self.device)
+        if settings.initial is not None:
+            load_into(self.autoencoder, part_folder(settings.initial, "autoencoder"))
+        self.autoencoder.encoder.requires_grad_(not settings.decoder_only)
         self.optimizer = build_optimizer(
             self.autoencoder,
             muon_lr=settings.muon_lr,
@@ -170,7 +177,8 @@ class AutoencoderRun:
         if resumed is not None:
             self._load(resumed)
         else:
-            write_json(out / "config.json", {"autoencoder": asdict(config), "training": asdict(settings)})
+            asked = {key: str(v) if isinstance(v, Path) else v for key, v in asdict(settings).items()}
+            write_json(out / "config.json", {"autoencoder": asdict(config), "training": asked})
         self.log = Log(out / "log.jsonl", self.step)
         self.parts: list[Tensor] = []
         self.latest: dict[str, float] = {}
@@ -282,7 +290,8 @@ class AutoencoderRun:
     def finish(self) -> Path:
         """Measure the latents, write the weights and the sheet; returns the weights' folder."""
         examples = [read_video(path)[0] for path in self.held_out[:SHEET_CLIPS]] or self.cache.clips[:SHEET_CLIPS]
-        measure_latents(self.averaged, [*self.cache.clips[:MEASURED_CLIPS], *examples], self.device)
+        if not self.settings.decoder_only:
+            measure_latents(self.averaged, [*self.cache.clips[:MEASURED_CLIPS], *examples], self.device)
         folder = self.out / "autoencoder"
         save_module(self.averaged, self.averaged.config, folder)
         rows = [row for clip in examples for row in self.reconstruct(clip)]

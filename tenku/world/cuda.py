@@ -1,6 +1,6 @@
 """The same ray tracer on an NVIDIA GPU: the functions of shading.py, compiled for CUDA, one thread a pixel.
 
-Needs the package numba-cuda (and the driver); nothing is compiled at install time. All frames of a clip go in one launch.
+Needs the package numba-cuda and a driver; nothing is compiled at install time. All frames of a clip go in one launch.
 """
 
 from functools import cache
