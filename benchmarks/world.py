@@ -1,9 +1,9 @@
 """How many clips of the miniature world this machine makes in a minute: simulation, pictures, captions and files.
 
-    python benchmarks/world.py                      # 24 clips of 48 frames at 128x128, one worker a core
-    python benchmarks/world.py --clips 60 --size 64x64
+python benchmarks/world.py                      # 24 clips of 48 frames at 128x128, one worker a core
+python benchmarks/world.py --clips 60 --size 64x64
 
-    python benchmarks/world.py --clips 60 --size 64x64
+python benchmarks/world.py --clips 60 --size 64x64
 """
 
 import argparse
