@@ -32,11 +32,21 @@ from tenku.train import checkpoint, step
 from tenku.train.build import build_models, describe_models, export, rebuild_models, save_text
 from tenku.train.ema import Average
 from tenku.train.measure import Log, Window, step_flops
-from tenku.train.optim import build_optimizer
+from tenku.train.optim import build_optimizer, is_hidden_matrix
 from tenku.train.step import Objective
 from tenku.train.validation import Validation
 
 __all__ = ["Preview", "TrainConfig", "export", "train"]
+
+
+def is_hidden_in_transformer(name: str, parameter: Tensor) -> bool:
+    """Muon trains the transformer's hidden matrices, AdamW the text encoder.
+
+    At rates that suit the transformer, Muon drove all tokens of a text to nearly one vector before the transformer had
+    learned to look at them, and from there no gradient leads back.
+    """
+    return not name.startswith("text.") and is_hidden_matrix(name, parameter)
+
 
 # Called as preview(text, transformer, path of a png to write) with averaged weights, at every checkpoint.
 Preview = Callable[[TextEncoder, Transformer, Path], None]
@@ -134,7 +144,11 @@ class Run:
         for module in self.modules.values():
             module.to(self.device, torch.float32).train()
         self.optimizer = build_optimizer(
-            self.modules, muon_lr=config.muon_lr, adamw_lr=config.adamw_lr, weight_decay=config.weight_decay
+            self.modules,
+            muon_lr=config.muon_lr,
+            adamw_lr=config.adamw_lr,
+            weight_decay=config.weight_decay,
+            hidden=is_hidden_in_transformer,
         )
         self.average = Average(self.modules, config.ema_decay)
         self.loader = Loader(training, config.batch_size, config.seed, config.lengths)
@@ -226,8 +240,9 @@ class Run:
             return
         before = time.monotonic()
         loss, by_time = self.validation.measure(self.average.modules["transformer"], self.average.modules["text"])
+        gain = self.validation.caption_gain(self.average.modules["transformer"], self.average.modules["text"])
         self.latest["validation_loss"] = loss
-        self.log.write(self.step, validation_loss=loss, validation_by_time=by_time)
+        self.log.write(self.step, validation_loss=loss, validation_by_time=by_time, caption_gain=gain)
         self.window.started += time.monotonic() - before
 
     def headline(self) -> str:
@@ -321,8 +336,9 @@ def describe_run(config: TrainConfig, text: TextEncoder, transformer: Transforme
     """RUN/config.json: enough to rebuild the models and to tell what they were trained on."""
     manifest = read_manifest(config.latents)
     longest = max(bucket["shape"][0] for bucket in manifest["buckets"])
+    commonest_first = sorted(manifest["buckets"], key=lambda bucket: -len(bucket["shards"]))
     clips = {
-        "sizes": sorted({tuple(bucket["size"]) for bucket in manifest["buckets"]}),
+        "sizes": list(dict.fromkeys(tuple(bucket["size"]) for bucket in commonest_first)),
         "max_frames": longest * manifest["temporal_compression"],
         "fps": manifest["fps"],
         "autoencoder": manifest["autoencoder"],

@@ -1,6 +1,7 @@
 """Loss on clips held out from training, always on the same noise, so that its changes are the model's."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -24,6 +25,20 @@ class Validation:
         self.questions = [
             question for bucket in buckets for question in fixed_questions(bucket, share, text, device, generator)
         ]
+
+    @torch.no_grad()
+    def caption_gain(self, transformer: nn.Module, text: nn.Module) -> float:
+        """How much larger the error is with the captions of other clips: 0 means that the text is not looked at."""
+        right, wrong = [], []
+        for question in self.questions:
+            half = max(1, len(question.t) // 2)
+            swapped = replace(
+                question, token_ids=question.token_ids.roll(half, 0), token_mask=question.token_mask.roll(half, 0)
+            )
+            target = flow.velocity(question.data, question.noise)
+            right.append((answer(transformer, text, question) - target).square().mean().cpu())
+            wrong.append((answer(transformer, text, swapped) - target).square().mean().cpu())
+        return float(torch.stack(wrong).mean() / torch.stack(right).mean() - 1)
 
     @torch.no_grad()
     def measure(self, transformer: nn.Module, text: nn.Module) -> tuple[float, dict[str, float]]:

@@ -30,6 +30,7 @@ def run(tmp_path_factory):
             ema_decay=0.98,
             objective=Objective(conditioned=0.2),
             log_every=10,
+            validate_every=130,
             checkpoint_minutes=60,
             device="cpu",
             show_progress=False,
@@ -40,6 +41,12 @@ def run(tmp_path_factory):
 def test_velocity_loss_falls_below_60_percent_of_its_start(run):
     losses = [line["loss"] for line in read_log(run / "log.jsonl") if "loss" in line]
     assert sum(losses[-3:]) / 3 < 0.6 * losses[0]
+
+
+def test_the_right_caption_helps(run):
+    """A run in which the text encoder collapsed had a falling loss and a caption gain of 0."""
+    gains = [line["caption_gain"] for line in read_log(run / "log.jsonl") if "caption_gain" in line]
+    assert gains and gains[-1] > 0.1
 
 
 def test_samples_have_the_colour_that_the_prompt_says(run, tmp_path):
