@@ -39,13 +39,13 @@ from tenku.train.validation import Validation
 __all__ = ["Preview", "TrainConfig", "export", "train"]
 
 
-def is_hidden_in_transformer(name: str, parameter: Tensor) -> bool:
-    """Muon trains the transformer's hidden matrices, AdamW the text encoder.
+def is_hidden(name: str, parameter: Tensor) -> bool:
+    """Muon trains the hidden matrices of self-attention and feed-forward layers, AdamW everything that carries text.
 
-    At rates that suit the transformer, Muon drove all tokens of a text to nearly one vector before the transformer had
-    learned to look at them, and from there no gradient leads back.
+    Muon makes every update full-sized, also one whose gradient is mostly noise, as that of the text path is at first: it
+    then walks at random faster than it learns, and the transformer learns to ignore the text.
     """
-    return not name.startswith("text.") and is_hidden_matrix(name, parameter)
+    return is_hidden_matrix(name, parameter) and not name.startswith("text.") and "cross_attn" not in name
 
 
 # Called as preview(text, transformer, path of a png to write) with averaged weights, at every checkpoint.
@@ -148,7 +148,7 @@ class Run:
             muon_lr=config.muon_lr,
             adamw_lr=config.adamw_lr,
             weight_decay=config.weight_decay,
-            hidden=is_hidden_in_transformer,
+            hidden=is_hidden,
         )
         self.average = Average(self.modules, config.ema_decay)
         self.loader = Loader(training, config.batch_size, config.seed, config.lengths)
