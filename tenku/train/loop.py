@@ -42,8 +42,7 @@ __all__ = ["Preview", "TrainConfig", "export", "train"]
 def is_hidden(name: str, parameter: Tensor) -> bool:
     """Muon trains the hidden matrices of self-attention and feed-forward layers, AdamW everything that carries text.
 
-    Muon makes every update full-sized, also one whose gradient is mostly noise, as that of the text path is at first: it
-    then walks at random faster than it learns, and the transformer learns to ignore the text.
+    A precaution: the gradient of the text path is mostly noise at first, and Muon makes every update full-sized.
     """
     return is_hidden_matrix(name, parameter) and not name.startswith("text.") and "cross_attn" not in name
 

@@ -4,6 +4,7 @@ Needs the package numba-cuda and a driver; nothing is compiled at install time. 
 """
 
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,11 @@ from tenku.world.surroundings import Floor, Light, Paint, View
 
 BLOCK = (16, 8, 1)
 FAR = 1e6  # where the padding of bites and strokes lies
+
+
+def numba_cuda() -> Any:
+    """The module numba.cuda: imported late, for it looks for a driver, and untyped, for its kernels are no Python."""
+    return import_module("numba.cuda")
 
 
 def pad(rows: list[np.ndarray], columns: int) -> np.ndarray:
@@ -34,8 +40,7 @@ def views_as_rows(views: list[View]) -> np.ndarray:
 @cache
 def kernels() -> tuple[Any, Any, Any]:
     """(first pass, second pass, mean): compiled at their first call."""
-    from numba import cuda
-
+    cuda = numba_cuda()
     add_samples, is_busy = shading.add_samples, shading.is_busy
 
     @cuda.jit(fastmath=True)
@@ -88,8 +93,7 @@ def draw_frames(
     size: tuple[int, int],
 ) -> np.ndarray:
     """Linear radiance T H W 3 of all frames: what shading.draw_frame gives for each, drawn at once on the GPU."""
-    from numba import cuda
-
+    cuda = numba_cuda()
     width, height = size
     frames = len(parts)
     grid = (-(-width // BLOCK[0]), -(-height // BLOCK[1]), frames)
