@@ -25,6 +25,7 @@ from torch import Tensor
 from tenku.data.files import read_json, write_json, write_tensors
 from tenku.data.source import Sample, clips
 from tenku.model.autoencoder import load_autoencoder
+from tenku.model.precision import autocast
 from tenku.world import captions
 
 FORMAT = 1
@@ -167,7 +168,7 @@ def encode_frames(autoencoder: Encoder, frames: np.ndarray, mirror: bool, device
     video = torch.from_numpy(frames).to(device).permute(0, 4, 1, 2, 3).float() / 127.5 - 1  # B 3 T H W
     if mirror:
         video = torch.stack([video, video.flip(-1)], dim=1).flatten(0, 1)
-    with torch.autocast(torch.device(device).type, torch.bfloat16):
+    with autocast(device):
         return autoencoder.encode(video).float().cpu()
 
 

@@ -60,6 +60,9 @@ class Lengths:
             raise ValueError(f"the shares of full, shorter and still must add up to 1, not {total:g}")
 
 
+LENGTHS = Lengths()
+
+
 def load_buckets(folder: str | Path) -> tuple[list[Bucket], list[Bucket]]:
     """(training, validation) clips of a latents folder.
 
@@ -114,16 +117,13 @@ def load_bucket(folder: Path, description: dict[str, Any], channels: int) -> tup
 class Loader:
     """An endless source of batches."""
 
-    def __init__(
-        self, buckets: Sequence[Bucket], batch_size: int, seed: int = 0, lengths: Lengths | None = None
-    ) -> None:
+    def __init__(self, buckets: Sequence[Bucket], batch_size: int, seed: int = 0) -> None:
         """batch_size counts clips of the largest shape; other batches hold about as many latent numbers."""
         if not buckets:
             raise ValueError("there are no clips to draw batches from")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.buckets = list(buckets)
-        self.lengths = lengths or Lengths()
         self.batch_size = batch_size
         self.budget = batch_size * max(bucket.latents[0].numel() for bucket in buckets)
         self.generator = torch.Generator().manual_seed(seed)
@@ -138,30 +138,30 @@ class Loader:
             for bucket in self.buckets:
                 bucket.latents = bucket.latents.to(device)
 
-    def next(self) -> Batch:
+    def next(self, lengths: Lengths = LENGTHS) -> Batch:
         bucket = self.buckets[int(torch.multinomial(self.weights, 1, generator=self.generator))]
-        frames = self._length(bucket.num_frames)
+        frames = self._length(bucket.num_frames, lengths)
         clip_size = bucket.latents[0].numel() // bucket.num_frames * frames
         # Stills are small; with more than four times the clips a batch would see too few different gradients.
         count = min(4 * self.batch_size, max(1, round(self.budget / clip_size)))
         clips = torch.randint(len(bucket.captions), (count,), generator=self.generator)
-        starts = self._starts(count, bucket.num_frames, frames)
+        starts = self._starts(count, bucket.num_frames, frames, lengths)
         captions = [self._caption(bucket.captions[i]) for i in clips.tolist()]
         frame_indices = starts[:, None] + torch.arange(frames)  # B T
         device = bucket.latents.device
         latents = bucket.latents[clips.to(device)[:, None], :, frame_indices.to(device)]  # B T C H W
         return Batch(latents.transpose(1, 2).float().contiguous(), captions)
 
-    def _length(self, full: int) -> int:
+    def _length(self, full: int, lengths: Lengths) -> int:
         kind = float(torch.rand((), generator=self.generator))
         shorter = int(torch.randint(1, full, (), generator=self.generator)) if full > 1 else 1
-        if kind < self.lengths.still:
+        if kind < lengths.still:
             return 1
-        return shorter if kind < self.lengths.still + self.lengths.shorter else full
+        return shorter if kind < lengths.still + lengths.shorter else full
 
-    def _starts(self, count: int, full: int, frames: int) -> Tensor:
+    def _starts(self, count: int, full: int, frames: int, lengths: Lengths) -> Tensor:
         anywhere = torch.randint(full - frames + 1, (count,), generator=self.generator)
-        at_start = torch.rand(count, generator=self.generator) < self.lengths.from_start
+        at_start = torch.rand(count, generator=self.generator) < lengths.from_start
         return torch.where(at_start, 0, anywhere)
 
     def _caption(self, by_language: dict[str, list[str]]) -> str:

@@ -83,6 +83,7 @@ def evaluate_autoencoder(
     import torch
 
     from tenku.model.autoencoder import load_autoencoder
+    from tenku.model.precision import autocast
 
     paths = sorted(Path(clips).glob("*.mp4")) if isinstance(clips, str | Path) else list(clips)
     if not paths:
@@ -97,7 +98,7 @@ def evaluate_autoencoder(
         frames = read_video(path)[0]
         frames = frames[: max(1, len(frames) // group * group)]
         video = torch.from_numpy(frames).to(device).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
-        with torch.inference_mode(), torch.autocast(device, torch.bfloat16):
+        with torch.inference_mode(), autocast(device):
             start = time.perf_counter()
             latents = autoencoder.encode(video)
             encoded = time.perf_counter()

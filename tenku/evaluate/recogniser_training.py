@@ -25,6 +25,7 @@ from tenku.evaluate.recogniser import (
     read_clip_folder,
     shrink,
 )
+from tenku.model.precision import autocast
 from tenku.train.optim import build_optimizer
 
 UNKNOWN = -100  # the class number of a label that a clip does not have: the loss skips it
@@ -184,7 +185,7 @@ def fit(
             video, targets = draw_batch(groups, batch_size, config.num_frames, generator)
             video = augment(video, generator).to(device)
             targets = {name: target.to(device) for name, target in targets.items()}
-            with torch.autocast(device.type, torch.bfloat16):
+            with autocast(device):
                 logits = network(video)
             losses = {
                 name: F.cross_entropy(row, targets[name], ignore_index=UNKNOWN, label_smoothing=0.05)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 import tenku
 from tenku.model.autoencoder import Autoencoder, load_autoencoder
+from tenku.model.precision import fastest_dtype
 from tenku.model.text import TextEncoder, Vocabulary, load_text_encoder
 from tenku.model.transformer import Transformer
 from tenku.model.weights import load_transformer
@@ -232,16 +233,6 @@ def load(model: str | Path = "embedded", *, device: str | torch.device | None = 
         names = sorted(path.parent.name for path in SHIPPED.glob("*/model.json"))
         raise ValueError(f"no model folder {model}; shipped with tenku: {', '.join(names) or 'none'}")
     return Pipeline.load(model, device=device)
-
-
-def fastest_dtype(device: torch.device) -> torch.dtype:
-    """bf16 where the hardware multiplies it, else float32."""
-    if device.type == "cuda":
-        return torch.bfloat16
-    if device.type == "cpu":
-        can = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-        return torch.bfloat16 if can.get("avx512_bf16") or can.get("amx_bf16") else torch.float32
-    return torch.float32
 
 
 def to_frames(video: Tensor) -> np.ndarray:

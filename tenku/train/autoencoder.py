@@ -6,7 +6,9 @@
     RUN/sheet.png       clips above what came back
 
 The loss is L1 + MSE + differences of neighbouring pixels at several scales (edges stay sharp) + local
-structure (SSIM) + a little KL, which keeps the latents smooth enough for diffusion.
+structure (SSIM). Two more parts make latents that diffusion learns easily: a little KL, and that latents of
+half the size decode to the video of half the size, so that coarse structure lies in coarse latents instead of
+being hidden in fine ones (scale equivariance, arXiv 2502.14831).
 """
 
 import math
@@ -24,6 +26,7 @@ from torch import Tensor, nn
 
 from tenku.data.files import read_json, write_json
 from tenku.model.autoencoder import PRESETS, Autoencoder, AutoencoderConfig
+from tenku.model.precision import autocast
 from tenku.model.weights import load_into, part_folder, save_module
 from tenku.train import checkpoint
 from tenku.train.crops import ClipCache, draw_crops
@@ -60,8 +63,9 @@ class AutoencoderTraining:
     average_decay: float = 0.995
     squared: float = 4.0  # weights of the loss's parts; L1 has 1
     edges: float = 0.5
-    structure: float = 0.1
-    kl: float = 5e-4
+    structure: float = 0.25
+    coarse: float = 0.25
+    kl: float = 1e-3
     cache_gib: float = 4.0
     log_every: int = 50
     checkpoint_minutes: float = 3.0
@@ -76,8 +80,8 @@ class AutoencoderTraining:
             raise ValueError("the budget must be above 0")
         if self.preset not in PRESETS:
             raise ValueError(f"unknown autoencoder preset {self.preset!r}; choose one of {', '.join(PRESETS)}")
-        if self.crop % 8 or self.crop < 16:
-            raise ValueError(f"crop must be a multiple of 8 of at least 16, got {self.crop}")
+        if self.crop % 16 or self.crop < 16:
+            raise ValueError(f"crop must be a multiple of 16, got {self.crop}")
         if min(self.groups, self.batch_size) < 1:
             raise ValueError("groups and batch_size must be at least 1")
         if self.decoder_only and self.initial is None:
@@ -202,12 +206,16 @@ class AutoencoderRun:
         )
         video = crops.to(self.device, non_blocking=True).float() / 127.5 - 1
         generator = torch.Generator(self.device).manual_seed(int(random.integers(2**62)))
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with autocast(self.device):
             mean, log_variance = (x.float() for x in self.autoencoder.encode_distribution(video))
             noise = torch.randn(mean.shape, generator=generator, device=self.device)
-            decoded = self.autoencoder.decode_raw(mean + (0.5 * log_variance).exp() * noise).float()
-        parts = loss_parts(decoded, video, mean, log_variance, looked_at=int(random.integers(4)))
-        weights = parts.new_tensor([1.0, settings.squared, settings.edges, settings.structure, settings.kl])
+            latents = mean + (0.5 * log_variance).exp() * noise
+            decoded = self.autoencoder.decode_raw(latents).float()
+            decoded_small = self.autoencoder.decode_raw(halve(latents)).float()
+        parts = loss_parts(decoded, video, decoded_small, mean, log_variance, looked_at=int(random.integers(4)))
+        weights = parts.new_tensor(
+            [1.0, settings.squared, settings.edges, settings.structure, settings.coarse, settings.kl]
+        )
         self.optimizer.zero_grad()
         (parts * weights).sum().backward()
         nn.utils.clip_grad_norm_(self.optimizer.parameters, settings.clip)
@@ -230,10 +238,11 @@ class AutoencoderRun:
         """The means since the last line. ValueError when the loss is no longer a number."""
         if not self.parts:
             return
-        absolute, squared, edges, structure, kl = torch.stack(self.parts).mean(0).tolist()
+        absolute, squared, edges, structure, coarse, kl = torch.stack(self.parts).mean(0).tolist()
         self.parts = []
         s = self.settings
-        loss = absolute + s.squared * squared + s.edges * edges + s.structure * structure + s.kl * kl
+        sharpness = absolute + s.squared * squared + s.edges * edges + s.structure * structure
+        loss = sharpness + s.coarse * coarse + s.kl * kl
         if not math.isfinite(loss):
             raise ValueError(f"the loss is {loss} at step {self.step}: train again with muon_lr below {s.muon_lr:g}")
         self.latest.update(loss=loss, psnr=decibel(squared))
@@ -244,6 +253,7 @@ class AutoencoderRun:
             psnr=round(decibel(squared), 3),
             edges=round(edges, 5),
             structure=round(structure, 4),
+            coarse=round(coarse, 4),
             kl=round(kl, 4),
             clips=len(self.cache.clips),
             elapsed=round(self.elapsed, 1),
@@ -282,7 +292,7 @@ class AutoencoderRun:
     def reconstruct(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(frames, what comes back of them), uint8 T H W 3, cut to whole groups and multiples of 8 pixels."""
         frames = cut_to_fit(frames)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with autocast(self.device):
             decoded = self.averaged.decode(self.averaged.encode(to_video(frames, self.device)))[0]
         pixels = (decoded.float().clamp(-1, 1) + 1).mul(127.5).round().to(torch.uint8)
         return frames, pixels[:, : len(frames)].permute(1, 2, 3, 0).cpu().numpy()
@@ -299,16 +309,24 @@ class AutoencoderRun:
         return folder
 
 
-def loss_parts(decoded: Tensor, video: Tensor, mean: Tensor, log_variance: Tensor, looked_at: int = 0) -> Tensor:
-    """The five parts, unweighted: absolute error, squared error, edges, structure, KL.
+def loss_parts(
+    decoded: Tensor, video: Tensor, decoded_small: Tensor, mean: Tensor, log_variance: Tensor, looked_at: int = 0
+) -> Tensor:
+    """The six parts, unweighted: absolute error, squared error, edges, structure, coarse error, KL.
 
     Edges and structure are looked at in one frame of each group of 4: in all, they would cost as much as the network.
     """
     difference = decoded - video
     kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
     x, y = (frames[:, :, looked_at::4].transpose(1, 2).flatten(0, 1) for frames in (decoded, video))  # (B T/4) 3 H W
-    parts = [difference.abs(), difference.square(), edges(x - y), 1 - similarity(x, y), kl]
+    coarse = (decoded_small - halve(video)).abs()
+    parts = [difference.abs(), difference.square(), edges(x - y), 1 - similarity(x, y), coarse, kl]
     return torch.stack([part.mean() for part in parts])
+
+
+def halve(video: Tensor) -> Tensor:
+    """B C T H W to half the height and width, by averaging."""
+    return F.avg_pool3d(video, (1, 2, 2))
 
 
 def edges(difference: Tensor, scales: int = 3) -> Tensor:
@@ -337,7 +355,7 @@ def measure_latents(autoencoder: Autoencoder, clips: Sequence[np.ndarray], devic
     """Set `latent_mean` and `latent_std` so that `encode` gives latents of mean 0 and deviation 1 on the clips."""
     latents = []
     for clip in clips:
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device):
             mean, _ = autoencoder.encode_distribution(to_video(cut_to_fit(clip), device))
         latents.append(mean[0].float().flatten(1))
     values = torch.cat(latents, dim=1)

@@ -39,12 +39,23 @@ from tenku.train.validation import Validation
 __all__ = ["Preview", "TrainConfig", "export", "train"]
 
 
-def is_hidden(name: str, parameter: Tensor) -> bool:
-    """Muon trains the hidden matrices of self-attention and feed-forward layers, AdamW everything that carries text.
+TEXT_SHARE = 0.1
+STILLS = Lengths(full=0, shorter=0, still=1)
 
-    A precaution: the gradient of the text path is mostly noise at first, and Muon makes every update full-sized.
+
+def is_hidden(name: str, parameter: Tensor) -> bool:
+    """Muon trains the hidden matrices of the transformer; the text encoder is AdamW's."""
+    return is_hidden_matrix(name, parameter) and not name.startswith("text.")
+
+
+def rate_share(name: str) -> float:
+    """The text encoder and the embedding of its output learn slowly.
+
+    Their gradient is mostly noise until cross-attention reads something, and both optimizers make every update
+    full-sized: at the rate of the others they walk away at random and all texts become one vector. Random
+    embeddings that differ are enough for cross-attention to begin with.
     """
-    return is_hidden_matrix(name, parameter) and not name.startswith("text.") and "cross_attn" not in name
+    return TEXT_SHARE if name.startswith("text.") or "text_embedding" in name else 1.0
 
 
 # Called as preview(text, transformer, path of a png to write) with averaged weights, at every checkpoint.
@@ -72,6 +83,7 @@ class TrainConfig:
     ema_decay: float = 0.999
     objective: Objective = field(default_factory=Objective)
     lengths: Lengths = field(default_factory=Lengths)
+    stills_until: float = 0.25  # share of the budget spent on single latent frames: appearance first, motion then
     checkpoint_minutes: float = 5.0
     checkpoint_steps: int | None = None  # instead of minutes
     log_every: int = 20
@@ -91,6 +103,8 @@ class TrainConfig:
             raise ValueError(f"resume is 'auto' or 'never', not {self.resume!r}")
         if not 0 <= self.decay_from < 1:
             raise ValueError(f"decay_from must be at least 0 and below 1, got {self.decay_from}")
+        if not 0 <= self.stills_until <= 1:
+            raise ValueError(f"stills_until must be between 0 and 1, got {self.stills_until}")
 
     def progress(self, steps_done: int, elapsed: float) -> float:
         """Share of the budget that is spent; `elapsed` in seconds."""
@@ -148,9 +162,10 @@ class Run:
             adamw_lr=config.adamw_lr,
             weight_decay=config.weight_decay,
             hidden=is_hidden,
+            share=rate_share,
         )
         self.average = Average(self.modules, config.ema_decay)
-        self.loader = Loader(training, config.batch_size, config.seed, config.lengths)
+        self.loader = Loader(training, config.batch_size, config.seed)
         self.loader.keep_on(self.device)
         self.generators = {
             "loader": self.loader.generator,
@@ -187,7 +202,7 @@ class Run:
     def one_step(self) -> None:
         """A batch, its gradient, an update; then whatever is due: log, validation, checkpoint."""
         config = self.config
-        batch = self.loader.next()
+        batch = self.loader.next(STILLS if self.progress < config.stills_until else config.lengths)
         data = batch.latents.to(self.device, non_blocking=True)
         question = step.ask(
             data,

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from tenku.model.precision import fastest_dtype
+
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 5
 MOMENTUM = 0.95
@@ -34,9 +36,12 @@ def is_hidden_matrix(name: str, parameter: Tensor) -> bool:
 
 
 def orthogonalize(matrices: Tensor) -> Tensor:
-    """Push the singular values of N rows columns (rows ≤ columns) towards 1 by Newton–Schulz, in bfloat16."""
+    """Push the singular values of N rows columns (rows ≤ columns) towards 1 by Newton–Schulz.
+
+    bf16 is exact enough; a device that only emulates it computes in float32.
+    """
     a, b, c = NEWTON_SCHULZ
-    x = matrices.bfloat16()
+    x = matrices.to(fastest_dtype(matrices.device))
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
     for _ in range(NEWTON_SCHULZ_STEPS):
         gram = x @ x.mT
@@ -55,6 +60,7 @@ class Optimizer:
         adamw_lr: float,
         weight_decay: float,
         hidden: Callable[[str, Tensor], bool],
+        share: Callable[[str], float] = lambda name: 1.0,
     ):
         named = [(name, parameter) for name, parameter in named_parameters if parameter.requires_grad]
         if not named:
@@ -68,8 +74,11 @@ class Optimizer:
         self.rest = {name: parameter for name, parameter in named if name not in self.matrices}
         self.adamw: torch.optim.AdamW | None = None
         if self.rest:
-            rest, betas = list(self.rest.values()), (0.9, 0.95)
-            self.adamw = torch.optim.AdamW(rest, lr=adamw_lr, betas=betas, weight_decay=0.0, fused=True)
+            by_share: dict[float, list[nn.Parameter]] = {}
+            for name, parameter in self.rest.items():
+                by_share.setdefault(share(name), []).append(parameter)
+            groups = [{"params": members, "share": part} for part, members in by_share.items()]
+            self.adamw = torch.optim.AdamW(groups, lr=adamw_lr, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
 
     def zero_grad(self) -> None:
         for parameter in self.parameters:
@@ -79,7 +88,7 @@ class Optimizer:
         """One update from the gradients held by the parameters; those without a gradient stay as they are."""
         if self.adamw is not None:
             for group in self.adamw.param_groups:
-                group["lr"] = self.adamw_lr * lr_scale
+                group["lr"] = self.adamw_lr * group["share"] * lr_scale
             self.adamw.step()
         self._muon_step(self.muon_lr * lr_scale)
 
@@ -146,10 +155,12 @@ def build_optimizer(
     adamw_lr: float = 1e-3,
     weight_decay: float = 0.01,
     hidden: Callable[[str, Tensor], bool] = is_hidden_matrix,
+    share: Callable[[str], float] = lambda name: 1.0,
 ) -> Optimizer:
     """An optimizer over a module, several named modules, or named parameters.
 
-    `weight_decay` acts on Muon's matrices only. `hidden(name, parameter)` decides what Muon trains.
+    `weight_decay` acts on Muon's matrices only. `hidden(name, parameter)` decides what Muon trains,
+    `share(name)` how much of `adamw_lr` one of the others gets.
     ValueError when there is nothing to train.
     """
     if isinstance(modules, nn.Module):
@@ -162,4 +173,4 @@ def build_optimizer(
         ]
     else:
         named = list(modules)
-    return Optimizer(named, muon_lr, adamw_lr, weight_decay, hidden)
+    return Optimizer(named, muon_lr, adamw_lr, weight_decay, hidden, share)

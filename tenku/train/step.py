@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tenku import flow
 from tenku.model import TextEncoder
+from tenku.model.precision import autocast
 
 Network = Callable[..., Tensor]  # a module, compiled or not
 KINDS = ("head", "tail", "both", "scattered")
@@ -121,8 +122,8 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
 
 
 def answer(transformer: Network, text: Network, question: Question) -> Tensor:
-    """The velocity that the model predicts, B C T H W float32, with bf16 products over fp32 weights."""
-    with torch.autocast(question.data.device.type, torch.bfloat16):
+    """The velocity that the model predicts, B C T H W float32, with products in the fastest type over fp32 weights."""
+    with autocast(question.data.device):
         text_embeds = text(question.token_ids, question.token_mask)
         return transformer(question.noised, question.t, text_embeds, question.token_mask).float()
 

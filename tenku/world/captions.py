@@ -12,29 +12,29 @@ from tenku.world.english import English
 from tenku.world.voice import Voice
 
 VOICES: dict[str, type[Voice]] = {"en": English, "zh": Chinese}
-LONG_CAPTIONS = 3
+STYLES = ("short", "long", "plain")
+WRITTEN = ("short", "long", "long", "plain")  # of each clip, in each language
 
 
 def write(description: dict[str, Any], language: str, rng: np.random.Generator, style: str = "long") -> str:
     """One caption. `language` is "en" or "zh"; "long" style states every variable, "short" subject and event.
 
-    Half of the time a short caption also names the floor or the light. The same rng state gives the same
-    words.
+    Half of the time a short caption also names the floor or the light; a "plain" one is short and names both,
+    as people write prompts. The same rng state gives the same words.
     """
     if language not in VOICES:
         raise ValueError(f"captions are written in {' or '.join(VOICES)}, not {language!r}")
-    if style not in ("short", "long"):
-        raise ValueError(f'a caption is "short" or "long", not {style!r}')
+    if style not in STYLES:
+        raise ValueError(f"a caption is {', '.join(STYLES)}, not {style!r}")
     full = style == "long"
-    extra = "both" if full else ("floor", "light", "", "")[rng.integers(4)]
+    extra = ("floor", "light", "", "")[rng.integers(4)] if style == "short" else "both"
     voice = VOICES[language](description, rng, full, say_floor=extra in ("floor", "both"))
     return voice.sentence(say_light=extra in ("light", "both"))
 
 
 def write_all(description: dict[str, Any], rng: np.random.Generator) -> dict[str, list[str]]:
-    """The captions of one clip: for each language one short and three long ones."""
-    styles = ["short"] + ["long"] * LONG_CAPTIONS
-    return {language: [write(description, language, rng, style) for style in styles] for language in VOICES}
+    """The captions of one clip: for each language one short, two long and a plain one."""
+    return {language: [write(description, language, rng, style) for style in WRITTEN] for language in VOICES}
 
 
 def mirror(description: dict[str, Any]) -> dict[str, Any]:

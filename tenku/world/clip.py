@@ -9,8 +9,8 @@ from tenku.world.camera import Camera, film, in_view
 from tenku.world.events import EVENTS
 from tenku.world.looks import FLOORS, Look, choose_floor, choose_light, choose_look
 from tenku.world.physics import as_told, outcome, simulate
-from tenku.world.pictures import SAMPLES, Filmed, draw
-from tenku.world.scene import FPS, Event
+from tenku.world.pictures import Filmed, draw
+from tenku.world.scene import FPS, SAMPLES, Event
 from tenku.world.splits import events_of, fits, stream_of
 from tenku.world.things import pick
 

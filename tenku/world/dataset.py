@@ -8,18 +8,20 @@ from functools import partial
 from pathlib import Path
 
 from tenku.video import write_clip
-from tenku.world.scene import FPS
+from tenku.world.scene import FPS, SAMPLES
 
 
 def clip_path(out: Path, seed: int) -> Path:
     return out / f"{seed:010d}.mp4"
 
 
-def write_clip_of(seed: int, out: Path, size: tuple[int, int], num_frames: int, split: str, device: str) -> int:
+def write_clip_of(
+    seed: int, out: Path, size: tuple[int, int], num_frames: int, split: str, samples: int, device: str
+) -> int:
     """Make the clip of a seed and write it; the mp4 appears last and whole, so an mp4 is a complete clip."""
     from tenku.world.clip import make_clip
 
-    frames, truth = make_clip(seed, size, num_frames, split, device=device)
+    frames, truth = make_clip(seed, size, num_frames, split, samples, device)
     path = clip_path(out, seed)
     half_written = path.with_suffix(f".{os.getpid()}.tmp")
     half_written.write_text(json.dumps(truth, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
@@ -37,21 +39,25 @@ def write_clips(
     num_frames: int = 48,
     workers: int = 1,
     split: str = "train",
+    samples: int = SAMPLES,
     device: str = "cpu",
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
     """Fill the folder with the clips of the seeds `seed` ... `seed + clips - 1`; returns how many were missing.
 
     Each clip depends on its own seed alone: the number of workers and an interruption change nothing. A folder holds
-    clips of one size, length and split: ValueError otherwise.
+    clips of one size, length, split and number of samples: ValueError otherwise.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    _check_recipe(out / "world.json", {"size": list(size), "num_frames": num_frames, "split": split})
+    recipe = {"size": list(size), "num_frames": num_frames, "split": split, "samples": samples}
+    _check_recipe(out / "world.json", recipe)
     missing = [s for s in range(seed, seed + clips) if not clip_path(out, s).exists()]
     done = clips - len(missing)
     on_progress(done, clips)
-    make = partial(write_clip_of, out=out, size=size, num_frames=num_frames, split=split, device=device)
+    make = partial(
+        write_clip_of, out=out, size=size, num_frames=num_frames, split=split, samples=samples, device=device
+    )
     for _ in _made(missing, make, workers):
         done += 1
         on_progress(done, clips)

@@ -8,7 +8,7 @@ from tenku.world import shading, surroundings
 from tenku.world.camera import Pose, tangents
 from tenku.world.looks import BACKDROPS, FLOORS, LIGHTS, Look
 from tenku.world.physics import Motion
-from tenku.world.scene import FPS, RGB, Event, Part, matrix
+from tenku.world.scene import FPS, RGB, SAMPLES, Event, Part, matrix
 from tenku.world.solids import (
     BOX,
     CANVAS,
@@ -34,8 +34,7 @@ from tenku.world.solids import (
 
 SHUTTER = 0.35  # share of a frame's time during which the film is exposed
 F4 = np.float32
-SAMPLES = 12  # a pixel at most, where the picture is busy; FIRST everywhere
-FIRST = 4
+FIRST = 4  # samples a pixel everywhere, up to SAMPLES where the picture is busy
 
 
 @dataclass

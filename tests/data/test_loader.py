@@ -36,10 +36,10 @@ def test_a_batch_has_one_shape_and_the_captions_of_its_clips():
 
 
 def test_lengths_are_drawn_as_asked_and_shorter_batches_hold_more():
-    loader = Loader([bucket(30, 8, 2, 2)], 8, lengths=Lengths(full=0.6, shorter=0.2, still=0.2))
+    loader, lengths = Loader([bucket(30, 8, 2, 2)], 8), Lengths(full=0.6, shorter=0.2, still=0.2)
     frames = []
     for _ in range(400):
-        latents = loader.next().latents
+        latents = loader.next(lengths).latents
         frames.append(latents.shape[2])
         assert len(latents) == min(32, round(8 * 8 / latents.shape[2]))
     assert frames.count(8) / 400 == pytest.approx(0.6, abs=0.08)
@@ -49,8 +49,8 @@ def test_lengths_are_drawn_as_asked_and_shorter_batches_hold_more():
 
 
 def test_most_pieces_start_where_the_event_does():
-    loader = Loader([bucket(30, 8, 2, 2)], 16, lengths=Lengths(0.0, 1.0, 0.0, from_start=0.8))
-    starts = torch.cat([loader.next().latents[:, 1, 0, 0, 0] for _ in range(100)])
+    loader, lengths = Loader([bucket(30, 8, 2, 2)], 16), Lengths(0.0, 1.0, 0.0, from_start=0.8)
+    starts = torch.cat([loader.next(lengths).latents[:, 1, 0, 0, 0] for _ in range(100)])
     assert 0.8 < (starts == 0).float().mean() < 0.95
     assert starts.max() >= 5
 

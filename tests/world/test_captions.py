@@ -18,7 +18,7 @@ QUIET = {
     "over_wall": False,
 }
 LANGUAGES = ("en", "zh")
-STYLES = ("short", "long")
+STYLES = ("short", "long", "plain")
 
 
 def thing(kind="ball", color="red", material="rubber", role="main"):
@@ -291,11 +291,18 @@ def test_a_short_caption_sometimes_names_the_floor_or_the_light():
     assert all("rolls to the right" in text and "red" in text for text in texts)
 
 
+def test_a_plain_caption_is_short_and_names_floor_and_light():
+    for description in ALL:
+        for plain, long in zip(tell(description, "en", "plain"), tell(description, "en", "long"), strict=True):
+            assert len(plain) < len(long)
+            assert names_one_of(plain, words.FLOORS["grass"].en) and names_one_of(plain, words.LIGHTS["day"].en)
+
+
 def test_wrong_requests_say_what_would_be_right():
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="en or zh"):
         captions.write(describe("roll"), "fr", rng)
-    with pytest.raises(ValueError, match='"short" or "long"'):
+    with pytest.raises(ValueError, match="short, long, plain"):
         captions.write(describe("roll"), "en", rng, "medium")
     with pytest.raises(ValueError, match="lava"):
         captions.write(describe("roll", floor="lava"), "en", rng)
