@@ -35,6 +35,7 @@ case $machine in
         autoencoder_buckets=("128x128 $((minutes * 4 / 3))")                                  # seen by it alone
         autoencoder_minutes=$((minutes * 20 / 100))
         transformer_minutes=$((minutes * 45 / 100))
+        samples=4       # rays a pixel: at this size the autoencoder loses more than the rough edges add
         conditioned=0.3 # of so few samples, most should practise what people ask for first: text alone
         ;;
     gpu)
@@ -43,12 +44,13 @@ case $machine in
         autoencoder_buckets=()
         autoencoder_minutes=$((minutes * 24 / 100))
         transformer_minutes=$((minutes * 72 / 100))
-        conditioned=0.5 device=cuda
+        samples=12 conditioned=0.5 device=cuda
         ;;
     *) echo "error: --machine is cpu or gpu, not $machine" >&2; exit 2 ;;
 esac
-frames=48 validation=100 judge_minutes=6 preset=embedded autoencoder_preset=embedded
-[[ $machine == cpu ]] || autoencoder_preset=embedded-gpu
+frames=48 validation=100 judge_minutes=6 preset=embedded
+[[ $machine == cpu ]] || preset=embedded-gpu
+autoencoder_preset=$preset # both have the same two sizes
 autoencoder_budget=(--minutes "$autoencoder_minutes") transformer_budget=(--minutes "$transformer_minutes")
 if [[ $tiny ]]; then
     buckets=("64x64 8" "80x48 4") autoencoder_buckets=() frames=16 validation=4 judge_minutes=0.1
@@ -65,7 +67,7 @@ first=0
 draw() { # FOLDER "WxH COUNT": the seeds go on counting, so that no scene comes twice, in another shape either
     read -r size count <<<"$2"
     "$tenku" world --clips "$count" --size "$size" --frames "$frames" --seed "$first" --out "$1/$size" \
-        --device "$device"
+        --samples "$samples" --device "$device"
     first=$((first + count))
 }
 for bucket in "${buckets[@]}"; do draw "$out/clips" "$bucket"; done
@@ -73,7 +75,8 @@ for bucket in ${autoencoder_buckets[@]+"${autoencoder_buckets[@]}"}; do draw "$o
 clips=("$out"/clips/*x*) larger=()
 [[ ! -d $out/larger-clips ]] || larger=("$out"/larger-clips/*x*)
 main_size=${buckets[0]% *}
-"$tenku" world --split validation --clips "$validation" --size "$main_size" --frames "$frames" --out "$out/validation"
+"$tenku" world --split validation --clips "$validation" --size "$main_size" --frames "$frames" \
+    --samples "$samples" --out "$out/validation"
 
 stage "2. The autoencoder: pixels to latents, 4 times shorter, 8 times narrower and lower"
 "$tenku" train-autoencoder "${clips[@]}" ${larger[@]+"${larger[@]}"} --out "$out/autoencoder" \
