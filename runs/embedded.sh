@@ -36,6 +36,7 @@ case $machine in
         autoencoder_minutes=$((minutes * 20 / 100))
         transformer_minutes=$((minutes * 45 / 100))
         samples=4       # rays a pixel: at this size the autoencoder loses more than the rough edges add
+        batch=16        # many steps, rather than large ones
         conditioned=0.3 # of so few samples, most should practise what people ask for first: text alone
         ;;
     gpu)
@@ -44,7 +45,7 @@ case $machine in
         autoencoder_buckets=()
         autoencoder_minutes=$((minutes * 24 / 100))
         transformer_minutes=$((minutes * 72 / 100))
-        samples=12 conditioned=0.5 device=cuda
+        samples=12 batch=64 conditioned=0.5 device=cuda
         ;;
     *) echo "error: --machine is cpu or gpu, not $machine" >&2; exit 2 ;;
 esac
@@ -88,7 +89,7 @@ stage "3. Latents, encoded once"
 
 stage "4. The transformer and its text encoder"
 "$tenku" train --latents "$out/latents" --out "$out/run" --preset "$preset" --autoencoder "$out/autoencoder" \
-    --conditioned "$conditioned" "${transformer_budget[@]}"
+    --conditioned "$conditioned" --batch-size "$batch" "${transformer_budget[@]}"
 
 stage "5. One folder with everything a video needs"
 "$tenku" export "$out/run" --autoencoder "$out/autoencoder" --out "$out/model" --name embedded

@@ -49,9 +49,9 @@ class Batch:
 class Lengths:
     """How often a batch is full length, shorter, or a still (one latent frame); the shares add up to 1."""
 
-    full: float = 0.75
-    shorter: float = 0.15
-    still: float = 0.10
+    full: float = 0.45
+    shorter: float = 0.40
+    still: float = 0.15
     from_start: float = 0.75  # of the pieces shorter than their clip
 
     def __post_init__(self) -> None:

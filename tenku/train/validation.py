@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tenku import flow
 from tenku.data.loader import Bucket
@@ -27,34 +28,34 @@ class Validation:
         ]
 
     @torch.no_grad()
-    def caption_gain(self, transformer: nn.Module, text: nn.Module) -> float:
-        """How much larger the error is with the captions of other clips: 0 means that the text is not looked at."""
-        right, wrong = [], []
-        for question in self.questions:
-            half = max(1, len(question.t) // 2)
-            swapped = replace(
-                question, token_ids=question.token_ids.roll(half, 0), token_mask=question.token_mask.roll(half, 0)
-            )
-            target = flow.velocity(question.data, question.noise)
-            right.append((answer(transformer, text, question) - target).square().mean().cpu())
-            wrong.append((answer(transformer, text, swapped) - target).square().mean().cpu())
-        return float(torch.stack(wrong).mean() / torch.stack(right).mean() - 1)
+    def measure(self, transformer: nn.Module, text: nn.Module) -> dict[str, Any]:
+        """Mean squared velocity error over all questions, and over those in each range of t.
 
-    @torch.no_grad()
-    def measure(self, transformer: nn.Module, text: nn.Module) -> tuple[float, dict[str, float]]:
-        """Mean squared velocity error over all questions, and over those in each range of t."""
-        errors, times = [], []
+        caption_gain is how much larger the error is with the captions of other clips: 0 means that the text is
+        not looked at.
+        """
+        errors, swapped_errors = [], []
         for question in self.questions:
-            wrong = answer(transformer, text, question) - flow.velocity(question.data, question.noise)
-            errors.append(wrong.square().mean(dim=(1, 2, 3, 4)).cpu())
-            times.append(question.t[:, 0].cpu())
-        error, t = torch.cat(errors), torch.cat(times)
+            errors.append(error_of_each(transformer, text, question))
+            half = max(1, len(question.t) // 2)
+            ids, mask = question.token_ids.roll(half, 0), question.token_mask.roll(half, 0)
+            swapped = replace(question, token_ids=ids, token_mask=mask)
+            swapped_errors.append(error_of_each(transformer, text, swapped))
+        error = torch.cat(errors)
+        t = torch.cat([question.t[:, 0] for question in self.questions]).cpu()
         by_time = {
             f"{low:g}-{high:g}": float(error[inside].mean())
             for low, high in zip(TIME_EDGES[:-1], TIME_EDGES[1:], strict=True)
             if (inside := (t >= low) & (t < high)).any()
         }
-        return float(error.mean()), by_time
+        gain = float(torch.cat(swapped_errors).mean() / error.mean() - 1)
+        return {"validation_loss": float(error.mean()), "validation_by_time": by_time, "caption_gain": gain}
+
+
+def error_of_each(transformer: nn.Module, text: nn.Module, question: Question) -> Tensor:
+    """Mean squared velocity error of each sample, (B,) on the CPU."""
+    wrong = answer(transformer, text, question) - flow.velocity(question.data, question.noise)
+    return wrong.square().mean(dim=(1, 2, 3, 4)).cpu()
 
 
 def fixed_questions(

@@ -82,6 +82,17 @@ def test_a_run_leaves_log_checkpoints_and_tokenizer(whole):
     assert scales[0] < scales[3] and scales[-1] < scales[-2]  # warm-up, then down
 
 
+def test_the_first_share_of_a_run_sees_stills_alone(latents, tmp_path, monkeypatch):
+    run = Run(small_run(latents, tmp_path, stills_until=0.5, lengths=Lengths(1, 0, 0)))
+    frames, answer = [], run.network
+    monkeypatch.setattr(
+        run, "network", lambda latents, *rest: (frames.append(latents.shape[2]), answer(latents, *rest))[1]
+    )
+    for _ in range(8):
+        run.one_step()
+    assert frames[:4] == [1, 1, 1, 1] and min(frames[4:]) > 1
+
+
 def test_resumed_run_equals_the_uninterrupted_one_bit_for_bit(latents, whole, tmp_path):
     config = small_run(latents, tmp_path)
     interrupted = Run(config)

@@ -64,6 +64,18 @@ def test_muon_update_of_a_kernel_has_the_size_of_adamw_whatever_its_memory_forma
     assert size == pytest.approx(0.1 * 0.2, rel=0.15)
 
 
+def test_some_parameters_may_get_a_share_of_the_rate():
+    before, module = small_network(), small_network()
+    give_gradients(module, 1)
+    share = {"patch_embedding.weight": 0.1, "head.weight": 1.0}
+    build_optimizer(module, adamw_lr=1e-2, share=lambda name: share.get(name, 0.0)).step(0.5)
+    moved = {n: (p - before.get_parameter(n)).abs().max().item() for n, p in module.named_parameters()}
+    # The first step of AdamW moves every number by its rate.
+    assert moved["head.weight"] == pytest.approx(5e-3, rel=1e-3)
+    assert moved["patch_embedding.weight"] == pytest.approx(5e-4, rel=1e-3)
+    assert moved["head.bias"] == 0
+
+
 def test_resumed_optimizer_goes_on_bit_for_bit():
     whole, resumed = small_network(), small_network()
     first = build_optimizer({"net": whole}, muon_lr=0.02, adamw_lr=1e-2)
