@@ -50,12 +50,11 @@ case $machine in
     *) echo "error: --machine is cpu or gpu, not $machine" >&2; exit 2 ;;
 esac
 frames=48 validation=100 judge_minutes=6 preset=embedded
-[[ $machine == cpu ]] || preset=embedded-gpu
-autoencoder_preset=$preset # both have the same two sizes
+[[ $machine == cpu ]] || preset=embedded-gpu # a size of the autoencoder and one of the transformer
 autoencoder_budget=(--minutes "$autoencoder_minutes") transformer_budget=(--minutes "$transformer_minutes")
 if [[ $tiny ]]; then
     buckets=("64x64 8" "80x48 4") autoencoder_buckets=() frames=16 validation=4 judge_minutes=0.1
-    preset=nano autoencoder_preset=nano
+    preset=nano
     autoencoder_budget=(--steps 10) transformer_budget=(--steps 20)
 fi
 out=${out:-out/embedded${tiny:+-tiny}}
@@ -81,7 +80,7 @@ main_size=${buckets[0]% *}
 
 stage "2. The autoencoder: pixels to latents, 4 times shorter, 8 times narrower and lower"
 "$tenku" train-autoencoder "${clips[@]}" ${larger[@]+"${larger[@]}"} --out "$out/autoencoder" \
-    --preset "$autoencoder_preset" "${autoencoder_budget[@]}"
+    --preset "$preset" "${autoencoder_budget[@]}"
 "$tenku" evaluate autoencoder "$out/autoencoder" --clips "$out/validation" | tee "$out/autoencoder.json"
 
 stage "3. Latents, encoded once"

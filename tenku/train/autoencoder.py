@@ -87,6 +87,11 @@ class AutoencoderTraining:
         if self.decoder_only and self.initial is None:
             raise ValueError("decoder_only needs initial weights, whose encoder stays as it is")
 
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Of the loss's parts, in the order of `loss_parts`."""
+        return 1.0, self.squared, self.edges, self.structure, self.coarse, self.kl
+
     def progress(self, steps_done: int, elapsed: float) -> float:
         """Share of the budget that is spent; `elapsed` in seconds."""
         by_steps = steps_done / self.steps if self.steps else 0.0
@@ -213,11 +218,8 @@ class AutoencoderRun:
             decoded = self.autoencoder.decode_raw(latents).float()
             decoded_small = self.autoencoder.decode_raw(halve(latents)).float()
         parts = loss_parts(decoded, video, decoded_small, mean, log_variance, looked_at=int(random.integers(4)))
-        weights = parts.new_tensor(
-            [1.0, settings.squared, settings.edges, settings.structure, settings.coarse, settings.kl]
-        )
         self.optimizer.zero_grad()
-        (parts * weights).sum().backward()
+        (parts * parts.new_tensor(settings.weights)).sum().backward()
         nn.utils.clip_grad_norm_(self.optimizer.parameters, settings.clip)
         self.optimizer.step(settings.lr_scale(self.step, self.progress))
         self.step += 1
@@ -238,13 +240,13 @@ class AutoencoderRun:
         """The means since the last line. ValueError when the loss is no longer a number."""
         if not self.parts:
             return
-        absolute, squared, edges, structure, coarse, kl = torch.stack(self.parts).mean(0).tolist()
+        parts = torch.stack(self.parts).mean(0)
+        absolute, squared, edges, structure, coarse, kl = parts.tolist()
         self.parts = []
-        s = self.settings
-        sharpness = absolute + s.squared * squared + s.edges * edges + s.structure * structure
-        loss = sharpness + s.coarse * coarse + s.kl * kl
+        loss = float((parts * parts.new_tensor(self.settings.weights)).sum())
         if not math.isfinite(loss):
-            raise ValueError(f"the loss is {loss} at step {self.step}: train again with muon_lr below {s.muon_lr:g}")
+            lr = self.settings.muon_lr
+            raise ValueError(f"the loss is {loss} at step {self.step}: train again with muon_lr below {lr:g}")
         self.latest.update(loss=loss, psnr=decibel(squared))
         self.log.write(
             self.step,
