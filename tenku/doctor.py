@@ -76,10 +76,7 @@ def processor() -> Finding:
     ]
     if "amx_bf16" in flags:
         has.append("AMX")
-    text += f", {', '.join(has) or 'no vector extensions'}"
-    if "avx512_bf16" not in flags and "amx_bf16" not in flags:
-        return Finding("processor", f"{text}; without bf16 instructions it is about half as fast", None)
-    return Finding("processor", text)
+    return Finding("processor", f"{text}, {', '.join(has) or 'no vector extensions'}")
 
 
 def total_memory() -> int:
@@ -112,7 +109,12 @@ def torch_build() -> Finding:
         import torch
     except (ImportError, OSError) as error:
         return Finding("torch", f"cannot be loaded: {error}", False)
-    return Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")
+    from tenku.model.precision import fastest_dtype
+
+    text = f"{torch.__version__}, {torch.get_num_threads()} threads"
+    if fastest_dtype("cpu") == torch.bfloat16:
+        return Finding("torch", f"{text}, multiplies in bf16")
+    return Finding("torch", f"{text}, multiplies in float32: with bf16 instructions a CPU is twice as fast", None)
 
 
 def gpu() -> Finding:

@@ -20,13 +20,17 @@ def world(
         str, typer.Option(help="train, validation or combinations: pairs that the other two never show.")
     ] = "train",
     samples: Annotated[
-        int, typer.Option(min=4, max=64, help="Rays a pixel at most; 4 draw twice as fast, with rougher edges.")
-    ] = 12,
+        int | None,
+        typer.Option(
+            min=4, max=64, help="Rays a pixel at most, 12 by default; 4 draw twice as fast, with rougher edges."
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, or cuda with the package numba-cuda.")] = "cpu",
 ) -> None:
     """Simulate and draw clips of the miniature world, with captions and ground truth."""
     width_height = parse_size(size)
     from tenku.world.dataset import write_clips
+    from tenku.world.scene import SAMPLES
     from tenku.world.splits import stream_of
 
     stream_of(split)
@@ -43,7 +47,7 @@ def world(
             num_frames=frames,
             workers=workers or len(os.sched_getaffinity(0)),
             split=split,
-            samples=samples,
+            samples=samples or SAMPLES,
             device=device,
             on_progress=lambda done, total: stages("clips", done, total),
         )

@@ -29,9 +29,9 @@ class AutoencoderConfig:
     """Widths and numbers of blocks at a quarter and at an eighth of the picture's size."""
 
     latent_channels: int = 16
-    encoder_widths: tuple[int, int] = (96, 160)
-    encoder_depths: tuple[int, int] = (1, 2)
-    decoder_widths: tuple[int, int] = (96, 224)
+    encoder_widths: tuple[int, int] = (128, 192)
+    encoder_depths: tuple[int, int] = (1, 3)
+    decoder_widths: tuple[int, int] = (128, 256)
     decoder_depths: tuple[int, int] = (2, 3)
 
     def __post_init__(self) -> None:
@@ -46,7 +46,7 @@ class AutoencoderConfig:
 
 
 def embedded() -> AutoencoderConfig:
-    """Trains in about 25 minutes on two CPU cores; the one shipped."""
+    """Trains in 36 minutes on two CPU cores that multiply bf16; the one shipped."""
     return AutoencoderConfig()
 
 

@@ -63,7 +63,7 @@ class AutoencoderTraining:
     average_decay: float = 0.995
     squared: float = 4.0  # weights of the loss's parts; L1 has 1
     edges: float = 0.5
-    structure: float = 0.25
+    structure: float = 0.5
     coarse: float = 0.25
     kl: float = 1e-3
     cache_gib: float = 4.0

@@ -98,15 +98,16 @@ def draw_crops(
 ) -> Tensor:
     """uint8 B 3 T H W: crops of one shape from random places and moments, half of them mirrored.
 
-    The first clip drawn decides the shape; the others are drawn until they offer it too. A share `busy` of the
-    crops is the one of CANDIDATES that changes most over time: most places of most clips stand still, and what
-    moves is the hard part. ValueError when a clip is smaller than a single latent.
+    Every pixel of every clip is as likely as any other, so larger clips are drawn more often. The first clip drawn
+    decides the shape; the others are drawn until they offer it too. A share `busy` of the crops is the one of
+    CANDIDATES that changes most over time: most places of most clips stand still, and what moves is the hard part.
+    ValueError when a clip is smaller than a single latent.
     """
-    count = len(clips)  # the cache may grow meanwhile
+    pixels = np.cumsum([clip.size for clip in clips])
     shape: tuple[int, int, int] | None = None
     crops: list[np.ndarray] = []
     while len(crops) < batch_size:
-        clip = clips[int(random.integers(count))]
+        clip = clips[int(np.searchsorted(pixels, random.random() * pixels[-1], side="right"))]
         own = crop_shape(clip, size, frames)
         if not all(own):
             length, height, width = clip.shape[:3]

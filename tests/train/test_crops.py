@@ -51,6 +51,12 @@ def test_busy_crops_show_what_moves() -> None:
     assert moving(1.0) > 1.5 * moving(0.0) > 0
 
 
+def test_a_clip_with_more_pixels_is_drawn_more_often() -> None:
+    small, large = np.zeros((8, 32, 32, 3), np.uint8), np.full((8, 64, 64, 3), 255, np.uint8)
+    share = float((draw_crops([small, large], 400, 32, 8, np.random.default_rng(2)) > 0).float().mean())
+    assert 0.73 < share < 0.87  # 4 of 5
+
+
 def test_a_batch_has_one_shape() -> None:
     clips = [coordinates(12, 64, 64), coordinates(12, 48, 80), coordinates(12, 80, 48)]
     shapes = {tuple(draw_crops(clips, 4, 64, 12, np.random.default_rng(seed)).shape) for seed in range(30)}
