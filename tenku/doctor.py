@@ -155,7 +155,7 @@ def presets() -> Finding:
     """Which sizes of network fit into memory: counted on the sizes alone, nothing is allocated."""
     import torch
 
-    from tenku.model.presets import PRESETS
+    from tenku.model.presets import get
     from tenku.model.transformer import Transformer
     from tenku.model.weights import count_parameters
 
@@ -164,9 +164,9 @@ def presets() -> Finding:
     else:
         place, room = "memory", available_memory() or total_memory()
     fits = []
-    for name, preset in PRESETS.items():
+    for name in ("embedded", "embedded-gpu", "1.3b", "3b", "5b", "14b"):
         with torch.device("meta"):
-            parameters = count_parameters(Transformer(preset().transformer))
+            parameters = count_parameters(Transformer(get(name).transformer))
         if parameters * BYTES_PER_PARAMETER <= room:
             fits.append(f"{name} ({parameters / 1e6:,.0f}M)")
     return Finding("sizes", f"transformers whose weights fit into {place}: {', '.join(fits) or 'none'}", bool(fits))

@@ -62,11 +62,23 @@ def sample_time(
     return shift_time(torch.sigmoid(mean + std * normal), shift)
 
 
-def schedule(num_steps: int, shift: float = 1.0) -> Tensor:
-    """The num_steps + 1 times a sampler visits, from exactly 1 down to exactly 0 (float64)."""
+def schedule(num_steps: int, shift: float = 1.0, levels: int | None = None) -> Tensor:
+    """The num_steps + 1 times a sampler visits, from exactly 1 down to exactly 0 (float64).
+
+    levels: of weights that know only so many noise levels (1000 in Wan, as in diffusers' UniPC scheduler); the steps
+    are then spaced down to the lowest one, 1 / levels, and the last step goes from wherever that led to 0.
+    """
     if num_steps < 1:
         raise ValueError(f"num_steps must be at least 1, got {num_steps}")
-    return shift_time(torch.linspace(1, 0, num_steps + 1, dtype=torch.float64), shift)
+    lowest = 1 / levels if levels else 0.0
+    times = 1 + torch.arange(num_steps + 1, dtype=torch.float64) * ((lowest - 1) / num_steps)
+    times[-1] = 0
+    return shift_time(times, shift)
+
+
+def to_level(t: float, levels: int | None) -> float:
+    """What a network that knows only so many noise levels is told: t rounded down to one of them, below 1."""
+    return t if levels is None else min(int(t * levels), levels - 1) / levels
 
 
 def broadcast_time(t: Tensor, latents: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tenku.video import contact_sheet, read_video, write_gif, write_png, write_video, write_webp
 
-SOLVERS = ("euler", "multistep", "heun")
+SOLVERS = ("euler", "multistep", "heun", "unipc")
 
 
 @dataclass
@@ -91,13 +91,17 @@ class Conditioning:
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How noise becomes latents. Guidance applies where its interval (low, high) holds t."""
+    """How noise becomes latents. Guidance applies where its interval (low, high) holds t.
+
+    levels: how many noise levels the weights know, None for any (flow.schedule, flow.to_level).
+    """
 
     num_steps: int = 8
     guidance_scale: float = 3.0
     shift: float = 3.0
     solver: str = "multistep"
     guidance_interval: tuple[float, float] = (0.0, 1.0)
+    levels: int | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_steps <= 1000:
@@ -133,6 +137,8 @@ class ModelSettings:
                 "steps": self.defaults.num_steps,
                 "guidance": self.defaults.guidance_scale,
                 "shift": self.defaults.shift,
+                "solver": self.defaults.solver,
+                "levels": self.defaults.levels,
             },
         }
         (Path(folder) / "model.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
@@ -145,10 +151,13 @@ class ModelSettings:
             raise ValueError(f"{folder} is not a model folder: it has no model.json")
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
+            asked = values["defaults"]
             defaults = SamplingParams(
-                num_steps=int(values["defaults"]["steps"]),
-                guidance_scale=float(values["defaults"]["guidance"]),
-                shift=float(values["defaults"]["shift"]),
+                num_steps=int(asked["steps"]),
+                guidance_scale=float(asked["guidance"]),
+                shift=float(asked["shift"]),
+                solver=str(asked.get("solver", SamplingParams.solver)),
+                levels=None if asked.get("levels") is None else int(asked["levels"]),
             )
             sizes = tuple((int(width), int(height)) for width, height in values["sizes"])
             settings = cls(str(values["name"]), float(values["fps"]), sizes, int(values["max_frames"]), defaults)

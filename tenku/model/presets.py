@@ -76,6 +76,11 @@ PRESETS: dict[str, Callable[[], Preset]] = {
     "3b": own_3b,
     "5b": wan_5b,
     "14b": wan_14b,
+    # The published weights by their names. Both experts of wan2.2-a14b have the sizes of wan2.1-14b.
+    "wan2.1-1.3b": wan_1_3b,
+    "wan2.1-14b": wan_14b,
+    "wan2.2-5b": wan_5b,
+    "wan2.2-a14b": wan_14b,
 }
 
 

@@ -66,6 +66,18 @@ class TextEncoder(nn.Module):
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.eps)
         self.reset_parameters()
 
+    @property
+    def hidden_size(self) -> int:
+        return self.config.hidden_size
+
+    def unknown_words(self, prompt: str) -> list[str]:
+        """Content words of the prompt that were in no caption of the training."""
+        return self.vocabulary.unknown_words(prompt)
+
+    def is_cut(self, prompt: str) -> bool:
+        """Whether the prompt has more tokens than are read."""
+        return self.tokenizer is not None and len(self.tokenizer.encode(prompt).ids) >= self.config.max_tokens
+
     def tokenize(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         """(ids B S long, mask B S bool), padded to the longest prompt and cut at max_tokens; on the CPU."""
         if self.tokenizer is None:

@@ -70,6 +70,10 @@ class Transformer(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.patch_embedding.weight.dtype
 
+    @property
+    def device(self) -> torch.device:
+        return self.patch_embedding.weight.device
+
     def forward(
         self,
         latents: Tensor,

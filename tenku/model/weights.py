@@ -11,24 +11,26 @@ import os
 import re
 import shutil
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from tenku.model import wan
 from tenku.model.transformer import Transformer, TransformerConfig
 
 MiB = 2**20
 SHARD_SIZE = 16 * MiB
 MAX_HEADER = 16 * MiB
 SINGLE = "model.safetensors"
-INDEX = "model.safetensors.index.json"
+INDEX = f"{SINGLE}.index.json"
+SINGLES = (SINGLE, "diffusion_pytorch_model.safetensors")  # ours and what Wan's and diffusers' folders call it
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 Config = TypeVar("Config")
@@ -124,85 +126,120 @@ def _flush(path: Path) -> None:
 def load_transformer(
     folder: str | Path, *, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
 ) -> Transformer:
-    """A transformer from FOLDER/transformer or from the folder itself.
+    """A transformer from FOLDER/transformer or from the folder itself, in our layout, diffusers' or Wan's original.
 
-    dtype None keeps the one on disk. Raises ValueError, naming file or tensor, when anything is missing or
-    wrong.
+    dtype None keeps the one on disk. Tensors are converted one by one, so there is never a second copy of them all.
+    Raises ValueError, naming file or tensor, when anything is missing or wrong.
     """
     folder = part_folder(folder, "transformer")
-    config = load_config(folder, TransformerConfig)
+    config, rename = read_transformer_config(folder)
     with torch.device("meta"):  # no memory and no initialisation for weights about to be replaced
         transformer = Transformer(config)
-    load_into(transformer, folder)
-    return transformer.to(device=device, dtype=dtype)
+    load_into(transformer, folder, dtype=dtype, device=device, rename=rename)
+    return transformer
 
 
-def load_into(module: nn.Module, folder: str | Path) -> None:
-    """Put the tensors of a folder into a module.
+def read_transformer_config(folder: Path) -> tuple[TransformerConfig, Callable[[str], str] | None]:
+    """The sizes that config.json of any of the three layouts asks for, and how its tensors' names become ours."""
+    values = read_config_file(folder)
+    if not wan.is_diffusers(values) and not wan.is_original(values):
+        return load_config(folder, TransformerConfig), None
+    try:
+        return wan.read_config(values), wan.from_diffusers if wan.is_diffusers(values) else None
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{folder / 'config.json'}: {error}") from None
 
-    A module on the meta device takes the tensors themselves (no second copy), in the dtype on disk; any
-    other keeps its own dtype and memory format. Raises ValueError when a tensor is missing, left over or of
-    another shape.
+
+def load_into(
+    module: nn.Module,
+    folder: str | Path,
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+    rename: Callable[[str], str] | None = None,
+) -> None:
+    """Put the tensors of a folder into a module, one by one.
+
+    A module on the meta device takes the tensors themselves, as `dtype` (None: the one on disk) on `device`; any
+    other keeps its own dtype, device and memory format. `rename` gives the module's name of a tensor on disk.
+    Before any of them is read, a ValueError names a tensor that is missing, left over or of another shape.
     """
-    state = load_state(folder)
+    files = tensor_files(folder)
+    names = {(rename(name) if rename else name): name for name in files}
     expected = module.state_dict()
     for name, tensor in expected.items():
-        if name not in state:
+        if name not in names:
             raise ValueError(f"{folder}: tensor {name} of shape {list(tensor.shape)} is missing")
-        if state[name].shape != tensor.shape:
-            raise ValueError(
-                f"{folder}: tensor {name} has shape {list(state[name].shape)}, "
-                f"config.json asks for {list(tensor.shape)}"
-            )
-    for name in state:
+        shape = files[names[name]][1]
+        if shape != list(tensor.shape):
+            raise ValueError(f"{folder}: tensor {name} has shape {shape}, config.json asks for {list(tensor.shape)}")
+    for name, on_disk in names.items():
         if name not in expected:
-            raise ValueError(f"{folder}: tensor {name} of shape {list(state[name].shape)} is not part of this model")
-    module.load_state_dict(state, strict=True, assign=any(tensor.is_meta for tensor in expected.values()))
+            raise ValueError(f"{folder}: tensor {name} of shape {files[on_disk][1]} is not part of this model")
+    on_meta = any(tensor.is_meta for tensor in expected.values())
+    for on_disk, tensor in read_tensors(files):
+        name = rename(on_disk) if rename else on_disk
+        if on_meta:
+            tensor = tensor.to(device, dtype if tensor.is_floating_point() else None)
+        module.load_state_dict({name: tensor}, strict=False, assign=on_meta)
 
 
 def load_state(folder: str | Path) -> dict[str, Tensor]:
     """Every tensor of a weights folder by name, on the CPU. ValueError: anything but whole safetensors."""
+    return dict(read_tensors(tensor_files(folder)))
+
+
+TensorFiles = dict[str, tuple[Path, list[int]]]  # file and shape of every tensor
+
+
+def tensor_files(folder: str | Path) -> TensorFiles:
+    """Where every tensor of a weights folder lies, from the headers alone. ValueError: not whole safetensors."""
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder with weights")
-    if (folder / INDEX).is_file():
-        return _load_shards(folder)
-    if (folder / SINGLE).is_file():
-        return _load_file(folder / SINGLE)
+    for single in SINGLES:
+        index = folder / f"{single}.index.json"
+        if index.is_file():
+            return _sharded_files(index)
+        if (folder / single).is_file():
+            return {name: (folder / single, shape) for name, shape in check_safetensors(folder / single).items()}
     pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
     if pickles:
         raise ValueError(f"{folder} holds {pickles[0]}, a pickle, which can run code; only safetensors are loaded")
-    raise ValueError(f"{folder} has no {SINGLE} and no {INDEX}")
+    raise ValueError(f"{folder} has no {SINGLES[0]} and no {SINGLES[0]}.index.json")
 
 
-def _load_shards(folder: Path) -> dict[str, Tensor]:
-    weight_map = _read_json(folder / INDEX).get("weight_map")
+def _sharded_files(index: Path) -> TensorFiles:
+    weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
-        raise ValueError(f"{folder / INDEX} has no weight_map")
-    state: dict[str, Tensor] = {}
+        raise ValueError(f"{index} has no weight_map")
+    files: TensorFiles = {}
     for shard in sorted(set(weight_map.values()), key=str):
         if not isinstance(shard, str) or not re.fullmatch(r"[\w.-]+\.safetensors", shard):
-            raise ValueError(f"{folder / INDEX} names {shard!r}, which is not a safetensors file beside it")
-        for name, tensor in _load_file(folder / shard).items():
+            raise ValueError(f"{index} names {shard!r}, which is not a safetensors file beside it")
+        for name, shape in check_safetensors(index.parent / shard).items():
             if weight_map.get(name) != shard:
-                raise ValueError(f"{folder / shard}: tensor {name} should not be in this file, says {INDEX}")
-            state[name] = tensor
+                raise ValueError(f"{index.parent / shard}: tensor {name} should not be in this file, says {index.name}")
+            files[name] = index.parent / shard, shape
     for name, shard in weight_map.items():
-        if name not in state:
-            raise ValueError(f"{folder / shard}: tensor {name} is missing")
-    return state
+        if name not in files:
+            raise ValueError(f"{index.parent / shard}: tensor {name} is missing")
+    return files
 
 
-def _load_file(path: Path) -> dict[str, Tensor]:
-    check_safetensors(path)
-    try:
-        return load_file(path)
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise ValueError(f"{path} is not valid safetensors: {error}") from None
+def read_tensors(files: TensorFiles) -> Iterator[tuple[str, Tensor]]:
+    """The tensors on the CPU, file by file, each read when it is asked for."""
+    for path in dict.fromkeys(path for path, _ in files.values()):
+        try:
+            with safe_open(path, framework="pt") as file:
+                for name in file.keys():  # noqa: SIM118 (it is no dictionary)
+                    yield name, file.get_tensor(name)
+        except (SafetensorError, KeyError) as error:
+            raise ValueError(f"{path} is not valid safetensors: {error}") from None
 
 
-def check_safetensors(path: str | Path) -> None:
-    """Refuse a file that is missing, a pickle, truncated or has an absurd header, before parsing it."""
+def check_safetensors(path: str | Path) -> dict[str, list[int]]:
+    """Names and shapes of a file's tensors. ValueError: it is missing, a pickle, truncated or has an absurd header."""
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path} is missing")
@@ -220,18 +257,20 @@ def check_safetensors(path: str | Path) -> None:
             raise ValueError(f"{path} is truncated: {size} bytes, its header alone needs {8 + header_size}")
         try:
             header = json.loads(file.read(header_size))
-            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-            whole = 8 + header_size + max(ends, default=0)
+            header.pop("__metadata__", None)
+            shapes = {name: [int(side) for side in entry["shape"]] for name, entry in header.items()}
+            whole = 8 + header_size + max((entry["data_offsets"][1] for entry in header.values()), default=0)
         except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
             raise ValueError(f"{path} is not safetensors: its header cannot be read") from None
     if whole > size:
         raise ValueError(f"{path} is truncated: {size} bytes of {whole}")
+    return shapes
 
 
 def load_config(folder: str | Path, config: type[Config]) -> Config:
     """config.json of a folder as the given dataclass. Raises ValueError for unknown or unusable keys."""
     path = Path(folder) / "config.json"
-    values = _read_json(path)
+    values = read_json(path)
     known = [field.name for field in fields(config)]  # type: ignore[arg-type]
     unknown = sorted(set(values) - set(known))
     if unknown:
@@ -241,6 +280,15 @@ def load_config(folder: str | Path, config: type[Config]) -> Config:
         return config(**values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def read_config_file(folder: Path) -> dict[str, Any]:
+    """config.json of a folder in another project's layout. ValueError: missing, no JSON, or it names code to run."""
+    values = read_json(folder / "config.json")
+    for key in ("auto_map", "custom_pipelines", "trust_remote_code"):
+        if key in values:
+            raise ValueError(f"{folder / 'config.json'} has {key!r}, which names code to run: it is not loaded")
+    return values
 
 
 def part_folder(folder: str | Path, part: str) -> Path:
@@ -253,7 +301,7 @@ def count_parameters(module: nn.Module) -> int:
     return sum(math.prod(parameter.shape) for parameter in module.parameters())
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{path} is missing")
     try:

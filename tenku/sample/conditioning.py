@@ -10,15 +10,19 @@ import torch
 from torch import Tensor
 
 from tenku.model.text import TextEncoder
+from tenku.model.umt5 import UMT5
 from tenku.types import Conditioning
 
 
-def from_text(encoder: TextEncoder, prompts: list[str], negative_prompt: str = "") -> Conditioning:
+def from_text(encoder: TextEncoder | UMT5, prompts: list[str], negative_prompt: str = "") -> Conditioning:
     """A clip for each prompt; the negative prompt takes the empty one's place in guidance."""
     text_embeds, text_mask = encoder.encode(prompts)
     negative_embeds, negative_mask = encoder.encode([negative_prompt])
     batch = len(prompts)
-    return Conditioning(text_embeds, text_mask, negative_embeds.expand(batch, -1, -1), negative_mask.expand(batch, -1))
+    negative_embeds = negative_embeds.expand(batch, -1, -1)
+    if negative_mask is not None:
+        negative_mask = negative_mask.expand(batch, -1)
+    return Conditioning(text_embeds, text_mask, negative_embeds, negative_mask)
 
 
 def with_known_frames(conditioning: Conditioning, latents: Tensor, known: Tensor, known_t: float = 0.0) -> Conditioning:

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from tenku import flow
+from tenku.model.experts import Experts
 from tenku.model.transformer import Transformer
 from tenku.sample.guidance import guided_velocity
+from tenku.sample.unipc import unipc
 from tenku.types import SOLVERS, Conditioning, SamplingParams
 
 # Called as on_step(done, total) after each step; an exception raised in it ends the generation.
@@ -26,11 +28,14 @@ def solve(
     """Follow dx/dt = velocity(x, t) through the given times.
 
     euler: first order. multistep: Adams-Bashforth of second order, one call a step, the previous velocity
-    gives the curvature. heun: second order, two calls a step. `hold` is applied to x after every step.
+    gives the curvature. heun: second order, two calls a step. unipc: `sample/unipc.py`. `hold` is applied to x after
+    every step.
     Raises ValueError for another solver.
     """
     if solver not in SOLVERS:
         raise ValueError(f"unknown solver {solver!r}; choose one of {', '.join(SOLVERS)}")
+    if solver == "unipc":
+        return unipc(velocity, x, times, hold=hold, on_step=on_step)
     steps = len(times) - 1
     previous: Tensor | None = None
     for i in range(steps):
@@ -52,7 +57,7 @@ def solve(
 
 
 def denoise(
-    transformer: Transformer,
+    transformer: Transformer | Experts,
     noise: Tensor,
     conditioning: Conditioning,
     params: SamplingParams,
@@ -60,13 +65,14 @@ def denoise(
 ) -> Tensor:
     """Latents B C T H W from float32 noise of that shape. Known frames come out exactly as given."""
     guided = guided_velocity(transformer, conditioning, params.guidance_scale, params.guidance_interval)
-    times = flow.schedule(params.num_steps, params.shift).tolist()
+    times = flow.schedule(params.num_steps, params.shift, params.levels).tolist()
     batch = noise.shape[0]
     known_latents, known = conditioning.known_latents, conditioning.known_mask
 
     if known_latents is None or known is None:
 
         def velocity(x: Tensor, t: float) -> Tensor:
+            t = flow.to_level(t, params.levels)
             return guided(x, torch.full((batch,), t, device=x.device), t)
 
         return solve(velocity, noise, times, params.solver, on_step=on_step)
@@ -82,6 +88,7 @@ def denoise(
         return torch.where(where, shown, x)
 
     def velocity_beside_known(x: Tensor, t: float) -> Tensor:
+        t = flow.to_level(t, params.levels)
         level = torch.where(known, conditioning.known_t, t)  # B T
         return guided(x, level.to(torch.float32), t)
 

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tenku.model.experts import Experts
 from tenku.model.transformer import Transformer
 from tenku.types import Conditioning
 
@@ -14,16 +15,18 @@ Velocity = Callable[[Tensor, Tensor, float], Tensor]
 
 
 def guided_velocity(
-    transformer: Transformer,
+    transformer: Transformer | Experts,
     conditioning: Conditioning,
     guidance_scale: float,
     interval: tuple[float, float] = (0.0, 1.0),
 ) -> Velocity:
-    """The transformer's velocity under guidance, both texts in one call.
+    """The transformer's velocity under guidance, both texts in one call. Of two experts, the one for the noise level.
 
     The texts' keys and values are computed here, once for all steps. guidance_scale 1 asks for the prompt
     alone, as do noise levels outside the interval (arXiv 2404.07724), and then costs half.
     """
+    if isinstance(transformer, Experts):
+        return _switching(transformer, conditioning, guidance_scale, interval)
     embeds, mask = conditioning.text_embeds, conditioning.text_mask
     batch = embeds.shape[0]
     if guidance_scale != 1:
@@ -38,6 +41,25 @@ def guided_velocity(
         twice = torch.cat([latents, latents])
         towards, away = transformer(twice, torch.cat([t, t]), None, mask, text_keys_values=both).chunk(2)
         return away + guidance_scale * (towards - away)
+
+    return velocity
+
+
+def _switching(
+    experts: Experts, conditioning: Conditioning, guidance_scale: float, interval: tuple[float, float]
+) -> Velocity:
+    """The low-noise expert's keys and values are computed when its turn comes, after the other's are gone."""
+    at_work: list[tuple[Transformer, Velocity]] = []
+
+    def velocity(latents: Tensor, t: Tensor, level: float) -> Tensor:
+        expert, scale = experts.high, guidance_scale
+        if level < experts.boundary:
+            expert = experts.low
+            scale = guidance_scale if experts.low_guidance is None else experts.low_guidance
+        if not at_work or at_work[0][0] is not expert:
+            at_work.clear()
+            at_work.append((expert, guided_velocity(expert, conditioning, scale, interval)))
+        return at_work[0][1](latents, t, level)
 
     return velocity
 

@@ -15,9 +15,13 @@ from torch import Tensor
 
 import tenku
 from tenku.model.autoencoder import Autoencoder, load_autoencoder
+from tenku.model.catalogue import OPEN_WEIGHTS, is_complete, models_folder
+from tenku.model.experts import Experts
 from tenku.model.precision import fastest_dtype
 from tenku.model.text import TextEncoder, Vocabulary, load_text_encoder
 from tenku.model.transformer import Transformer
+from tenku.model.umt5 import UMT5
+from tenku.model.wan_autoencoder import WanAutoencoder
 from tenku.model.weights import load_transformer
 from tenku.sample import conditioning
 from tenku.sample.denoise import denoise
@@ -39,19 +43,19 @@ class Pipeline:
     def __init__(
         self,
         settings: ModelSettings,
-        autoencoder: Autoencoder,
-        text_encoder: TextEncoder,
-        transformer: Transformer,
+        autoencoder: Autoencoder | WanAutoencoder,
+        text_encoder: TextEncoder | UMT5,
+        transformer: Transformer | Experts,
     ) -> None:
         if transformer.config.latent_channels != autoencoder.latent_channels:
             raise ValueError(
                 f"the transformer makes {transformer.config.latent_channels} latent channels, "
                 f"the autoencoder takes {autoencoder.latent_channels}"
             )
-        if transformer.config.text_size != text_encoder.config.hidden_size:
+        if transformer.config.text_size != text_encoder.hidden_size:
             raise ValueError(
                 f"the transformer reads text {transformer.config.text_size} wide, "
-                f"the text encoder gives {text_encoder.config.hidden_size}"
+                f"the text encoder gives {text_encoder.hidden_size}"
             )
         self.settings = settings
         self.autoencoder = autoencoder
@@ -62,11 +66,15 @@ class Pipeline:
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str | torch.device | None = None) -> "Pipeline":
-        """A model folder: model.json with the parts autoencoder, text and transformer beside it.
+        """A model folder: model.json with the parts autoencoder, text and transformer beside it, or open weights.
 
         device None takes a GPU where there is one. Raises ValueError naming the file or tensor that is wrong.
         """
         folder = Path(folder)
+        if (folder / "model_index.json").is_file():
+            from tenku.sample.open_weights import load_open_weights
+
+            return load_open_weights(folder, device=device)
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         dtype = fastest_dtype(device)
         return cls(
@@ -78,7 +86,7 @@ class Pipeline:
 
     @property
     def device(self) -> torch.device:
-        return self.transformer.head.head.weight.device
+        return self.transformer.device
 
     @property
     def size_multiple(self) -> int:
@@ -216,23 +224,32 @@ class Pipeline:
 
     def unknown_words(self, prompt: str) -> list[str]:
         """Content words of the prompt that this model never saw in a caption."""
-        return self.text_encoder.vocabulary.unknown_words(prompt)
+        return self.text_encoder.unknown_words(prompt)
 
     def is_cut(self, prompt: str) -> bool:
         """Whether the prompt has more tokens than the text encoder reads."""
-        tokenizer = self.text_encoder.tokenizer
-        return tokenizer is not None and len(tokenizer.encode(prompt).ids) >= self.text_encoder.config.max_tokens
+        return self.text_encoder.is_cut(prompt)
 
 
 def load(model: str | Path = "embedded", *, device: str | torch.device | None = None) -> Pipeline:
-    """The pipeline of a shipped model by name, or of a model folder. ValueError: there is none."""
-    shipped = SHIPPED / str(model)
-    if isinstance(model, str) and model.isidentifier() and (shipped / "model.json").is_file():
-        return Pipeline.load(shipped, device=device)
+    """The pipeline of a shipped or pulled model by name, or of a model folder. ValueError: there is none."""
+    return Pipeline.load(find(model), device=device)
+
+
+def find(model: str | Path) -> Path:
+    """The folder of a model: shipped with tenku, pulled, or given as a path. ValueError says what there is."""
+    shipped, pulled = SHIPPED / str(model), models_folder() / str(model)
+    if isinstance(model, str) and model.isidentifier() and is_complete(shipped):
+        return shipped
+    if model in OPEN_WEIGHTS and not Path(model).is_dir():
+        if not is_complete(pulled):
+            raise ValueError(f"{model} is not on this machine: `tenku pull {model}` fetches it")
+        return pulled
     if not Path(model).is_dir():
         names = sorted(path.parent.name for path in SHIPPED.glob("*/model.json"))
-        raise ValueError(f"no model folder {model}; shipped with tenku: {', '.join(names) or 'none'}")
-    return Pipeline.load(model, device=device)
+        known = ", ".join([*names, *OPEN_WEIGHTS])
+        raise ValueError(f"no model folder {model}; known by name: {known}")
+    return Path(model)
 
 
 def to_frames(video: Tensor) -> np.ndarray:

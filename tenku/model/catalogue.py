@@ -1,0 +1,81 @@
+"""The open weights that `tenku pull` knows, and where models lie on this machine.
+
+Sizes, lengths and sampling defaults are those of the official repositories' configs (github.com/Wan-Video).
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from tenku.types import ModelSettings, SamplingParams
+
+LEVELS = 1000  # noise levels that Wan was trained with
+TEXT_PARAMETERS = 5_680_910_336  # of UMT5-XXL's encoder
+AUTOENCODER_PARAMETERS = {16: 126_892_531, 48: 704_686_000}  # by latent channels, the second one rounded
+
+
+@dataclass(frozen=True)
+class OpenWeights:
+    """One set of published weights: where it is, which preset it fits, and how it wants to be sampled."""
+
+    name: str
+    repository: str
+    preset: str
+    settings: ModelSettings
+    experts: int = 1
+    boundary: float | None = None
+    low_guidance: float | None = None
+    licence: str = "Apache-2.0"
+
+
+def _wan(guidance: float, shift: float, steps: int = 50) -> SamplingParams:
+    return SamplingParams(steps, guidance, shift, solver="unipc", levels=LEVELS)
+
+
+SD, HD = ((832, 480), (480, 832)), ((1280, 720), (720, 1280))
+
+OPEN_WEIGHTS = {
+    each.name: each
+    for each in (
+        OpenWeights(
+            "wan2.1-1.3b",
+            "Wan-AI/Wan2.1-T2V-1.3B-Diffusers",
+            "wan2.1-1.3b",
+            ModelSettings("wan2.1-1.3b", 16, SD, 81, _wan(5.0, 3.0)),
+        ),
+        OpenWeights(
+            "wan2.1-14b",
+            "Wan-AI/Wan2.1-T2V-14B-Diffusers",
+            "wan2.1-14b",
+            ModelSettings("wan2.1-14b", 16, HD + SD, 81, _wan(5.0, 5.0)),
+        ),
+        OpenWeights(
+            "wan2.2-5b",
+            "Wan-AI/Wan2.2-TI2V-5B-Diffusers",
+            "wan2.2-5b",
+            ModelSettings("wan2.2-5b", 24, ((1280, 704), (704, 1280)), 121, _wan(5.0, 5.0)),
+        ),
+        OpenWeights(
+            "wan2.2-a14b",
+            "Wan-AI/Wan2.2-T2V-A14B-Diffusers",
+            "wan2.2-a14b",
+            ModelSettings("wan2.2-a14b", 16, HD + SD, 81, _wan(4.0, 12.0, steps=40)),
+            experts=2,
+            boundary=0.875,
+            low_guidance=3.0,
+        ),
+    )
+}
+
+
+def models_folder() -> Path:
+    """Where pulled models lie: $TENKU_MODELS, else tenku/models in the user's cache folder."""
+    chosen = os.environ.get("TENKU_MODELS")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tenku" / "models"
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a folder holds a model that can be loaded, in our layout or in diffusers'."""
+    return (folder / "model.json").is_file() or (folder / "model_index.json").is_file()

@@ -1,0 +1,111 @@
+"""UMT5, the text encoder that the open Wan weights were trained with, of transformers.
+
+It has 5.7 billion parameters and is needed for a moment only, so it is read when a new prompt comes and given back
+after it, unless there is room to keep it. Embeddings of the last prompts stay.
+"""
+
+import gc
+import html
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tenku.model.vocabulary import Vocabulary
+from tenku.model.weights import read_config_file, tensor_files
+
+MAX_TOKENS = 512  # what the transformers were trained with: shorter texts are filled up with zeros, unmasked
+REMEMBERED = 64  # prompts whose embeddings stay, some 4 MB each
+
+
+class UMT5:
+    """Prompts to embeddings, with the interface of `TextEncoder`."""
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        dtype: torch.dtype = torch.bfloat16,
+        device: torch.device | str = "cpu",
+        keep: bool = False,
+        max_tokens: int = MAX_TOKENS,
+    ) -> None:
+        """folder: a model folder in diffusers' layout, with text_encoder/ and tokenizer/. Reads no weights yet."""
+        from transformers import AutoTokenizer
+
+        self.folder, self.dtype, self.device = Path(folder) / "text_encoder", dtype, torch.device(device)
+        self.keep, self.max_tokens = keep, max_tokens
+        config = read_config_file(self.folder)
+        if config.get("model_type") != "umt5":
+            raise ValueError(f"{self.folder / 'config.json'}: model_type {config.get('model_type')!r} is not umt5")
+        self.hidden_size: int = config["d_model"]
+        tensor_files(self.folder)  # whole, and no pickle
+        tokenizer = Path(folder) / "tokenizer"
+        if not (tokenizer / "tokenizer.json").is_file():
+            raise ValueError(f"{tokenizer / 'tokenizer.json'} is missing")
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True, trust_remote_code=False)
+        self._model: Any = None
+        self._remembered: dict[str, Tensor] = {}
+
+    @torch.inference_mode()
+    def encode(self, prompts: list[str]) -> tuple[Tensor, None]:
+        """Embeddings B max_tokens D, zero past the end of each text; no mask: the zeros are attended to."""
+        cleaned = [clean(prompt) for prompt in prompts]
+        new = [text for text in dict.fromkeys(cleaned) if text not in self._remembered]
+        if new:
+            model = self._loaded()
+            for text in new:
+                self._remembered[text] = self._embed(model, text)
+            del model
+            if not self.keep:
+                self.free()
+        embeds = torch.stack([self._remembered[text] for text in cleaned])
+        while len(self._remembered) > REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+        return embeds, None
+
+    def _embed(self, model: Any, text: str) -> Tensor:
+        """max_tokens x D."""
+        tokens = self.tokenizer(
+            [text], padding="max_length", max_length=self.max_tokens, truncation=True, return_tensors="pt"
+        )
+        ids, mask = tokens.input_ids.to(self.device), tokens.attention_mask.to(self.device)
+        return model(ids, mask).last_hidden_state[0] * mask[0, :, None]
+
+    def _loaded(self) -> Any:
+        if self._model is None:
+            from transformers import UMT5EncoderModel
+
+            self._model = UMT5EncoderModel.from_pretrained(
+                self.folder, dtype=self.dtype, use_safetensors=True, local_files_only=True
+            ).to(self.device)
+            self._model.eval()
+        return self._model
+
+    def free(self) -> None:
+        """Give the weights' memory back; the next new prompt reads them again."""
+        self._model = None
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        raise ValueError("this model reads any words: there is no list of them")
+
+    def unknown_words(self, prompt: str) -> list[str]:
+        """None: it was trained on the text of the web."""
+        return []
+
+    def is_cut(self, prompt: str) -> bool:
+        """Whether the prompt has more tokens than are read."""
+        return len(self.tokenizer(clean(prompt)).input_ids) > self.max_tokens
+
+
+def clean(prompt: str) -> str:
+    """A prompt as the Wan weights' own pipelines read it: mended encoding, no HTML entities, single spaces."""
+    import ftfy
+
+    return re.sub(r"\s+", " ", html.unescape(html.unescape(ftfy.fix_text(prompt)))).strip()

@@ -1,0 +1,160 @@
+"""The published Wan weights: whose names and sizes they use, and what that is in our transformer.
+
+Three kinds of folder hold the same network. Ours and the original repository's (github.com/Wan-Video) share the
+tensor names; diffusers renamed them. Each kind has its own config.json. Everything that differs is said here.
+"""
+
+from typing import Any
+
+from tenku.model.transformer import TransformerConfig
+
+HEAD_SIZE = 128  # of every published Wan transformer
+
+# Ours (the original names) and diffusers', by what a name begins with. In a block the longer beginning comes first.
+OUTSIDE: tuple[tuple[str, str], ...] = (
+    ("time_embedding.0.", "condition_embedder.time_embedder.linear_1."),
+    ("time_embedding.2.", "condition_embedder.time_embedder.linear_2."),
+    ("text_embedding.0.", "condition_embedder.text_embedder.linear_1."),
+    ("text_embedding.2.", "condition_embedder.text_embedder.linear_2."),
+    ("time_projection.1.", "condition_embedder.time_proj."),
+    ("head.modulation", "scale_shift_table"),
+    ("head.head.", "proj_out."),
+)
+INSIDE: tuple[tuple[str, str], ...] = (
+    ("modulation", "scale_shift_table"),
+    ("norm3.", "norm2."),
+    ("ffn.0.", "ffn.net.0.proj."),
+    ("ffn.2.", "ffn.net.2."),
+    *(
+        (f"{ours}.{ours_part}.", f"{theirs}.{their_part}.")
+        for ours, theirs in (("self_attn", "attn1"), ("cross_attn", "attn2"))
+        for ours_part, their_part in (
+            ("q", "to_q"),
+            ("k", "to_k"),
+            ("v", "to_v"),
+            ("o", "to_out.0"),
+            ("norm_q", "norm_q"),
+            ("norm_k", "norm_k"),
+        )
+    ),
+)
+
+
+def to_diffusers(name: str) -> str:
+    """diffusers' name of one of our tensors."""
+    return _renamed(name, 0, 1)
+
+
+def from_diffusers(name: str) -> str:
+    """Our name of one of diffusers' tensors; a name that is not one of theirs stays as it is."""
+    return _renamed(name, 1, 0)
+
+
+def _renamed(name: str, old: int, new: int) -> str:
+    block, pairs = "", OUTSIDE
+    if name.startswith("blocks."):
+        number = name.split(".")[1]
+        block, pairs = f"blocks.{number}.", INSIDE
+    inner = name[len(block) :]
+    for pair in pairs:
+        if inner.startswith(pair[old]):
+            return block + pair[new] + inner[len(pair[old]) :]
+    return name
+
+
+def is_diffusers(config: dict[str, Any]) -> bool:
+    """Whether a config.json is the one that diffusers writes beside a Wan transformer."""
+    return config.get("_class_name") == "WanTransformer3DModel"
+
+
+def is_original(config: dict[str, Any]) -> bool:
+    """Whether a config.json is the one beside the original repository's weights."""
+    return config.get("_class_name") == "WanModel" or "model_type" in config
+
+
+def read_config(values: dict[str, Any]) -> TransformerConfig:
+    """Our config from diffusers' or the original config.json. ValueError: it asks for what our transformer is not."""
+    if is_diffusers(values):
+        return _from_diffusers_config(values)
+    return _from_original_config(values)
+
+
+def _from_diffusers_config(values: dict[str, Any]) -> TransformerConfig:
+    in_channels = _value(values, "in_channels", 16)
+    _refuse(values, in_channels, values.get("out_channels") or in_channels)
+    heads = _value(values, "num_attention_heads", 40)
+    return TransformerConfig(
+        latent_channels=in_channels,
+        hidden_size=heads * _value(values, "attention_head_dim", HEAD_SIZE),
+        depth=_value(values, "num_layers", 40),
+        num_heads=heads,
+        ffn_size=_value(values, "ffn_dim", 13824),
+        text_size=_value(values, "text_dim", 4096),
+        time_size=_value(values, "freq_dim", 256),
+        patch_size=tuple(values.get("patch_size", (1, 2, 2))),
+        eps=float(values.get("eps", 1e-6)),
+    )
+
+
+def _from_original_config(values: dict[str, Any]) -> TransformerConfig:
+    channels = _value(values, "in_dim", 16)
+    _refuse(values, channels, _value(values, "out_dim", channels))
+    return TransformerConfig(
+        latent_channels=channels,
+        hidden_size=_value(values, "dim", 2048),
+        depth=_value(values, "num_layers", 32),
+        num_heads=_value(values, "num_heads", 16),
+        ffn_size=_value(values, "ffn_dim", 8192),
+        text_size=_value(values, "text_dim", 4096),
+        time_size=_value(values, "freq_dim", 256),
+        patch_size=tuple(values.get("patch_size", (1, 2, 2))),
+        eps=float(values.get("eps", 1e-6)),
+    )
+
+
+def _value(values: dict[str, Any], key: str, default: int) -> int:
+    value = values.get(key, default)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{key} should be a whole number above 0, got {value!r}")
+    return value
+
+
+def _refuse(values: dict[str, Any], in_channels: int, out_channels: int) -> None:
+    """Wan's other networks (image-to-video with extra channels, VACE, Animate) have parts that ours has not."""
+    if in_channels != out_channels:
+        raise ValueError(
+            f"this transformer reads {in_channels} channels and writes {out_channels}: an image-to-video network with "
+            "extra channels, which is not supported; the text-to-video weights and wan2.2-5b are"
+        )
+    for key in ("image_dim", "added_kv_proj_dim", "vace_layers"):
+        if values.get(key) is not None:
+            raise ValueError(f"{key} is set: only Wan's text-to-video transformers and wan2.2-5b are supported")
+    if values.get("qk_norm", "rms_norm_across_heads") not in ("rms_norm_across_heads", True):
+        raise ValueError(f"qk_norm {values['qk_norm']!r} is not supported, only rms_norm_across_heads")
+    if values.get("cross_attn_norm", True) is not True:
+        raise ValueError("cross_attn_norm must be true")
+    if values.get("model_type", "t2v") not in ("t2v", "ti2v"):
+        raise ValueError(f"model_type {values['model_type']!r} is not supported, only t2v and ti2v")
+
+
+def diffusers_config(config: TransformerConfig) -> dict[str, Any]:
+    """config.json for diffusers' WanTransformer3DModel."""
+    return {
+        "_class_name": "WanTransformer3DModel",
+        "patch_size": list(config.patch_size),
+        "num_attention_heads": config.num_heads,
+        "attention_head_dim": config.hidden_size // config.num_heads,
+        "in_channels": config.latent_channels,
+        "out_channels": config.latent_channels,
+        "text_dim": config.text_size,
+        "freq_dim": config.time_size,
+        "ffn_dim": config.ffn_size,
+        "num_layers": config.depth,
+        "cross_attn_norm": True,
+        "qk_norm": "rms_norm_across_heads",
+        "eps": config.eps,
+        "image_dim": None,
+        "added_kv_proj_dim": None,
+        "rope_max_seq_len": 1024,
+        "pos_embed_seq_len": None,
+    }

@@ -1,0 +1,226 @@
+"""A folder in diffusers' layout, tiny and random, gives in our pipeline what it gives in diffusers' own."""
+
+import numpy as np
+import pytest
+import torch
+
+from tenku.model.experts import Experts
+from tenku.model.wan_autoencoder import load_wan_autoencoder
+from tenku.sample import conditioning
+from tenku.sample.denoise import denoise
+from tenku.sample.open_weights import load_open_weights
+from tenku.sample.pipeline import Pipeline
+
+diffusers = pytest.importorskip("diffusers")
+transformers = pytest.importorskip("transformers")
+
+PROMPT, NEGATIVE = "A cat &amp; a dog\n run on the  beach.", "blurry"
+SIZE, FRAMES, STEPS = (64, 96), 9, 5  # width, height
+
+
+def randomised(module, seed):
+    """Weights far enough from their initial ones that every part of the network shows in the output."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            if parameter.ndim > 1:
+                spread = 0.5 if "scale_shift" in name else 1.2 / parameter[0].numel() ** 0.5
+                parameter.copy_(spread * torch.randn(parameter.shape, generator=generator))
+    return module.eval()
+
+
+def tokenizer():
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    words = "a cat & dog run on the beach . blurry A".split()
+    vocabulary = {"<pad>": 0, "</s>": 1, "<unk>": 2} | {word: 3 + k for k, word in enumerate(words)}
+    tokens = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokens.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokens.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokens, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    )
+
+
+def wan_autoencoder(kind):
+    residual = {"is_residual": True, "patch_size": 2, "in_channels": 12, "out_channels": 12, "scale_factor_spatial": 16}
+    channels = 6 if kind == "5b" else 4
+    mean = torch.linspace(-0.5, 0.5, channels).tolist()
+    return diffusers.AutoencoderKLWan(
+        base_dim=8,
+        z_dim=channels,
+        dim_mult=[1, 2, 2, 2],
+        num_res_blocks=1,
+        latents_mean=mean,
+        latents_std=[1 + abs(value) for value in mean],
+        **(residual if kind == "5b" else {}),
+    )
+
+
+def write_pipeline(folder, kind):
+    """Kinds: 2.1, 5b (a timestep a token, autoencoder 16 x 16), a14b (two experts)."""
+    torch.manual_seed(0)
+    vae = randomised(wan_autoencoder(kind), 1)
+    text = transformers.UMT5EncoderModel(
+        transformers.UMT5Config(
+            vocab_size=16, d_model=24, d_kv=8, d_ff=32, num_layers=2, num_heads=3, feed_forward_proj="gated-gelu"
+        )
+    )
+
+    def network(seed):
+        sizes = {"num_attention_heads": 2, "attention_head_dim": 24, "text_dim": 24, "freq_dim": 32, "ffn_dim": 64}
+        channels = vae.config.z_dim
+        return randomised(
+            diffusers.WanTransformer3DModel(num_layers=2, in_channels=channels, out_channels=channels, **sizes), seed
+        )
+
+    more = {"transformer_2": network(3), "boundary_ratio": 0.875} if kind == "a14b" else {}
+    pipeline = diffusers.WanPipeline(
+        tokenizer=tokenizer(),
+        text_encoder=randomised(text, 4),
+        vae=vae,
+        scheduler=diffusers.UniPCMultistepScheduler(
+            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
+        ),
+        transformer=network(2),
+        expand_timesteps=kind == "5b",
+        **more,
+    )
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["2.1", "5b", "a14b"])
+def folder(request, tmp_path_factory):
+    return write_pipeline(tmp_path_factory.mktemp("wan") / request.param, request.param)
+
+
+@pytest.fixture(scope="module")
+def ours(folder):
+    return load_open_weights(folder, device="cpu", dtype=torch.float32)
+
+
+@pytest.fixture(scope="module")
+def theirs(folder):
+    pipeline = diffusers.WanPipeline.from_pretrained(folder)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def ask(pipeline):
+    return pipeline.request(
+        PROMPT,
+        negative_prompt=NEGATIVE,
+        seconds=FRAMES / pipeline.settings.fps,
+        size=SIZE,
+        steps=STEPS,
+        seed=3,
+        guidance=4.0,
+    )
+
+
+def relative(ours, theirs):
+    return float((ours - theirs).abs().max() / theirs.abs().max())
+
+
+def test_text_to_video_is_diffusers(ours, theirs):
+    request = ask(ours)
+    expected = theirs(
+        PROMPT,
+        NEGATIVE,
+        height=SIZE[1],
+        width=SIZE[0],
+        num_frames=FRAMES,
+        num_inference_steps=STEPS,
+        guidance_scale=4.0,
+        latents=ours.noise(request),
+        output_type="latent",
+    ).frames
+    found = ours.latents(request)
+    assert found.std() > 0.3  # the networks do something
+    print(f"relative error {relative(found, expected):.1e}")
+    assert relative(found, expected) < 1e-4
+    # To pixels: theirs at once, ours a latent frame at a time.
+    scale = 1 / torch.tensor(theirs.vae.config.latents_std).view(1, -1, 1, 1, 1)
+    shifted = expected / scale + torch.tensor(theirs.vae.config.latents_mean).view(1, -1, 1, 1, 1)
+    with torch.no_grad():
+        video = theirs.vae.decode(shifted).sample[0]
+    pixels = ((video + 1) * 127.5).round().permute(1, 2, 3, 0).numpy()
+    frames = np.concatenate(list(ours.stream(request)))
+    assert frames.shape == (FRAMES, SIZE[1], SIZE[0], 3)
+    assert np.abs(frames - pixels).max() <= 1
+
+
+def test_image_to_video_with_the_first_frame_known(tmp_path):
+    folder = write_pipeline(tmp_path / "5b", "5b")
+    ours = load_open_weights(folder, device="cpu", dtype=torch.float32)
+    text = diffusers.WanPipeline.from_pretrained(folder)
+    theirs = diffusers.WanImageToVideoPipeline(
+        tokenizer=text.tokenizer,
+        text_encoder=text.text_encoder,
+        vae=text.vae,
+        scheduler=text.scheduler,
+        transformer=text.transformer,
+        expand_timesteps=True,
+    )
+    theirs.set_progress_bar_config(disable=True)
+    request = ask(ours)
+    picture = torch.rand(1, 3, SIZE[1], SIZE[0], generator=torch.Generator().manual_seed(5))
+    noise = ours.noise(request)
+    expected = theirs(
+        image=picture,
+        prompt=PROMPT,
+        negative_prompt=NEGATIVE,
+        height=SIZE[1],
+        width=SIZE[0],
+        num_frames=FRAMES,
+        num_inference_steps=STEPS,
+        guidance_scale=4.0,
+        latents=noise,
+        output_type="latent",
+    ).frames
+
+    with torch.no_grad():
+        first = ours.autoencoder.encode(2 * picture[:, :, None] - 1)  # B C 1 h w
+        known = torch.zeros(noise.shape[2], dtype=torch.bool)
+        known[0] = True
+        latents = torch.cat([first, torch.zeros_like(noise[:, :, 1:])], dim=2)
+        condition = conditioning.from_text(ours.text_encoder, [request.prompt], NEGATIVE)
+        condition = conditioning.with_known_frames(condition, latents, known)
+        found = denoise(ours.transformer, noise, condition, request.params)
+    assert torch.equal(found[:, :, :1], first)
+    print(f"relative error {relative(found, expected):.1e}")
+    assert relative(found, expected) < 1e-4
+
+
+@pytest.mark.parametrize("kind", ["2.1", "5b"])
+def test_tiles_and_pieces_decode_as_diffusers_does(tmp_path, kind):
+    wan_autoencoder(kind).save_pretrained(tmp_path / "vae")
+    ours = load_wan_autoencoder(tmp_path)
+    theirs = ours.vae
+    theirs.tile_sample_min_height = theirs.tile_sample_min_width = 64
+    theirs.tile_sample_stride_height = theirs.tile_sample_stride_width = 48
+    compression = ours.spatial_compression
+    latents = torch.randn(1, ours.latent_channels, 3, 128 // compression, 96 // compression)
+    with torch.no_grad():
+        whole = ours.decode(latents)
+        assert whole.shape == (1, 3, 9, 128, 96)
+        first, state = ours.decode_next(latents[:, :, :1])
+        rest, _ = ours.decode_next(latents[:, :, 1:], state)
+        again, _ = ours.decode_next(latents[:, :, 1:], state)  # a state can be used twice
+        assert torch.equal(torch.cat([first, rest], dim=2), whole) and torch.equal(rest, again)
+        ours.tiled = theirs.use_tiling = True
+        tiled = ours.decode(latents)
+        raw = latents * ours.latent_std + ours.latent_mean
+        torch.testing.assert_close(tiled, theirs.decode(raw).sample, atol=1e-6, rtol=0)
+        assert not torch.allclose(tiled, whole, atol=1e-4)  # it did decode in tiles
+        first, state = ours.decode_next(latents[:, :, :2])
+        assert torch.equal(torch.cat([first, ours.decode_next(latents[:, :, 2:], state)[0]], dim=2), tiled)
+
+
+def test_a_folder_is_a_model_like_any_other(folder):
+    pipeline = Pipeline.load(folder, device="cpu")
+    assert isinstance(pipeline.transformer, Experts) == (folder / "transformer_2").exists()
+    clip = pipeline.generate("a dog", seconds=0, size=(64, 64), steps=2, seed=1)
+    assert clip.frames.shape == (1, 64, 64, 3) and clip.metadata["solver"] == "unipc"
+    assert pipeline.unknown_words("flabbergasted") == [] and not pipeline.is_cut("a dog")
