@@ -41,6 +41,6 @@ $(VENV)/installed-base: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "setting up $(VENV), once: PyTorch, the miniature world and the test tools" >&2
-	@$(INSTALL) -e ".[world,dev]"
+	@echo "setting up $(VENV), once: PyTorch, the miniature world, what loads open weights, and the test tools" >&2
+	@$(INSTALL) -e ".[world,open-weights,dev]"
 	@touch $(VENV)/installed-base $@

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import typer
 
-from tenku.commands import evaluation, generation, training, world
+from tenku.commands import evaluation, generation, models, training, world
 from tenku.commands.options import say
 
 app = typer.Typer(
@@ -26,12 +26,17 @@ app.command("generate")(generation.generate)
 app.command("vocabulary")(generation.vocabulary)
 app.command("sheet")(generation.sheet)
 app.command("doctor")(generation.doctor)
+app.command("models")(models.models)
+app.command("pull")(models.pull)
 app.command("world")(world.world)
 app.command("train-autoencoder")(training.train_autoencoder)
 app.command("encode")(training.encode)
 app.command("train")(training.train)
 app.command("export")(training.export)
 app.add_typer(evaluation.app, name="evaluate")
+
+# The extra that brings a package; all others come with the miniature world.
+EXTRAS = dict.fromkeys(("diffusers", "transformers", "huggingface_hub", "accelerate", "ftfy"), "open-weights")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,7 +69,8 @@ def explain(error: Exception) -> str | None:
     elif isinstance(error, ModuleNotFoundError):
         if error.name is None or error.name.split(".")[0] == "tenku":
             return None
-        message = f"this command needs the package {error.name!r}: pip install 'tenku[world]'"
+        extra = EXTRAS.get(error.name.split(".")[0], "world")
+        message = f"this needs the package {error.name!r}: pip install 'tenku[{extra}]'"
     elif isinstance(error, MemoryError) or is_out_of_memory(error):
         message = "not enough memory for this: ask for fewer seconds or a smaller size"
     elif isinstance(error, ValueError | OSError):

@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "data": {"types", "flow", "model", "video", "world"},
     "train": {"types", "flow", "model", "video", "data"},
     "evaluate": {"types", "flow", "model", "video", "sample", "data", "train", "world"},
+    "pull": {"model"},
     "doctor": {"types", "flow", "model", "video", "sample", "__init__"},
     "__init__": {"types", "sample"},
     "serve": {"types", "flow", "model", "video", "sample", "doctor", "__init__"},

@@ -138,24 +138,34 @@ def previews(autoencoder_folder: Path, latents: Path) -> "Preview":
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
-    autoencoder: Annotated[Path, typer.Option(help="Folder with the autoencoder of its latents.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a training run, or of a model to write anew.")],
     out: Annotated[Path, typer.Option(help="The model folder to write.")],
+    autoencoder: Annotated[Path | None, typer.Option(help="Folder with the autoencoder of a run's latents.")] = None,
     name: Annotated[
         str | None, typer.Option(help="What the model calls itself; the folder's name if left out.")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Default number of denoising steps.")] = None,
     guidance: Annotated[float | None, typer.Option(help="Default guidance.")] = None,
     shift: Annotated[float | None, typer.Option(help="Default shift of the noise schedule.")] = None,
+    layout: Annotated[str, typer.Option(help="tenku, or diffusers: OUT/transformer then loads there too.")] = "tenku",
 ) -> None:
     """Make a model folder out of a run's last checkpoint: everything that `tenku generate --model` needs."""
-    existing_folder(run, "run")
-    existing_folder(autoencoder, "autoencoder")
+    is_model = (run / "model.json").is_file()
+    if not is_model:
+        existing_folder(run, "run")
+        if autoencoder is None:
+            raise ValueError("a run has no autoencoder of its own: name the one of its latents with --autoencoder")
+        existing_folder(autoencoder, "autoencoder")
+    if is_model and out.resolve() == run.resolve():
+        raise ValueError("a model cannot be written over itself: choose another folder with --out")
     check_folder(out)
-    from tenku.train.build import export
+    from tenku.train.build import export, export_model
     from tenku.types import ModelSettings
 
-    export(run, out, autoencoder, name=name)
+    if is_model:
+        export_model(run, out, layout)
+    else:
+        export(run, out, autoencoder, layout=layout)
     settings = ModelSettings.load(out)
     defaults = settings.defaults
     if steps is not None:
@@ -164,5 +174,5 @@ def export(
         defaults = replace(defaults, guidance_scale=guidance)
     if shift is not None:
         defaults = replace(defaults, shift=shift)
-    replace(settings, defaults=defaults).save(out)
+    replace(settings, name=name or settings.name, defaults=defaults).save(out)
     say(f"model in {out}: tenku generate --model {out} …")

@@ -7,11 +7,16 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
+from tenku.model import presets
+from tenku.model.transformer import Transformer
+from tenku.model.weights import count_parameters
 from tenku.types import ModelSettings, SamplingParams
 
 LEVELS = 1000  # noise levels that Wan was trained with
 TEXT_PARAMETERS = 5_680_910_336  # of UMT5-XXL's encoder
-AUTOENCODER_PARAMETERS = {16: 126_892_531, 48: 704_686_000}  # by latent channels, the second one rounded
+AUTOENCODER_PARAMETERS = {16: 126_892_531, 48: 704_688_668}  # by latent channels
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,18 @@ OPEN_WEIGHTS = {
         ),
     )
 }
+
+
+def parameters_of(entry: OpenWeights) -> dict[str, int]:
+    """How many parameters each part of open weights has; the transformers counted without allocating them."""
+    config = presets.get(entry.preset).transformer
+    with torch.device("meta"):
+        transformer = count_parameters(Transformer(config))
+    return {
+        "text": TEXT_PARAMETERS,
+        "transformer": entry.experts * transformer,
+        "autoencoder": AUTOENCODER_PARAMETERS[config.latent_channels],
+    }
 
 
 def models_folder() -> Path:

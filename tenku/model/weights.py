@@ -77,24 +77,39 @@ def new_folder(folder: str | Path) -> Iterator[Path]:
 
 def write_module(module: nn.Module, config: Any, folder: Path, dtype: torch.dtype) -> None:
     """Write the files of `save_module` into an existing folder."""
+    _write_state(_stored(module, dtype), asdict(config), folder, SINGLE)
+
+
+def save_for_diffusers(transformer: Transformer, folder: str | Path, dtype: torch.dtype = torch.bfloat16) -> None:
+    """Like `save_module`, with the names and the config by which diffusers' WanTransformer3DModel loads a folder."""
+    state = {wan.to_diffusers(name): tensor for name, tensor in _stored(transformer, dtype).items()}
+    with new_folder(folder) as new:
+        _write_state(state, wan.diffusers_config(transformer.config), new, SINGLES[1])
+
+
+def _stored(module: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
+    """What goes to the disk: parameters in `dtype`, buffers in their own."""
     buffers = {name for name, _ in module.named_buffers()}
-    state = {
+    return {
         name: (tensor if name in buffers else tensor.to(dtype)).detach().cpu().contiguous()
         for name, tensor in module.state_dict().items()
     }
-    (folder / "config.json").write_text(json.dumps(asdict(config), indent=2) + "\n", encoding="utf-8")
+
+
+def _write_state(state: dict[str, Tensor], config: dict[str, Any], folder: Path, single: str) -> None:
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     shards = _cut_into_shards(state)
     if len(shards) == 1:
-        save_file(state, folder / SINGLE)
+        save_file(state, folder / single)
         return
     weight_map = {}
     for k, names in enumerate(shards):
-        shard = f"model-{k + 1:05d}-of-{len(shards):05d}.safetensors"
+        shard = f"{single.removesuffix('.safetensors')}-{k + 1:05d}-of-{len(shards):05d}.safetensors"
         save_file({name: state[name] for name in names}, folder / shard)
         weight_map.update(dict.fromkeys(names, shard))
     total = sum(tensor.nbytes for tensor in state.values())
     index = {"metadata": {"total_size": total}, "weight_map": weight_map}
-    (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+    (folder / f"{single}.index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
 
 
 def _cut_into_shards(state: dict[str, Tensor]) -> list[list[str]]:

@@ -81,11 +81,12 @@ def export(
     autoencoder: str | Path | None = None,
     dtype: torch.dtype = torch.bfloat16,
     name: str | None = None,
+    layout: str = "tenku",
 ) -> Path:
     """Averaged weights of a run's last checkpoint to FOLDER/{transformer,text}, with model.json.
 
     With `autoencoder`, that folder's weights are copied to FOLDER/autoencoder, which makes FOLDER a whole
-    model. ValueError when the run has no complete checkpoint.
+    model. layout: see `write_transformer`. ValueError when the run has no complete checkpoint.
     """
     run, folder = Path(run), Path(folder)
     newest = checkpoint.latest(run)
@@ -96,14 +97,43 @@ def export(
     for module, part in ((transformer, "transformer."), (text, "text.")):
         average = tensors["average"].items()
         module.load_state_dict({key.removeprefix(part): value for key, value in average if key.startswith(part)})
-    weights.save_module(transformer, transformer.config, folder / "transformer", dtype)
+    write_transformer(transformer, folder / "transformer", dtype, layout)
     text.save(folder / "text", dtype)
     if autoencoder is not None:
-        with weights.new_folder(folder / "autoencoder") as new:
-            for path in sorted(weights.part_folder(autoencoder, "autoencoder").glob("*")):
-                if path.suffix in (".json", ".safetensors"):
-                    shutil.copyfile(path, new / path.name)
+        copy_part(weights.part_folder(autoencoder, "autoencoder"), folder / "autoencoder")
     clips = read_json(run / "config.json")["clips"]
     sizes = tuple((width, height) for width, height in clips["sizes"])
     ModelSettings(name or folder.name, clips["fps"], sizes, clips["max_frames"]).save(folder)
     return folder
+
+
+def export_model(model: str | Path, folder: str | Path, layout: str = "tenku") -> Path:
+    """A model folder written anew, its transformer in another layout. ValueError when a part is missing or wrong."""
+    model, folder = Path(model), Path(folder)
+    settings, transformer = ModelSettings.load(model), weights.load_transformer(model)
+    write_transformer(transformer, folder / "transformer", transformer.dtype, layout)
+    for part in ("text", "autoencoder"):
+        copy_part(model / part, folder / part)
+    settings.save(folder)
+    return folder
+
+
+def write_transformer(transformer: Transformer, folder: Path, dtype: torch.dtype, layout: str) -> None:
+    """layout "tenku": Wan's original names; "diffusers": the names and config that WanTransformer3DModel loads.
+
+    `weights.load_transformer` reads both.
+    """
+    if layout == "diffusers":
+        weights.save_for_diffusers(transformer, folder, dtype)
+    elif layout == "tenku":
+        weights.save_module(transformer, transformer.config, folder, dtype)
+    else:
+        raise ValueError(f"a layout is tenku or diffusers, not {layout!r}")
+
+
+def copy_part(source: Path, folder: Path) -> None:
+    """A part of a model as a complete folder: its JSON and safetensors, nothing else."""
+    with weights.new_folder(folder) as new:
+        for path in sorted(source.glob("*")):
+            if path.suffix in (".json", ".safetensors"):
+                shutil.copyfile(path, new / path.name)

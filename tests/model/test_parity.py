@@ -1,68 +1,72 @@
-"""The same random weights give the same velocity in diffusers' own Wan transformer (if installed)."""
+"""The same random weights give the same velocity in diffusers' own Wan transformer."""
+
+import json
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from tenku.model import wan, weights
 from tenku.model.transformer import Transformer, TransformerConfig
 
-# Our (the published) names and theirs; the first that occurs in a name is replaced.
-RENAMED = [
-    ("time_embedding.0", "condition_embedder.time_embedder.linear_1"),
-    ("time_embedding.2", "condition_embedder.time_embedder.linear_2"),
-    ("text_embedding.0", "condition_embedder.text_embedder.linear_1"),
-    ("text_embedding.2", "condition_embedder.text_embedder.linear_2"),
-    ("time_projection.1", "condition_embedder.time_proj"),
-    ("head.modulation", "scale_shift_table"),
-    ("head.head", "proj_out"),
-    ("modulation", "scale_shift_table"),
-    ("ffn.0", "ffn.net.0.proj"),
-    ("ffn.2", "ffn.net.2"),
-    ("norm3", "norm2"),
-    *(
-        (f"{ours}.{x}.", f"{theirs}.to_{x}.")
-        for ours, theirs in [("self_attn", "attn1"), ("cross_attn", "attn2")]
-        for x in "qkv"
-    ),
-    ("self_attn.o.", "attn1.to_out.0."),
-    ("cross_attn.o.", "attn2.to_out.0."),
-    ("self_attn", "attn1"),
-    ("cross_attn", "attn2"),
-]
+diffusers = pytest.importorskip("diffusers")
+
+SHAPES = [(1, 1, 2, 2), (2, 3, 4, 6), (1, 5, 10, 8), (3, 2, 6, 14)]  # B T H W of the latents
 
 
-def their_name(name):
-    for ours, theirs in RENAMED:
-        if ours in name:
-            return name.replace(ours, theirs)
-    return name
-
-
-@pytest.mark.parametrize("level", ["of the clip", "of each frame"])
-def test_same_velocity_as_diffusers(level):
-    peer = pytest.importorskip("diffusers.models.transformers.transformer_wan")
+@pytest.fixture(scope="module")
+def theirs():
     torch.manual_seed(0)
-    ours = Transformer(TransformerConfig(hidden_size=96, depth=2, num_heads=2, ffn_size=160, text_size=40))
-    with torch.no_grad():
-        for parameter in ours.parameters():
-            parameter.normal_(std=0.1)
-    theirs = peer.WanTransformer3DModel(
-        patch_size=(1, 2, 2),
-        num_attention_heads=2,
-        attention_head_dim=48,
-        in_channels=16,
-        out_channels=16,
-        text_dim=40,
-        freq_dim=256,
-        ffn_dim=160,
-        num_layers=2,
-        cross_attn_norm=True,
-        qk_norm="rms_norm_across_heads",
-        eps=1e-6,
+    theirs = diffusers.WanTransformer3DModel(
+        num_attention_heads=2, attention_head_dim=48, text_dim=40, freq_dim=256, ffn_dim=160, num_layers=3
     )
-    theirs.load_state_dict({their_name(name): tensor for name, tensor in ours.state_dict().items()})
-    latents, text = torch.randn(2, 16, 3, 4, 6), torch.randn(2, 7, 40)
-    t = torch.rand(2) if level == "of the clip" else torch.rand(2, 3)
-    their_t = 1000 * (t if t.dim() == 1 else t.repeat_interleave(2 * 3, dim=1))  # they want one for each token
     with torch.no_grad():
-        expected = theirs(hidden_states=latents, timestep=their_t, encoder_hidden_states=text, return_dict=False)[0]
-        torch.testing.assert_close(ours(latents, t, text), expected, atol=2e-5, rtol=1e-4)
+        for parameter in theirs.parameters():
+            parameter.normal_(std=0.1)
+    return theirs
+
+
+@pytest.fixture(scope="module", params=["diffusers", "original"])
+def ours(request, theirs, tmp_path_factory):
+    """Their weights, written to disk in one of the two layouts and loaded by us."""
+    folder = tmp_path_factory.mktemp(request.param)
+    config = TransformerConfig(hidden_size=96, depth=3, num_heads=2, ffn_size=160, text_size=40)
+    state = theirs.state_dict()
+    values = dict(theirs.config)
+    if request.param == "original":
+        state = {wan.from_diffusers(name): tensor for name, tensor in state.items()}
+        values = {"model_type": "t2v", "dim": 96, "num_layers": 3, "num_heads": 2, "ffn_dim": 160, "text_dim": 40}
+    else:
+        values["_class_name"] = "WanTransformer3DModel"
+    (folder / "config.json").write_text(json.dumps(values))
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / weights.SINGLES[1])
+    loaded = weights.load_transformer(folder)
+    assert loaded.config == config
+    return loaded
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("level", ["of the clip", "of each frame"])
+@torch.no_grad()
+def test_same_velocity_as_diffusers(ours, theirs, shape, level):
+    torch.manual_seed(1)
+    batch, frames, height, width = shape
+    latents, text = torch.randn(batch, 16, *shape[1:]), torch.randn(batch, 7, 40)
+    t = torch.rand(batch) if level == "of the clip" else torch.rand(batch, frames)
+    # They count time to 1000 and want one for each token, or one for each clip.
+    their_t = 1000 * (t if t.dim() == 1 else t.repeat_interleave(height // 2 * width // 2, dim=1))
+    expected = theirs(hidden_states=latents, timestep=their_t, encoder_hidden_states=text, return_dict=False)[0]
+    found = ours(latents, t, text)
+    error = float((found - expected).abs().max() / expected.abs().max())
+    print(f"largest relative error {error:.1e}")
+    assert error <= 1e-5
+
+
+def test_our_own_config_is_theirs(theirs):
+    config = Transformer(TransformerConfig(hidden_size=96, depth=3, num_heads=2, ffn_size=160, text_size=40)).config
+    written = wan.diffusers_config(config)
+    assert {key: written[key] for key in dict(theirs.config) if key in written} == {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in dict(theirs.config).items()
+        if key in written
+    }

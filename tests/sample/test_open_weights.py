@@ -1,9 +1,12 @@
 """A folder in diffusers' layout, tiny and random, gives in our pipeline what it gives in diffusers' own."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from tenku.cli import main
 from tenku.model.experts import Experts
 from tenku.model.wan_autoencoder import load_wan_autoencoder
 from tenku.sample import conditioning
@@ -32,7 +35,7 @@ def randomised(module, seed):
 def tokenizer():
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-    words = "a cat & dog run on the beach . blurry A".split()
+    words = ["a", "cat", "&", "dog", "run", "on", "the", "beach", ".", "blurry", "A"]
     vocabulary = {"<pad>": 0, "</s>": 1, "<unk>": 2} | {word: 3 + k for k, word in enumerate(words)}
     tokens = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokens.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -216,6 +219,31 @@ def test_tiles_and_pieces_decode_as_diffusers_does(tmp_path, kind):
         assert not torch.allclose(tiled, whole, atol=1e-4)  # it did decode in tiles
         first, state = ours.decode_next(latents[:, :, :2])
         assert torch.equal(torch.cat([first, ours.decode_next(latents[:, :, 2:], state)[0]], dim=2), tiled)
+
+
+def test_an_exported_model_gives_the_same_latents_in_diffusers(tiny_folder, tmp_path):
+    assert main(["export", str(tiny_folder), "--out", str(tmp_path / "model"), "--layout", "diffusers"]) == 0
+    ours = Pipeline.load(tmp_path / "model", device="cpu")
+    for part in (ours.transformer, ours.autoencoder):
+        part.float()
+    theirs = diffusers.WanTransformer3DModel.from_pretrained(tmp_path / "model", subfolder="transformer").float()
+    request = ours.request("a red ball", negative_prompt="blue", seed=1, steps=4, guidance=3.0, solver="unipc")
+    request = replace(request, params=replace(request.params, levels=1000))
+
+    scheduler = diffusers.UniPCMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=request.params.shift
+    )
+    scheduler.set_timesteps(4)
+    with torch.no_grad():
+        prompt, negative = (ours.text_encoder.encode([text])[0] for text in ("a red ball", "blue"))
+        latents = ours.noise(request)
+        for t in scheduler.timesteps:
+            towards, away = (
+                theirs(hidden_states=latents, timestep=t[None], encoder_hidden_states=text, return_dict=False)[0]
+                for text in (prompt, negative)
+            )
+            latents = scheduler.step(away + 3.0 * (towards - away), t, latents, return_dict=False)[0]
+    assert relative(ours.latents(request), latents) < 1e-4
 
 
 def test_a_folder_is_a_model_like_any_other(folder):

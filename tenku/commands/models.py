@@ -1,0 +1,67 @@
+"""`tenku pull` and `tenku models`: open weights from the hub, and what is on this machine."""
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tenku.commands.options import check_folder, progress_bars, say
+
+
+def pull(
+    name: Annotated[str, typer.Argument(help="wan2.1-1.3b, wan2.1-14b, wan2.2-5b or wan2.2-a14b.")],
+    to: Annotated[Path | None, typer.Option(help="Folder for it; the models folder if left out.")] = None,
+) -> None:
+    """Fetch open weights (safetensors only), resuming where a broken connection left off."""
+    from tenku.model.catalogue import models_folder
+    from tenku.pull import pull
+
+    check_folder((to or models_folder() / name).parent)
+    with progress_bars() as stages:
+        folder = pull(name, to, on_progress=stages)
+    say(f"{name} is in {folder}: tenku generate --model {to or name} …")
+
+
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
+) -> None:
+    """List the models that tenku knows: where they are, how large, what memory they need, under which licence."""
+    rows = list_models()
+    if as_json:
+        print(json.dumps(rows, ensure_ascii=False))
+        return
+    for row in rows:
+        place = row["folder"] or f"not here: tenku pull {row['name']}"
+        print(f"{row['name']:<12} {row['parameters'] / 1e9:6.2f}B  {row['bytes'] / 1e9:7.2f} GB  ", end="")
+        print(f"{row['licence']:<11} {place}")
+
+
+def list_models() -> list[dict[str, Any]]:
+    """Shipped, then open: parameters of all parts, and their bytes on this disk or, if not here, in bf16."""
+    from tenku.model.catalogue import OPEN_WEIGHTS, is_complete, models_folder, parameters_of
+    from tenku.model.weights import tensor_files
+    from tenku.sample.pipeline import SHIPPED
+
+    rows = []
+    for path in sorted(SHIPPED.glob("*/model.json")):
+        parts = [tensor_files(part) for part in path.parent.iterdir() if part.is_dir()]
+        parameters = sum(math.prod(shape) for files in parts for _, shape in files.values())
+        rows.append(row_of(path.parent.name, parameters, path.parent, "Apache-2.0"))
+    for name, entry in OPEN_WEIGHTS.items():
+        folder = models_folder() / name
+        parameters = sum(parameters_of(entry).values())
+        rows.append(row_of(name, parameters, folder if is_complete(folder) else None, entry.licence))
+    return rows
+
+
+def row_of(name: str, parameters: int, folder: Path | None, licence: str) -> dict[str, Any]:
+    size = 2 * parameters if folder is None else sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
+    return {
+        "name": name,
+        "parameters": parameters,
+        "bytes": size,
+        "licence": licence,
+        "folder": None if folder is None else str(folder),
+    }
