@@ -36,7 +36,9 @@ app.command("export")(training.export)
 app.add_typer(evaluation.app, name="evaluate")
 
 # The extra that brings a package; all others come with the miniature world.
-EXTRAS = dict.fromkeys(("diffusers", "transformers", "huggingface_hub", "accelerate", "ftfy"), "open-weights")
+EXTRAS = dict.fromkeys(
+    ("diffusers", "transformers", "huggingface_hub", "accelerate", "ftfy", "torchao"), "open-weights"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

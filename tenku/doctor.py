@@ -1,13 +1,18 @@
 """What this machine can run: processor, memory, GPU, encoders, weights, and how long a video takes."""
 
-import os
 import platform
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
+
+from tenku.machine import available_memory, total_memory, usable_cores
+
+if TYPE_CHECKING:
+    from tenku.model.catalogue import OpenWeights
 
 # A model's weights in bf16 and about as much again for activations and decoding.
 BYTES_PER_PARAMETER = 4
@@ -23,12 +28,12 @@ class Finding:
     good: bool | None = True
 
 
-def examine(model: str = "embedded") -> None:
+def examine(model: str = "embedded", size: tuple[int, int] | None = None, seconds: float | None = None) -> None:
     """Print every finding as it is made. Raises ValueError at the end when no video can be made here."""
     console = Console(highlight=False)
     marks = {True: "[green]ok[/]", None: "[yellow]--[/]", False: "[red]no[/]"}
     bad = []
-    for finding in findings(model):
+    for finding in findings(model, size, seconds):
         console.print(f"{marks[finding.good]}  {finding.subject:<10}", end=" ")
         console.print(finding.text, markup=False, soft_wrap=True)
         if finding.good is False:
@@ -37,7 +42,7 @@ def examine(model: str = "embedded") -> None:
         raise ValueError(f"this machine cannot make a video yet: {', '.join(bad)}")
 
 
-def findings(model: str) -> Iterator[Finding]:
+def findings(model: str, size: tuple[int, int] | None = None, seconds: float | None = None) -> Iterator[Finding]:
     """Everything that doctor looks at, cheapest first."""
     yield processor()
     yield memory()
@@ -46,12 +51,14 @@ def findings(model: str) -> Iterator[Finding]:
     yield encoders()
     yield simulator()
     yield presets()
-    yield from weights_and_speed(model)
+    from tenku.model.catalogue import OPEN_WEIGHTS
 
-
-def usable_cores() -> int:
-    """Cores this process may use, which in a container are fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if model in OPEN_WEIGHTS:
+        yield from open_weights(model, size, seconds)
+    elif size is not None or seconds is not None:
+        raise ValueError(f"--size and --seconds ask for the memory of open weights: {', '.join(OPEN_WEIGHTS)}")
+    else:
+        yield from weights_and_speed(model)
 
 
 def processor() -> Finding:
@@ -77,24 +84,6 @@ def processor() -> Finding:
     if "amx_bf16" in flags:
         has.append("AMX")
     return Finding("processor", f"{text}, {', '.join(has) or 'no vector extensions'}")
-
-
-def total_memory() -> int:
-    """Bytes of memory, 0 when it cannot be told."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 0
-
-
-def available_memory() -> int:
-    """Bytes that a new process may take, 0 when it cannot be told."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-        values = dict(line.split(":", 1) for line in lines)
-        return int(values["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return 0
 
 
 def memory() -> Finding:
@@ -170,6 +159,63 @@ def presets() -> Finding:
         if parameters * BYTES_PER_PARAMETER <= room:
             fits.append(f"{name} ({parameters / 1e6:,.0f}M)")
     return Finding("sizes", f"transformers whose weights fit into {place}: {', '.join(fits) or 'none'}", bool(fits))
+
+
+def open_weights(model: str, size: tuple[int, int] | None, seconds: float | None) -> Iterator[Finding]:
+    """Whether they are here and whole, and what a clip needs in each way of holding them: predicted, nothing is run."""
+    import torch
+
+    from tenku.model.catalogue import OPEN_WEIGHTS, models_folder
+    from tenku.model.weights import tensor_files
+    from tenku.sample.memory import USABLE, free_memory, plans_for, stages
+
+    folder = models_folder() / model
+    if folder.is_dir():
+        try:
+            parts = [
+                part for part in ("transformer", "transformer_2", "vae", "text_encoder") if (folder / part).is_dir()
+            ]
+            count = sum(len(tensor_files(folder / part)) for part in parts)
+            yield Finding("weights", f"{model}: {count} tensors in {folder}, none missing")
+        except ValueError as error:
+            yield Finding("weights", str(error), False)
+    else:
+        yield Finding("weights", f"{model} is not here: tenku pull {model}", None)
+
+    entry = OPEN_WEIGHTS[model]
+    settings = entry.settings
+    width, height = size or settings.sizes[0]
+    frames = settings.max_frames if seconds is None else max(1, round(seconds * settings.fps))
+    multiple = size_multiple(entry)
+    if width % multiple or height % multiple or not 1 <= frames <= settings.max_frames:
+        raise ValueError(
+            f"{model} makes sides that are multiples of {multiple} and up to {settings.max_frames / settings.fps:.2f} "
+            f"s, not {width}x{height} and {frames / settings.fps:.2f} s"
+        )
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    free = free_memory(device)
+    chosen = False
+    for plan in plans_for(device.type):
+        need = stages(entry, plan, (width, height), frames, device.type)
+        worst = max(need, key=need.__getitem__)
+        fits = need[worst] <= USABLE * free
+        told = ", ".join(f"{stage} {bytes / 1e9:.1f}" for stage, bytes in need.items())
+        verdict = "taken" if fits and not chosen else "fits" if fits else f"too much: {free / 1e9:.1f} GB are free"
+        chosen = chosen or fits
+        yield Finding("memory", f"{plan}: {told} GB at the most ({verdict})", fits or None)
+    if not chosen:
+        yield Finding(
+            "memory", f"{width}x{height} with {frames} frames does not fit: make it smaller or shorter", False
+        )
+
+
+def size_multiple(entry: "OpenWeights") -> int:
+    """What the sides of a clip are multiples of."""
+    from tenku.model.presets import get
+    from tenku.model.wan_autoencoder import published_autoencoder
+
+    config = get(entry.preset).transformer
+    return published_autoencoder(config.latent_channels).spatial_compression * config.patch_size[-1]
 
 
 def weights_and_speed(model: str) -> Iterator[Finding]:

@@ -14,13 +14,14 @@ MAY_IMPORT = {
     "video": set(),
     "flow": {"types"},
     "model": {"types", "flow"},
-    "sample": {"types", "flow", "model", "video", "__init__"},  # of the package itself: its version
+    "machine": set(),
+    "sample": {"types", "flow", "model", "video", "machine", "__init__"},  # of the package itself: its version
     "world": {"types", "video"},
     "data": {"types", "flow", "model", "video", "world"},
     "train": {"types", "flow", "model", "video", "data"},
     "evaluate": {"types", "flow", "model", "video", "sample", "data", "train", "world"},
     "pull": {"model"},
-    "doctor": {"types", "flow", "model", "video", "sample", "__init__"},
+    "doctor": {"types", "flow", "model", "video", "sample", "machine", "__init__"},
     "__init__": {"types", "sample"},
     "serve": {"types", "flow", "model", "video", "sample", "doctor", "__init__"},
 }

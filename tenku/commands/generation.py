@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,11 +12,11 @@ from tenku.commands.options import check_output, parse_size, progress_bars, say,
 
 if TYPE_CHECKING:
     from tenku.sample.pipeline import Pipeline
-    from tenku.types import Clip
+    from tenku.types import Clip, Plan
 
 OUT_HELP = "The .mp4, .gif, .webp or .png to write; named after the prompt and seed if left out."
 VIDEO_SUFFIXES = (".mp4", ".gif", ".webp", ".png")
-Model = Annotated[str, typer.Option(help="embedded, or a folder with weights.")]
+Model = Annotated[str, typer.Option(help="A name that `tenku models` lists, or a folder with weights.")]
 
 
 def generate(
@@ -32,6 +33,9 @@ def generate(
     gif: Annotated[bool, typer.Option("--gif", help="Also write a .gif beside the video.")] = False,
     webp: Annotated[bool, typer.Option("--webp", help="Also write a .webp.")] = False,
     png: Annotated[bool, typer.Option("--png", help="Also write a .png contact sheet.")] = False,
+    weights: Annotated[
+        str | None, typer.Option(help="How open weights are held: bf16, int8 or fp8; what fits by default.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON on stdout.")] = False,
 ) -> None:
     """Make a video from a sentence. What is left out comes from the model's own defaults."""
@@ -39,7 +43,7 @@ def generate(
     clock = time.perf_counter()
     import tenku
 
-    pipeline = tenku.load(model)
+    pipeline = tenku.load(model, plan=choose_plan(model, width_height, seconds, weights))
     timings = {"load": time.perf_counter() - clock}
     request = pipeline.request(
         prompt,
@@ -63,6 +67,26 @@ def generate(
         clip.save(each)
     timings |= {**pipeline.timings, "write": time.perf_counter() - clock}
     report(outputs, clip, timings, as_json)
+
+
+def choose_plan(model: str, size: tuple[int, int] | None, seconds: float | None, weights: str | None) -> "Plan | None":
+    """How open weights share the memory for this clip, told when it is not the plain way; None for small models."""
+    from tenku.sample.pipeline import find
+
+    folder = find(model)
+    if not (folder / "model_index.json").is_file():
+        if weights is not None:
+            raise ValueError(f"--weights is for open weights; {model} is small enough as it is")
+        return None
+    from tenku.sample.open_weights import plan_for
+    from tenku.types import Plan
+
+    plan = plan_for(folder, size, seconds)
+    if weights is not None:
+        plan = replace(plan, weights=weights, stream=plan.stream and weights == "bf16")
+    if plan != Plan():
+        say(f"memory: {plan}")
+    return plan
 
 
 def note_unread_words(pipeline: "Pipeline", prompt: str) -> None:
@@ -129,8 +153,13 @@ def sheet(
     print(out)
 
 
-def doctor(model: Model = "embedded") -> None:
-    """Say what this machine can run, and how long a video takes on it."""
+def doctor(
+    model: Model = "embedded",
+    seconds: Annotated[float | None, typer.Option(help="Length of the clip whose memory is predicted.")] = None,
+    size: Annotated[str | None, typer.Option(help="Its WIDTHxHEIGHT in pixels.")] = None,
+) -> None:
+    """Say what this machine can run, how long a video takes on it and, for open weights, how much memory."""
+    width_height = parse_size(size) if size is not None else None
     from tenku.doctor import examine
 
-    examine(model)
+    examine(model, width_height, seconds)

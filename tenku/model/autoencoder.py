@@ -149,6 +149,7 @@ class Autoencoder(nn.Module):
 
     spatial_compression = 2 * PATCH
     temporal_compression = GROUP
+    streams = True  # decodes piece by piece
     latent_mean: Tensor
     latent_std: Tensor
 

@@ -2,19 +2,21 @@
 
 from dataclasses import dataclass
 
-import torch
-
 from tenku.model.transformer import Transformer, TransformerConfig
 
 
 @dataclass
 class Experts:
-    """`high` works at noise levels from `boundary` up, `low` below. low_guidance None: the same guidance for both."""
+    """`high` works at noise levels from `boundary` up, `low` below. low_guidance None: the same guidance for both.
+
+    With `apart`, the one that does not work lies in main memory.
+    """
 
     high: Transformer
     low: Transformer
     boundary: float
     low_guidance: float | None = None
+    apart: bool = False
 
     def __post_init__(self) -> None:
         if self.high.config != self.low.config:
@@ -26,6 +28,13 @@ class Experts:
     def config(self) -> TransformerConfig:
         return self.high.config
 
-    @property
-    def device(self) -> torch.device:
-        return self.high.device
+    def parts(self) -> tuple[Transformer, Transformer]:
+        return self.high, self.low
+
+    def take_turn(self, expert: Transformer) -> None:
+        """`expert` is about to work: with `apart`, it changes places with the other one if that was at work."""
+        other = self.low if expert is self.high else self.high
+        if self.apart and other.device != expert.device and expert.device.type == "cpu":
+            device = other.device
+            other.to("cpu")
+            expert.to(device)

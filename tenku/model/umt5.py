@@ -29,13 +29,18 @@ class UMT5:
         *,
         dtype: torch.dtype = torch.bfloat16,
         device: torch.device | str = "cpu",
+        wanted_on: torch.device | str | None = None,
         keep: bool = False,
         max_tokens: int = MAX_TOKENS,
     ) -> None:
-        """folder: a model folder in diffusers' layout, with text_encoder/ and tokenizer/. Reads no weights yet."""
+        """folder: a model folder in diffusers' layout, with text_encoder/ and tokenizer/. Reads no weights yet.
+
+        wanted_on: the device of the embeddings, None for the one that they are computed on.
+        """
         from transformers import AutoTokenizer
 
         self.folder, self.dtype, self.device = Path(folder) / "text_encoder", dtype, torch.device(device)
+        self.wanted_on = self.device if wanted_on is None else torch.device(wanted_on)
         self.keep, self.max_tokens = keep, max_tokens
         config = read_config_file(self.folder)
         if config.get("model_type") != "umt5":
@@ -61,7 +66,7 @@ class UMT5:
             del model
             if not self.keep:
                 self.free()
-        embeds = torch.stack([self._remembered[text] for text in cleaned])
+        embeds = torch.stack([self._remembered[text] for text in cleaned]).to(self.wanted_on)
         while len(self._remembered) > REMEMBERED:
             del self._remembered[next(iter(self._remembered))]
         return embeds, None

@@ -1,10 +1,12 @@
 """Wan's own video autoencoders, of diffusers, behind the interface of ours.
 
 They are causal: the first latent frame is one picture, each one after it 4 frames. Decoding streams, a latent frame
-at a time, with what the decoder's convolutions remember as the state; with tiles, large pictures are decoded in
-overlapping parts that remember each for itself. Both give what diffusers gives for the whole.
+at a time, with what the decoder's convolutions remember as the state. That memory is large, so where it does not fit,
+overlapping tiles are decoded from first to last frame, one after the other. Both give what diffusers gives.
 """
 
+import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,7 @@ from torch import Tensor, nn
 
 from tenku.model.weights import load_into, part_folder, read_config_file
 
-Memory = list[Tensor | None]  # of one tile: what each convolution of the decoder remembers of the frames before
-State = list[Memory]  # of a stream: for every tile
+State = list[Tensor | None]  # of a stream: what each convolution of the decoder remembers of the frames before
 
 
 class WanAutoencoder(nn.Module):
@@ -27,7 +28,7 @@ class WanAutoencoder(nn.Module):
         """vae: diffusers' AutoencoderKLWan."""
         super().__init__()
         self.vae = vae
-        self.tiled = tiled  # decode pictures larger than a tile in tiles: less memory, some 1.7 times the work
+        self.tiled = tiled  # decode pictures larger than a tile in tiles: less memory, more work
         config = vae.config
         self.latent_channels: int = config.z_dim
         self.spatial_compression: int = config.scale_factor_spatial
@@ -53,60 +54,63 @@ class WanAutoencoder(nn.Module):
         latents = self.vae.encode(video.to(self.dtype)).latent_dist.mode()
         return (latents.float() - self.latent_mean) / self.latent_std
 
+    @property
+    def streams(self) -> bool:
+        """Whether it decodes piece by piece: tiles are decoded from first to last frame, one after the other."""
+        return not self.tiled
+
     def decode(self, latents: Tensor) -> Tensor:
         """Latents B C 1+k h w to video B 3 1+4k ch cw."""
-        return self.decode_next(latents)[0]
+        if not self.tiled:
+            return self.decode_next(latents)[0]
+        z = self._raw(latents)
+        rows, columns = self.tiles(z.shape[3]), self.tiles(z.shape[4])
+        tiles = [self.stream(z[..., row, column], self.nothing())[0] for row in rows for column in columns]
+        return self.finish(self.join(tiles, len(columns), z.shape[3], z.shape[4]))
 
     def decode_next(self, latents: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Decode the next latent frames of a stream; state None at the start, else what the call before returned.
 
-        Piece by piece this gives what `decode` gives at once. ValueError for a wrong shape.
+        Piece by piece this gives what `decode` gives at once; in tiles there is only one piece. ValueError for a wrong
+        shape.
         """
+        if self.tiled:
+            if state is not None:
+                raise ValueError("in tiles a clip is decoded at once: it has no next piece")
+            return self.decode(latents), []
+        pixels, memory = self.stream(self._raw(latents), self.nothing() if state is None else list(state))
+        return self.finish(pixels), memory
+
+    def _raw(self, latents: Tensor) -> Tensor:
+        """Latents as the decoder takes them."""
         if latents.ndim != 5 or latents.shape[1] != self.latent_channels or not latents.shape[2]:
             raise ValueError(
                 f"latents must be B {self.latent_channels} T h w with T above 0, got {tuple(latents.shape)}"
             )
-        z = (latents.float() * self.latent_std + self.latent_mean).to(self.dtype)
-        rows, columns = self._tiles(z.shape[3]), self._tiles(z.shape[4])
-        started = state is not None
-        memories: State = (
-            [list(memory) for memory in state]
-            if state is not None
-            else [[None] * self._convolutions for _ in range(len(rows) * len(columns))]
-        )
+        return (latents.float() * self.latent_std + self.latent_mean).to(self.dtype)
+
+    def nothing(self) -> State:
+        """The state of a stream before its first frame."""
+        wan = diffusers().models.autoencoders.autoencoder_kl_wan
+        return [None] * sum(isinstance(module, wan.WanCausalConv3d) for module in self.vae.decoder.modules())
+
+    def stream(self, z: Tensor, memory: State) -> tuple[Tensor, State]:
+        """Frame by frame through the decoder, from what it remembers to what it will remember."""
+        first = all(remembered is None for remembered in memory)
         frames = []
-        for k in range(z.shape[2]):
-            parts = [z[:, :, k : k + 1, row, column] for row in rows for column in columns]
-            decoded = [
-                self._decode_frame(part, memory, first=k == 0 and not started)
-                for part, memory in zip(parts, memories, strict=True)
-            ]
-            frames.append(self._join(decoded, len(columns), z.shape[3], z.shape[4]))
-        return torch.cat(frames, dim=2), memories
+        for k, frame in enumerate(z.split(1, dim=2)):
+            x = self.vae.post_quant_conv(frame)
+            frames.append(self.vae.decoder(x, feat_cache=memory, feat_idx=[0], first_chunk=first and k == 0))
+        return torch.cat(frames, dim=2), memory
 
-    @property
-    def _convolutions(self) -> int:
-        from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
-
-        return sum(isinstance(module, WanCausalConv3d) for module in self.vae.decoder.modules())
-
-    def _decode_frame(self, z: Tensor, memory: Memory, first: bool) -> Tensor:
-        """One latent frame of a tile; `memory` goes on to the next."""
-        x = self.vae.post_quant_conv(z)
-        return self.vae.decoder(x, feat_cache=memory, feat_idx=[0], first_chunk=first)
-
-    def _tiles(self, side: int) -> list[slice]:
+    def tiles(self, side: int) -> list[slice]:
         """Where tiles of a side of latents lie: one that holds it all, or overlapping ones as in diffusers."""
         size = self.vae.tile_sample_min_height // self.spatial_compression
         stride = self.vae.tile_sample_stride_height // self.spatial_compression
-        if not self.tiled or side <= size:
-            return [slice(0, side)]
-        return [slice(start, start + size) for start in range(0, side, stride)]
+        return [slice(start, start + size) for start in range(0, side, stride)] if side > size else [slice(0, side)]
 
-    def _join(self, parts: list[Tensor], columns: int, height: int, width: int) -> Tensor:
+    def join(self, parts: list[Tensor], columns: int, height: int, width: int) -> Tensor:
         """Decoded tiles, row by row, to one picture: each fades into the ones above and left of it."""
-        from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
-
         patch = self.vae.config.patch_size or 1
         scale = self.spatial_compression // patch
         stride = self.vae.tile_sample_stride_height // patch
@@ -122,8 +126,23 @@ class WanAutoencoder(nn.Module):
                     tile = self.vae.blend_h(row[j - 1], tile, overlap)
                 line.append(tile[..., : stride if len(rows) > 1 else None, : stride if columns > 1 else None])
             lines.append(torch.cat(line, dim=-1))
-        picture = torch.cat(lines, dim=-2)[..., : height * scale, : width * scale]
-        return (unpatchify(picture, patch) if patch > 1 else picture).clamp(-1, 1)
+        return torch.cat(lines, dim=-2)[..., : height * scale, : width * scale]
+
+    def finish(self, pixels: Tensor) -> Tensor:
+        """What the decoder gives to pixels in [-1, 1]."""
+        wan = diffusers().models.autoencoders.autoencoder_kl_wan
+        patch = self.vae.config.patch_size or 1
+        return (wan.unpatchify(pixels, patch) if patch > 1 else pixels).clamp(-1, 1)
+
+
+def diffusers() -> Any:
+    """The library, without its remarks on packages that it could use and does not need here."""
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    for talkative in ("torchao", "torch.utils._pytree"):
+        logging.getLogger(talkative).setLevel(logging.ERROR)
+    import diffusers
+
+    return diffusers
 
 
 def load_wan_autoencoder(
@@ -133,13 +152,35 @@ def load_wan_autoencoder(
 
     ValueError names the file or tensor that is missing or wrong; ModuleNotFoundError without diffusers.
     """
-    from diffusers import AutoencoderKLWan
-
     folder = part_folder(folder, "vae")
     config = read_config_file(folder)
     if config.get("_class_name") != "AutoencoderKLWan":
         raise ValueError(f"{folder / 'config.json'}: {config.get('_class_name')!r} is not Wan's AutoencoderKLWan")
     with torch.device("meta"):
-        vae = AutoencoderKLWan.from_config(config)
+        vae = diffusers().AutoencoderKLWan.from_config(config)
     load_into(vae, folder, dtype=dtype, device=device)
     return WanAutoencoder(vae.eval().requires_grad_(False)).to(device)
+
+
+# What the published autoencoders' config.json says beside diffusers' defaults, by latent channels.
+PUBLISHED: dict[int, dict[str, Any]] = {
+    16: {},
+    48: {
+        "z_dim": 48,
+        "base_dim": 160,
+        "decoder_base_dim": 256,
+        "is_residual": True,
+        "patch_size": 2,
+        "in_channels": 12,
+        "out_channels": 12,
+        "scale_factor_spatial": 16,
+        "latents_mean": [0.0] * 48,  # not the published numbers: this is for counting alone
+        "latents_std": [1.0] * 48,
+    },
+}
+
+
+def published_autoencoder(latent_channels: int) -> WanAutoencoder:
+    """Wan's autoencoder in its published size on the meta device: for counting, it holds no weights."""
+    with torch.device("meta"):
+        return WanAutoencoder(diffusers().AutoencoderKLWan(**PUBLISHED[latent_channels]).eval().requires_grad_(False))

@@ -62,9 +62,16 @@ def denoise(
     conditioning: Conditioning,
     params: SamplingParams,
     on_step: OnStep | None = None,
+    *,
+    one_by_one: bool = False,
 ) -> Tensor:
-    """Latents B C T H W from float32 noise of that shape. Known frames come out exactly as given."""
-    guided = guided_velocity(transformer, conditioning, params.guidance_scale, params.guidance_interval)
+    """Latents B C T H W from float32 noise of that shape. Known frames come out exactly as given.
+
+    one_by_one: see `guided_velocity`.
+    """
+    guided = guided_velocity(
+        transformer, conditioning, params.guidance_scale, params.guidance_interval, one_by_one=one_by_one
+    )
     times = flow.schedule(params.num_steps, params.shift, params.levels).tolist()
     batch = noise.shape[0]
     known_latents, known = conditioning.known_latents, conditioning.known_mask

@@ -14,40 +14,80 @@ from tenku.model import presets
 from tenku.model.catalogue import OPEN_WEIGHTS, OpenWeights
 from tenku.model.experts import Experts
 from tenku.model.precision import fastest_dtype
+from tenku.model.quantize import quantize
+from tenku.model.stream import stream_blocks
 from tenku.model.transformer import Transformer
 from tenku.model.umt5 import UMT5
 from tenku.model.wan_autoencoder import load_wan_autoencoder
 from tenku.model.weights import load_transformer, read_json, read_transformer_config
+from tenku.sample.memory import choose_plan, free_memory
 from tenku.sample.pipeline import Pipeline
-from tenku.types import ModelSettings
+from tenku.types import ModelSettings, Plan
 
 
 def load_open_weights(
-    folder: str | Path, *, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+    folder: str | Path,
+    *,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    plan: Plan | None = None,
 ) -> Pipeline:
     """The pipeline of a folder in diffusers' layout. ValueError names the file or tensor that is wrong.
 
-    dtype: of transformer and text encoder, None for the device's fastest; the autoencoder stays in float32.
+    dtype: of transformer and text encoder, None for the device's fastest; the autoencoder stays in float32. plan: how
+    the parts share the memory, None for the fastest way in which the model's own size and length fit.
     """
     folder = Path(folder)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = dtype or fastest_dtype(device)
-    index = read_json(folder / "model_index.json")
-    entry = recognise(folder)
-    high = load_transformer(folder / "transformer", dtype=dtype, device=device)
-    transformer: Transformer | Experts = high
-    if (folder / "transformer_2").is_dir():
-        low = load_transformer(folder / "transformer_2", dtype=dtype, device=device)
-        boundary = index.get("boundary_ratio")
-        if not isinstance(boundary, float):
-            raise ValueError(f"{folder / 'model_index.json'} has two transformers, but no boundary_ratio between them")
-        transformer = Experts(high, low, boundary, entry.low_guidance if entry else None)
+    settings, entry = open_settings(folder), recognise(folder)
+    plan = plan or plan_for(folder, device=device)
+    resting = torch.device("cpu") if plan.apart or plan.stream else device  # where parts wait for their turn
+
+    networks = []
+    for name in ("transformer", "transformer_2") if (folder / "transformer_2").is_dir() else ("transformer",):
+        network = load_transformer(folder / name, dtype=dtype, device=resting)
+        quantize(network, plan.weights)
+        networks.append(stream_blocks(network, device) if plan.stream else network)
+    autoencoder = load_wan_autoencoder(folder / "vae", device=resting)
+    autoencoder.tiled = plan.tiled
+    text_device = torch.device("cpu") if plan.stream else device
     return Pipeline(
-        open_settings(folder),
-        load_wan_autoencoder(folder / "vae", device=device),
-        UMT5(folder, dtype=dtype, device=device),
-        transformer,
+        settings,
+        autoencoder,
+        UMT5(folder, dtype=dtype, device=text_device, wanted_on=device, keep=not plan.apart),
+        networks[0] if len(networks) == 1 else experts(folder, networks, entry, plan),
+        device=device,
+        plan=plan,
     )
+
+
+def plan_for(
+    folder: Path,
+    size: tuple[int, int] | None = None,
+    seconds: float | None = None,
+    device: str | torch.device | None = None,
+) -> Plan:
+    """The fastest plan in which a clip fits into the memory that is free; size and length default to the model's own.
+
+    ValueError when none does. Weights that are not one of the known sets are held the plain way.
+    """
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    settings, entry = open_settings(folder), recognise(folder)
+    if entry is None:
+        return Plan()
+    frames = settings.max_frames if seconds is None else max(1, round(seconds * settings.fps))
+    return choose_plan(entry, size or settings.sizes[0], frames, free_memory(device), device.type)[0]
+
+
+def experts(folder: Path, networks: list[Transformer], entry: OpenWeights | None, plan: Plan) -> Experts:
+    """Two networks with the boundary that model_index.json names."""
+    boundary = read_json(folder / "model_index.json").get("boundary_ratio")
+    if not isinstance(boundary, float):
+        raise ValueError(f"{folder / 'model_index.json'} has two transformers, but no boundary_ratio between them")
+    high, low = networks
+    apart = plan.apart and not plan.stream
+    return Experts(high, low, boundary, entry.low_guidance if entry else None, apart=apart)
 
 
 def recognise(folder: Path) -> OpenWeights | None:

@@ -5,13 +5,13 @@ prompt -> text encoder -> denoise (guidance -> transformer) -> autoencoder -> fr
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import tenku
 from tenku.model.autoencoder import Autoencoder, load_autoencoder
@@ -26,7 +26,7 @@ from tenku.model.weights import load_transformer
 from tenku.sample import conditioning
 from tenku.sample.denoise import denoise
 from tenku.sample.request import Request, make_request
-from tenku.types import Clip, Conditioning, ModelSettings
+from tenku.types import Clip, Conditioning, ModelSettings, Plan
 
 # Called as on_progress(stage, done, total) with stage "text", "denoise" or "decode"; an exception raised in
 # it ends the generation, which is how to cancel one.
@@ -46,7 +46,11 @@ class Pipeline:
         autoencoder: Autoencoder | WanAutoencoder,
         text_encoder: TextEncoder | UMT5,
         transformer: Transformer | Experts,
+        *,
+        device: torch.device | None = None,
+        plan: Plan | None = None,
     ) -> None:
+        """device: where the work is done, None for where the transformer is. plan: how the parts share the memory."""
         if transformer.config.latent_channels != autoencoder.latent_channels:
             raise ValueError(
                 f"the transformer makes {transformer.config.latent_channels} latent channels, "
@@ -61,20 +65,25 @@ class Pipeline:
         self.autoencoder = autoencoder
         self.text_encoder = text_encoder
         self.transformer = transformer
+        self.plan = plan or Plan()
+        self._device = device
         # Seconds that each stage of the last clip took.
         self.timings: dict[str, float] = {}
 
     @classmethod
-    def load(cls, folder: str | Path, *, device: str | torch.device | None = None) -> "Pipeline":
+    def load(
+        cls, folder: str | Path, *, device: str | torch.device | None = None, plan: Plan | None = None
+    ) -> "Pipeline":
         """A model folder: model.json with the parts autoencoder, text and transformer beside it, or open weights.
 
-        device None takes a GPU where there is one. Raises ValueError naming the file or tensor that is wrong.
+        device None takes a GPU where there is one. plan: how open weights are held, None for the fastest way that
+        fits; the small models have no use for one. Raises ValueError naming the file or tensor that is wrong.
         """
         folder = Path(folder)
         if (folder / "model_index.json").is_file():
             from tenku.sample.open_weights import load_open_weights
 
-            return load_open_weights(folder, device=device)
+            return load_open_weights(folder, device=device, plan=plan)
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         dtype = fastest_dtype(device)
         return cls(
@@ -86,7 +95,26 @@ class Pipeline:
 
     @property
     def device(self) -> torch.device:
-        return self.transformer.device
+        return self._device or self.networks[0].device
+
+    @property
+    def networks(self) -> tuple[Transformer, ...]:
+        """The transformer, or both experts."""
+        return self.transformer.parts() if isinstance(self.transformer, Experts) else (self.transformer,)
+
+    @contextmanager
+    def at_work(self, *parts: nn.Module) -> Iterator[None]:
+        """Parts that take turns come to the device, the first of them at once, and all go back to main memory after."""
+        turns = self.plan.apart and self.device.type != "cpu"
+        if turns:
+            parts[0].to(self.device)
+        try:
+            yield
+        finally:
+            if turns:
+                for part in parts:
+                    part.to("cpu")
+                torch.cuda.empty_cache()
 
     @property
     def size_multiple(self) -> int:
@@ -163,13 +191,16 @@ class Pipeline:
             report("text", 1, 1)
         with stopwatch(stages, "denoise"):
             report("denoise", 0, request.params.num_steps)
-            return denoise(
-                self.transformer,
-                self.noise(request),
-                condition,
-                request.params,
-                on_step=lambda done, total: report("denoise", done, total),
-            )
+            # Streamed blocks have no turn: they are never there as a whole.
+            with nullcontext() if self.plan.stream else self.at_work(*self.networks):
+                return denoise(
+                    self.transformer,
+                    self.noise(request),
+                    condition,
+                    request.params,
+                    on_step=lambda done, total: report("denoise", done, total),
+                    one_by_one=self.plan.one_by_one,
+                )
 
     def noise(self, request: Request) -> Tensor:
         """Where a request starts. Drawn on the CPU, so that a seed means the same noise on every device."""
@@ -192,16 +223,17 @@ class Pipeline:
         state: Any = None
         if on_progress is not None:
             on_progress("decode", 0, total)
-        for part in latents.split(DECODE_FRAMES, dim=2):
-            with torch.inference_mode():  # not around the yield: the mode would leak into the caller
-                pixels, state = self.autoencoder.decode_next(part, state)
-                frames = to_frames(pixels)
-            if num_frames > 0:
-                yield frames[:num_frames]
-            num_frames -= len(frames)
-            done += part.shape[2]
-            if on_progress is not None:
-                on_progress("decode", done, total)
+        with self.at_work(self.autoencoder):
+            for part in latents.split(DECODE_FRAMES if self.autoencoder.streams else total, dim=2):
+                with torch.inference_mode():  # not around the yield: the mode would leak into the caller
+                    pixels, state = self.autoencoder.decode_next(part, state)
+                    frames = to_frames(pixels)
+                if num_frames > 0:
+                    yield frames[:num_frames]
+                num_frames -= len(frames)
+                done += part.shape[2]
+                if on_progress is not None:
+                    on_progress("decode", done, total)
 
     def metadata(self, request: Request) -> dict[str, Any]:
         """What a clip remembers of how it was made: enough to make it again."""
@@ -231,9 +263,11 @@ class Pipeline:
         return self.text_encoder.is_cut(prompt)
 
 
-def load(model: str | Path = "embedded", *, device: str | torch.device | None = None) -> Pipeline:
-    """The pipeline of a shipped or pulled model by name, or of a model folder. ValueError: there is none."""
-    return Pipeline.load(find(model), device=device)
+def load(
+    model: str | Path = "embedded", *, device: str | torch.device | None = None, plan: Plan | None = None
+) -> Pipeline:
+    """The pipeline of a shipped or pulled model by name, or of a model folder; see `Pipeline.load`."""
+    return Pipeline.load(find(model), device=device, plan=plan)
 
 
 def find(model: str | Path) -> Path:

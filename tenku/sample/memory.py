@@ -1,0 +1,209 @@
+"""How much memory a generation takes, found out beforehand by running it on the meta device, where nothing is stored.
+
+Every stage is run for real (text aside, whose weights outweigh all else) on tensors that have shapes and no numbers,
+while the bytes of all tensors alive are counted. So the answer follows the code, whatever it does, for any size and
+length. What a GPU's libraries take for themselves comes on top.
+"""
+
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from tenku.machine import available_memory
+from tenku.model.catalogue import TEXT_PARAMETERS, OpenWeights
+from tenku.model.presets import get
+from tenku.model.transformer import Transformer
+from tenku.model.wan_autoencoder import WanAutoencoder, published_autoencoder
+from tenku.sample.guidance import guided_velocity
+from tenku.types import Conditioning, Plan
+
+GPU_OVERHEAD = 700 * 2**20  # context and workspaces of CUDA, cuBLAS and cuDNN
+USABLE = 0.94  # of the free memory: the allocator's blocks are never filled to the last byte
+TEXT_TOKENS, TEXT_SIZE = 512, 4096
+META = torch.device("meta")
+BYTES = {"bf16": 2.0, "int8": 1.0, "fp8": 1.0}
+
+# From the fastest to the most frugal: the first that fits is taken.
+PLANS = (
+    Plan(),
+    Plan(apart=True),
+    Plan(apart=True, tiled=True),
+    Plan(apart=True, tiled=True, one_by_one=True),
+    Plan("int8", apart=True, tiled=True, one_by_one=True),
+    Plan(apart=True, tiled=True, one_by_one=True, stream=True),
+)
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the bytes of all tensors made within it that are alive: `now`, and `peak` at the worst moment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._alive: set[int] = set()
+
+    def __torch_dispatch__(
+        self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = function(*args, **(kwargs or {}))
+        for value in tree_leaves(result):
+            if isinstance(value, Tensor):
+                storage = value.untyped_storage()
+                if storage._cdata not in self._alive:
+                    self._alive.add(storage._cdata)
+                    self.now += storage.nbytes()
+                    self.peak = max(self.peak, self.now)
+                    weakref.finalize(storage, self._gone, storage._cdata, storage.nbytes())
+        return result
+
+    def _gone(self, storage: int, size: int) -> None:
+        self._alive.discard(storage)
+        self.now -= size
+
+
+@contextmanager
+def counting() -> Iterator[LiveBytes]:
+    with LiveBytes() as live, torch.inference_mode():
+        yield live
+
+
+def stages(entry: OpenWeights, plan: Plan, size: tuple[int, int], num_frames: int, device: str) -> dict[str, int]:
+    """Bytes on the device ("cuda" or "cpu") at the worst moment of each stage: text, denoise, decode.
+
+    size: (width, height) in pixels. The weights that lie there are part of each. A CPU holds all of them anyway, the
+    text encoder aside.
+    """
+    config = get(entry.preset).transformer
+    autoencoder = published_autoencoder(config.latent_channels)
+    with META:
+        transformer = Transformer(config).to(torch.bfloat16)
+    compression = autoencoder.spatial_compression
+    height, width = size[1] // compression, size[0] // compression
+    shape = (1, config.latent_channels, autoencoder.latent_frames(num_frames), height, width)
+
+    weights = {
+        "text": 0 if plan.stream and device == "cuda" else 2 * TEXT_PARAMETERS,
+        "denoise": transformer_bytes(transformer, entry.experts, plan, device),
+        "decode": bytes_of(autoencoder),
+    }
+    work = {
+        "text": 0,
+        "denoise": _denoising(entry.preset, shape, plan.one_by_one),
+        "decode": _decoding(config.latent_channels, shape, plan.tiled),
+    }
+    found = {}
+    for stage in weights:
+        others = [size for part, size in weights.items() if part != stage]
+        if plan.apart:
+            others = [weights[part] for part in ("denoise", "decode") if part != stage] if device == "cpu" else []
+        found[stage] = weights[stage] + sum(others) + work[stage] + (GPU_OVERHEAD if device == "cuda" else 0)
+    return found
+
+
+def transformer_bytes(transformer: Transformer, experts: int, plan: Plan, device: str) -> int:
+    """Of its weights on the device, of all experts that are there at the same time."""
+    blocks = bytes_of(transformer.blocks)
+    around = bytes_of(transformer) - blocks
+    blocks = int(blocks * BYTES[plan.weights] / BYTES["bf16"])
+    if plan.stream and device == "cuda":
+        return around + 2 * blocks // transformer.config.depth  # the block at work and the one on its way
+    return (around + blocks) * (1 if plan.apart and device == "cuda" else experts)
+
+
+@lru_cache(maxsize=64)
+def _denoising(preset: str, shape: tuple[int, ...], one_by_one: bool) -> int:
+    with META:
+        return denoising(Transformer(get(preset).transformer).to(torch.bfloat16), shape, one_by_one)
+
+
+@lru_cache(maxsize=64)
+def _decoding(latent_channels: int, shape: tuple[int, ...], tiled: bool) -> int:
+    autoencoder = published_autoencoder(latent_channels)
+    autoencoder.tiled = tiled
+    return decoding(autoencoder, shape)
+
+
+def denoising(transformer: Transformer, shape: tuple[int, ...], one_by_one: bool) -> int:
+    """Bytes that a step takes beside the weights: latents, texts' keys and values, activations."""
+    with counting() as live, META:
+        text = torch.empty(1, TEXT_TOKENS, TEXT_SIZE, dtype=torch.bfloat16)
+        conditioning = Conditioning(text, None, torch.empty_like(text), None)
+        velocity = guided_velocity(transformer, conditioning, 5.0, one_by_one=one_by_one)
+        remembered = torch.empty(3, *shape)  # by the solver
+        velocity(torch.empty(shape), torch.empty(1), 1.0)
+        del remembered
+    return live.peak
+
+
+def decoding(autoencoder: WanAutoencoder, shape: tuple[int, ...]) -> int:
+    """Bytes that decoding takes beside the weights. A stream is at its worst from its third latent frame on.
+
+    In tiles, the worst is either the last tile, when all others lie there decoded, or joining them.
+    """
+    few = (*shape[:2], min(3, shape[2]), *shape[3:])
+    if not autoencoder.tiled:
+        with counting() as live, META:
+            state: Any = None
+            for part in torch.empty(few).split(1, dim=2):
+                _, state = autoencoder.decode_next(part, state)
+        return live.peak
+    rows, columns = autoencoder.tiles(shape[3]), autoencoder.tiles(shape[4])
+    with counting() as live, META:
+        frame, _ = autoencoder.stream(torch.empty(few)[..., rows[0], columns[0]], autoencoder.nothing())
+    of_a_tile = live.peak - frame.nbytes
+    scale, channels, frames = frame.shape[-1] // (columns[0].stop - columns[0].start), frame.shape[1], 4 * shape[2] - 3
+    with counting() as live, META:
+        decoded = [
+            torch.empty(1, channels, frames, scale * length(row, shape[3]), scale * length(column, shape[4]))
+            for row in rows
+            for column in columns
+        ]
+        tiles = live.now
+        autoencoder.finish(autoencoder.join(decoded, len(columns), shape[3], shape[4]))
+    return max(tiles + of_a_tile, live.peak)
+
+
+def length(tile: slice, side: int) -> int:
+    return min(tile.stop, side) - tile.start
+
+
+def bytes_of(module: nn.Module) -> int:
+    return sum(tensor.nbytes for tensor in [*module.parameters(), *module.buffers()])
+
+
+def choose_plan(
+    entry: OpenWeights, size: tuple[int, int], num_frames: int, free: int, device: str
+) -> tuple[Plan, dict[str, int]]:
+    """The fastest plan whose worst stage fits into `free` bytes, and its stages.
+
+    ValueError, with the least that is needed, when none does.
+    """
+    for plan in plans_for(device):
+        need = stages(entry, plan, size, num_frames, device)
+        if max(need.values()) <= USABLE * free:
+            return plan, need
+    width, height = size
+    stage = max(need, key=need.__getitem__)
+    raise ValueError(
+        f"{entry.name} at {width}x{height} with {num_frames} frames needs {need[stage] / 1e9:.1f} GB at least (to "
+        f"{stage}), {free / 1e9:.1f} GB are free: ask for a smaller size or fewer seconds"
+    )
+
+
+def plans_for(device: str) -> list[Plan]:
+    """Blocks are streamed from main memory to a GPU; a CPU has nowhere to stream them from."""
+    return [plan for plan in PLANS if device == "cuda" or not plan.stream]
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that a new generation may take on a device."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return available_memory()

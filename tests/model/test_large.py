@@ -1,0 +1,91 @@
+"""What large weights need: 8-bit blocks, streamed blocks, experts that take turns. The velocity stays the same."""
+
+import pytest
+import torch
+
+from tenku.model.experts import Experts
+from tenku.model.quantize import quantize
+from tenku.model.stream import stream_blocks
+from tenku.model.transformer import Transformer, TransformerConfig
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def network(width=256, depth=3):
+    torch.manual_seed(0)
+    transformer = Transformer(
+        TransformerConfig(4, hidden_size=width, depth=depth, num_heads=2, ffn_size=4 * width, text_size=64)
+    )
+    with torch.no_grad():
+        for name, parameter in transformer.named_parameters():
+            if parameter.ndim > 1:
+                spread = 0.3 if "modulation" in name else parameter[0].numel() ** -0.5
+                parameter.normal_(std=spread)
+    return transformer.to(torch.bfloat16).eval().requires_grad_(False)
+
+
+def velocity(transformer, device="cpu"):
+    generator = torch.Generator().manual_seed(1)
+    latents, text = torch.randn(2, 4, 3, 8, 8, generator=generator), torch.randn(2, 5, 64, generator=generator)
+    with torch.inference_mode():
+        return transformer(latents.to(device), torch.tensor([0.3, 0.9], device=device), text.to(device)).cpu()
+
+
+@pytest.mark.parametrize("weights, allowed", [("int8", 0.03), ("fp8", 0.08)])
+def test_eight_bit_weights(weights, allowed):
+    pytest.importorskip("torchao")
+    transformer = network()
+    expected = velocity(transformer)
+    quantize(transformer, "bf16")
+    assert torch.equal(velocity(transformer), expected)
+    quantize(transformer, weights)
+    error = (velocity(transformer) - expected).norm() / expected.norm()
+    print(f"{weights}: relative error {error:.4f}")
+    assert 0 < error < allowed
+    block = transformer.blocks[0].ffn[0].weight
+    inner = [getattr(block, name) for name in block.tensor_data_names]
+    assert sum(tensor.nbytes for tensor in inner) < 0.52 * 2 * block.numel()
+
+
+def test_streamed_blocks_give_the_same():
+    transformer = network()
+    expected = velocity(transformer)
+    names = list(transformer.state_dict())
+    stream_blocks(transformer, DEVICE)
+    found = velocity(transformer, DEVICE)
+    torch.testing.assert_close(found, expected, atol=0 if DEVICE.type == "cpu" else 0.02, rtol=0)
+    assert torch.equal(velocity(transformer, DEVICE), found)
+    assert list(transformer.state_dict()) == names
+    assert {parameter.device.type for parameter in transformer.blocks.parameters()} == {"cpu"}
+
+
+def test_a_streamed_block_is_there_when_it_works_and_gone_after():
+    """On a device that only counts: at most two blocks are there at a time, and the next is fetched beforehand."""
+    transformer = stream_blocks(network(), "cpu")
+    blocks, events = transformer.blocks, []
+    fetch = blocks._fetch
+    blocks._fetch = lambda block, k: events.append(("fetch", k)) or fetch(block, k)
+    for k, _ in enumerate(blocks):
+        events.append(("work", k))
+    assert events == [("fetch", 0), ("fetch", 1), ("work", 0), ("fetch", 2), ("work", 1), ("work", 2)]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_streaming_holds_two_blocks_on_the_gpu():
+    transformer = stream_blocks(network(1024, 8), DEVICE)
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    velocity(transformer, DEVICE)
+    block = sum(parameter.nbytes for parameter in transformer.blocks[0].parameters())
+    assert torch.cuda.max_memory_allocated() - before < 4 * block
+
+
+def test_experts():
+    high, low = network(), network()
+    with pytest.raises(ValueError, match="different sizes"):
+        Experts(high, network(128), 0.875)
+    with pytest.raises(ValueError, match="boundary must be a noise level between 0 and 1, got 875"):
+        Experts(high, low, 875)
+    experts = Experts(high, low, 0.875, apart=True)
+    experts.take_turn(low)  # nothing to move without a GPU
+    assert experts.parts() == (high, low) and high.device == low.device

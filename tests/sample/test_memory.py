@@ -1,0 +1,125 @@
+"""The dry run counts what a real run uses, and picks the first plan that fits."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tenku.model.catalogue import OPEN_WEIGHTS
+from tenku.model.transformer import Transformer, TransformerConfig
+from tenku.sample import memory
+from tenku.sample.memory import choose_plan, counting, decoding, denoising, plans_for, stages
+from tenku.types import Plan
+
+diffusers = pytest.importorskip("diffusers")
+
+from tenku.model.wan_autoencoder import WanAutoencoder, published_autoencoder  # noqa: E402
+
+
+def test_live_bytes_are_counted():
+    with counting() as live:
+        x = torch.zeros(1000, 1000)
+        y = x + 1
+        part = y.view(-1)[:5]  # keeps y's memory alive
+        del y
+        z = x * 2
+        del z
+        assert live.now == 8_000_000 and live.peak == 12_000_000
+        del part
+        assert live.now == 4_000_000
+
+
+def test_the_published_autoencoders():
+    """Their parameters, as counted in the published files."""
+    for channels, parameters in ((16, 126_892_531), (48, 704_688_668)):
+        assert sum(p.numel() for p in published_autoencoder(channels).vae.parameters()) == parameters
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+def test_the_dry_run_of_decoding_is_the_real_one(tiled):
+    sizes = {"base_dim": 16, "z_dim": 4, "num_res_blocks": 1, "latents_mean": [0.0] * 4, "latents_std": [1.0] * 4}
+    shape = (1, 4, 3, 40, 24)
+
+    def autoencoder(device):
+        with torch.device(device):
+            return WanAutoencoder(diffusers.AutoencoderKLWan(**sizes).eval(), tiled)
+
+    predicted = decoding(autoencoder("meta"), shape)
+    real = autoencoder("cpu")
+    with counting() as live:
+        latents = torch.zeros(shape)
+        if tiled:
+            real.decode(latents)
+        else:
+            state = None
+            for part in latents.split(1, dim=2):
+                _, state = real.decode_next(part, state)
+    assert predicted == pytest.approx(live.peak, rel=0.05)
+
+
+def test_the_dry_run_of_denoising_is_the_real_one(monkeypatch):
+    from tenku.sample.guidance import guided_velocity
+    from tenku.types import Conditioning
+
+    config = TransformerConfig(4, hidden_size=256, depth=3, num_heads=2, ffn_size=1024, text_size=64)
+    monkeypatch.setattr(memory, "TEXT_SIZE", 64)
+    shape = (1, 4, 5, 32, 32)
+    with torch.device("meta"):
+        transformer = Transformer(config).to(torch.bfloat16)
+    found = {one_by_one: denoising(transformer, shape, one_by_one) for one_by_one in (False, True)}
+    assert found[True] < 0.6 * found[False]
+
+    real = Transformer(config).to(torch.bfloat16).requires_grad_(False)
+    with counting() as live:
+        text = torch.zeros(1, memory.TEXT_TOKENS, 64, dtype=torch.bfloat16)
+        velocity = guided_velocity(real, Conditioning(text, None, torch.zeros_like(text), None), 5.0)
+        kept = torch.zeros(3, *shape)
+        velocity(torch.zeros(shape), torch.ones(1), 1.0)
+        del kept
+    assert found[False] == pytest.approx(live.peak, rel=0.1)
+
+
+def test_plans_go_from_fast_to_frugal():
+    entry = OPEN_WEIGHTS["wan2.2-5b"]
+    size, frames = (1280, 704), 121
+    needs = [max(stages(entry, plan, size, frames, "cuda").values()) for plan in memory.PLANS]
+    assert needs == sorted(needs, reverse=True) and needs[-1] < 0.3 * needs[0]
+    assert choose_plan(entry, size, frames, 90 * 10**9, "cuda")[0] == Plan()
+    plan, need = choose_plan(entry, size, frames, 24 * 10**9, "cuda")
+    assert plan.apart and max(need.values()) < 24e9  # the card on which others run out of memory at decode
+    with pytest.raises(ValueError, match=r"wan2.2-5b at 1280x704 with 121 frames needs [\d.]+ GB at least \(to \w+\)"):
+        choose_plan(entry, size, frames, 2 * 10**9, "cuda")
+    assert not any(plan.stream for plan in plans_for("cpu"))
+
+
+def test_two_experts_take_turns():
+    entry = OPEN_WEIGHTS["wan2.2-a14b"]
+    together, apart = (stages(entry, Plan(apart=apart), (832, 480), 17, "cuda")["denoise"] for apart in (False, True))
+    one = 2 * 14_288_491_584
+    assert together - apart > one
+    assert stages(replace(entry, experts=1), Plan(apart=True), (832, 480), 17, "cuda")["denoise"] == apart
+
+
+def test_an_unknown_way_to_hold_weights_is_refused():
+    with pytest.raises(ValueError, match="weights are held as bf16, int8, fp8, not 'int4'"):
+        Plan("int4")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_the_prediction_on_a_gpu():
+    """Within 10 % of what the GPU's allocator saw, for a step and a decode of wan2.1-1.3b with random weights."""
+    from tenku.model.presets import get
+    from tenku.sample.guidance import guided_velocity
+    from tenku.types import Conditioning
+
+    entry, size, frames = OPEN_WEIGHTS["wan2.1-1.3b"], (832, 480), 33
+    need = stages(entry, Plan(apart=True), size, frames, "cuda")
+    with torch.device("cuda"), torch.inference_mode():
+        transformer = Transformer(get(entry.preset).transformer).to(torch.bfloat16)
+        text = torch.zeros(1, 512, 4096, dtype=torch.bfloat16)
+        torch.cuda.reset_peak_memory_stats()
+        velocity = guided_velocity(transformer, Conditioning(text, None, text, None), 5.0)
+        kept = torch.zeros(4, 16, 9, 60, 104)
+        velocity(kept[:1].clone(), torch.ones(1), 1.0)
+    seen = torch.cuda.max_memory_reserved() + memory.GPU_OVERHEAD
+    assert need["denoise"] == pytest.approx(seen, rel=0.1)
