@@ -29,9 +29,9 @@ def nano() -> Preset:
 
 
 def embedded() -> Preset:
-    """Ships in the package, and trains in two hours on two CPU cores: so few samples suit no larger model."""
+    """Ships in the package, and trains in an hour on two CPU cores that multiply bf16."""
     return Preset(
-        TransformerConfig(hidden_size=192, depth=6, num_heads=2, ffn_size=768, text_size=192),
+        TransformerConfig(hidden_size=256, depth=6, num_heads=2, ffn_size=1024, text_size=192),
         TextConfig(hidden_size=192, depth=2, num_heads=4, ffn_factor=2),
     )
 

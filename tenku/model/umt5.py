@@ -50,6 +50,7 @@ class UMT5:
         tokenizer = Path(folder) / "tokenizer"
         if not (tokenizer / "tokenizer.json").is_file():
             raise ValueError(f"{tokenizer / 'tokenizer.json'} is missing")
+        read_config_file(tokenizer, "tokenizer_config.json")
         self.tokenizer: Any = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True, trust_remote_code=False)
         self._model: Any = None
         self._remembered: dict[str, Tensor] = {}

@@ -297,12 +297,12 @@ def load_config(folder: str | Path, config: type[Config]) -> Config:
         raise ValueError(f"{path}: {error}") from None
 
 
-def read_config_file(folder: Path) -> dict[str, Any]:
-    """config.json of a folder in another project's layout. ValueError: missing, no JSON, or it names code to run."""
-    values = read_json(folder / "config.json")
+def read_config_file(folder: Path, name: str = "config.json") -> dict[str, Any]:
+    """A config of another project's layout. ValueError: it is missing, no JSON, or names code to run."""
+    values = read_json(folder / name)
     for key in ("auto_map", "custom_pipelines", "trust_remote_code"):
         if key in values:
-            raise ValueError(f"{folder / 'config.json'} has {key!r}, which names code to run: it is not loaded")
+            raise ValueError(f"{folder / name} has {key!r}, which names code to run: it is not loaded")
     return values
 
 

@@ -19,7 +19,7 @@ from tenku.model.stream import stream_blocks
 from tenku.model.transformer import Transformer
 from tenku.model.umt5 import UMT5
 from tenku.model.wan_autoencoder import load_wan_autoencoder
-from tenku.model.weights import load_transformer, read_json, read_transformer_config
+from tenku.model.weights import load_transformer, read_config_file, read_transformer_config
 from tenku.sample.memory import choose_plan, free_memory
 from tenku.sample.pipeline import Pipeline
 from tenku.types import ModelSettings, Plan
@@ -82,7 +82,7 @@ def plan_for(
 
 def experts(folder: Path, networks: list[Transformer], entry: OpenWeights | None, plan: Plan) -> Experts:
     """Two networks with the boundary that model_index.json names."""
-    boundary = read_json(folder / "model_index.json").get("boundary_ratio")
+    boundary = read_config_file(folder, "model_index.json").get("boundary_ratio")
     if not isinstance(boundary, float):
         raise ValueError(f"{folder / 'model_index.json'} has two transformers, but no boundary_ratio between them")
     high, low = networks
@@ -107,7 +107,7 @@ def open_settings(folder: Path) -> ModelSettings:
     entry = recognise(folder)
     settings = entry.settings if entry else replace(OPEN_WEIGHTS["wan2.1-1.3b"].settings, name=folder.name)
     scheduler = folder / "scheduler" / "scheduler_config.json"
-    shift = read_json(scheduler).get("flow_shift") if scheduler.is_file() else None
+    shift = read_config_file(scheduler.parent, scheduler.name).get("flow_shift") if scheduler.is_file() else None
     if shift is None:
         return settings
     return replace(settings, defaults=replace(settings.defaults, shift=float(shift)))

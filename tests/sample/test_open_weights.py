@@ -1,6 +1,9 @@
 """A folder in diffusers' layout, tiny and random, gives in our pipeline what it gives in diffusers' own."""
 
+import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from tenku.sample import conditioning
 from tenku.sample.denoise import denoise
 from tenku.sample.open_weights import load_open_weights
 from tenku.sample.pipeline import Pipeline
+from tenku.types import Plan
 
 diffusers = pytest.importorskip("diffusers")
 transformers = pytest.importorskip("transformers")
@@ -252,3 +256,81 @@ def test_a_folder_is_a_model_like_any_other(folder):
     clip = pipeline.generate("a dog", seconds=0, size=(64, 64), steps=2, seed=1)
     assert clip.frames.shape == (1, 64, 64, 3) and clip.metadata["solver"] == "unipc"
     assert pipeline.unknown_words("flabbergasted") == [] and not pipeline.is_cut("a dog")
+
+
+@pytest.fixture(scope="module")
+def plain_folder(tmp_path_factory):
+    return write_pipeline(tmp_path_factory.mktemp("plain") / "wan", "2.1")
+
+
+@pytest.fixture
+def copied(plain_folder, tmp_path):
+    """A folder to change."""
+    return Path(shutil.copytree(plain_folder, tmp_path / "wan"))
+
+
+def test_the_command_makes_a_video(copied, tmp_path, capsys):
+    out = tmp_path / "dog.mp4"
+    arguments = ["generate", "a dog", "--model", str(copied), "--out", str(out), "--size", "64x64", "--seed", "1"]
+    assert main([*arguments, "--steps", "2", "--seconds", "0.5", "--json"]) == 0
+    line = json.loads(capsys.readouterr().out)
+    assert line["frames"] == 8 and line["solver"] == "unipc" and line["model"] == "wan"
+    assert main([*arguments, "--weights", "int4"]) == 2
+    assert "weights are held as bf16, int8, fp8, not 'int4'" in capsys.readouterr().err
+    assert main(["generate", "a dog", "--weights", "int8"]) == 2
+    assert "--weights is for open weights" in capsys.readouterr().err
+    assert main(["vocabulary", "--model", str(copied)]) == 2
+    assert "reads any words" in capsys.readouterr().err
+
+
+def rewrite(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize("file", ["transformer/config.json", "vae/config.json", "text_encoder/config.json"])
+def test_a_config_that_names_code_is_refused(copied, file, capsys):
+    rewrite(copied / file, auto_map={"AutoModel": "evil.Model"})
+    assert main(["generate", "a dog", "--model", str(copied)]) == 2
+    assert "has 'auto_map', which names code to run: it is not loaded" in capsys.readouterr().err
+
+
+def test_a_tokenizer_that_names_code_is_refused(copied):
+    rewrite(copied / "tokenizer" / "tokenizer_config.json", auto_map={"AutoTokenizer": ["evil.Tokenizer", None]})
+    with pytest.raises(ValueError, match="tokenizer_config.json has 'auto_map'"):
+        load_open_weights(copied)
+
+
+@pytest.mark.parametrize("part", ["transformer", "vae", "text_encoder"])
+def test_a_pickle_is_refused(copied, part):
+    for path in (copied / part).glob("*.safetensors"):
+        path.rename(path.with_suffix(".bin"))
+    with pytest.raises(ValueError, match="a pickle, which can run code; only safetensors are loaded"):
+        load_open_weights(copied)
+
+
+def test_parts_that_do_not_fit_are_named(copied):
+    rewrite(copied / "vae" / "config.json", _class_name="AutoencoderKL")
+    with pytest.raises(ValueError, match="'AutoencoderKL' is not Wan's AutoencoderKLWan"):
+        load_open_weights(copied)
+    rewrite(copied / "text_encoder" / "config.json", model_type="t5")
+    rewrite(copied / "vae" / "config.json", _class_name="AutoencoderKLWan")
+    with pytest.raises(ValueError, match="model_type 't5' is not umt5"):
+        load_open_weights(copied)
+
+
+def test_two_experts_need_a_boundary(tmp_path):
+    folder = write_pipeline(tmp_path / "a14b", "a14b")
+    rewrite(folder / "model_index.json", boundary_ratio=None)
+    with pytest.raises(ValueError, match="two transformers, but no boundary_ratio between them"):
+        load_open_weights(folder)
+
+
+def test_texts_one_by_one_and_parts_apart_change_nothing(copied):
+    plain = load_open_weights(copied, device="cpu", dtype=torch.float32)
+    frugal = load_open_weights(
+        copied, device="cpu", dtype=torch.float32, plan=Plan(apart=True, tiled=True, one_by_one=True, stream=True)
+    )
+    assert not frugal.text_encoder.keep and plain.text_encoder.keep
+    request = ask(plain)
+    torch.testing.assert_close(frugal.latents(request), plain.latents(request), atol=1e-5, rtol=1e-5)
+    assert frugal.text_encoder._model is None  # given back

@@ -165,7 +165,7 @@ def test_bad_input(pipeline, options, message):
 
 
 def test_models_that_are_not_there(tmp_path):
-    with pytest.raises(ValueError, match="no model folder nowhere; shipped with tenku:"):
+    with pytest.raises(ValueError, match="no model folder nowhere; known by name: embedded"):
         tenku.load("nowhere")
     with pytest.raises(ValueError, match="has no model.json"):
         tenku.load(tmp_path)
