@@ -45,6 +45,8 @@ def test_help_names_every_command(run):
         "vocabulary",
         "sheet",
         "doctor",
+        "models",
+        "pull",
         "world",
         "train-autoencoder",
         "encode",
@@ -190,3 +192,15 @@ def test_slugs_are_short_file_names():
     assert slug("🦄…") == "video"
     assert slug("word " * 100) == "-".join(["word"] * 9)
     assert len(slug("x" * 500)) == 48
+
+
+def test_doctor_predicts_the_memory_of_open_weights(run, monkeypatch, tmp_path):
+    pytest.importorskip("diffusers")
+    monkeypatch.setenv("TENKU_MODELS", str(tmp_path))
+    said = run("doctor", "--model", "wan2.1-1.3b", "--seconds", "0", "--size", "128x64")
+    assert "wan2.1-1.3b is not here: tenku pull wan2.1-1.3b" in said.out
+    assert "parts take turns: text" in said.out
+    said = run("doctor", "--model", "wan2.1-1.3b", "--size", "100x64")
+    assert said.code == 2 and "multiples of 16" in said.err
+    said = run("doctor", "--size", "64x64")
+    assert said.code == 2 and "ask for the memory of open weights" in said.err
