@@ -34,8 +34,9 @@ def models(
         return
     for row in rows:
         place = row["folder"] or f"not here: tenku pull {row['name']}"
-        print(f"{row['name']:<12} {row['parameters'] / 1e9:6.2f}B  {row['bytes'] / 1e9:7.2f} GB  ", end="")
-        print(f"{row['licence']:<11} {place}")
+        print(f"{row['name']:<12} {row['parameters'] / 1e9:6.2f}B parameters, {row['bytes'] / 1e9:5.2f} GB", end="")
+        print(f", memory from {row['memory_at_least'] / 1e9:5.2f} GB, {row['licence']}, {place}")
+    say("memory is for the weights in bf16: `tenku doctor --model NAME` predicts all of it and knows smaller ways")
 
 
 def list_models() -> list[dict[str, Any]]:
@@ -48,20 +49,24 @@ def list_models() -> list[dict[str, Any]]:
     for path in sorted(SHIPPED.glob("*/model.json")):
         parts = [tensor_files(part) for part in path.parent.iterdir() if part.is_dir()]
         parameters = sum(math.prod(shape) for files in parts for _, shape in files.values())
-        rows.append(row_of(path.parent.name, parameters, path.parent, "Apache-2.0"))
+        rows.append(row_of(path.parent.name, parameters, parameters, path.parent, "Apache-2.0"))
     for name, entry in OPEN_WEIGHTS.items():
         folder = models_folder() / name
-        parameters = sum(parameters_of(entry).values())
-        rows.append(row_of(name, parameters, folder if is_complete(folder) else None, entry.licence))
+        parts = parameters_of(entry)
+        largest = max(parts["text"], parts["transformer"] // entry.experts, parts["autoencoder"])
+        there = folder if is_complete(folder) else None
+        rows.append(row_of(name, sum(parts.values()), largest, there, entry.licence))
     return rows
 
 
-def row_of(name: str, parameters: int, folder: Path | None, licence: str) -> dict[str, Any]:
+def row_of(name: str, parameters: int, largest: int, folder: Path | None, licence: str) -> dict[str, Any]:
+    """largest: parameters of what must be in memory at the same time when the parts take turns."""
     size = 2 * parameters if folder is None else sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
     return {
         "name": name,
         "parameters": parameters,
         "bytes": size,
+        "memory_at_least": 2 * largest,
         "licence": licence,
         "folder": None if folder is None else str(folder),
     }
