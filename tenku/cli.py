@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import typer
 
-from tenku.commands import evaluation, generation, models, training, world
+from tenku.commands import evaluation, generation, models, tasks, training, world
 from tenku.commands.options import say
 
 app = typer.Typer(
@@ -23,6 +23,10 @@ app = typer.Typer(
 )
 
 app.command("generate")(generation.generate)
+app.command("animate")(tasks.animate)
+app.command("extend")(tasks.extend)
+app.command("connect")(tasks.connect)
+app.command("loop")(tasks.loop)
 app.command("vocabulary")(generation.vocabulary)
 app.command("sheet")(generation.sheet)
 app.command("doctor")(generation.doctor)

@@ -12,6 +12,7 @@ from torch import Tensor
 from tenku.video import contact_sheet, read_video, write_gif, write_png, write_video, write_webp
 
 SOLVERS = ("euler", "multistep", "heun", "unipc")
+KNOWN = ("any", "first", "none")  # which frames a model can be given
 WEIGHTS = ("bf16", "int8", "fp8")  # how a transformer's weights may be held; float32 where bf16 is only emulated
 
 
@@ -78,7 +79,7 @@ class Conditioning:
 
     text_embeds, negative_embeds: B S D with bool masks B S (the lengths S may differ). known_latents: B C T
     H W of which the frames marked True in known_mask (B T bool) are given; known_t: the little noise, 0 for
-    none, that they are shown to the network with.
+    none, that they are shown to the network with. cyclic: time is a circle, the last frame leads to the first.
     """
 
     text_embeds: Tensor
@@ -88,6 +89,7 @@ class Conditioning:
     known_latents: Tensor | None = None
     known_mask: Tensor | None = None
     known_t: float = 0.0
+    cyclic: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,13 +153,17 @@ class Plan:
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """model.json of a model folder: what the weights make. sizes: (width, height) trained on."""
+    """model.json of a model folder: what the weights make.
+
+    sizes: (width, height) trained on. known: which frames can be given to it: "any", the "first" or "none".
+    """
 
     name: str
     fps: float = 16
     sizes: tuple[tuple[int, int], ...] = ((128, 128),)
     max_frames: int = 48
     defaults: SamplingParams = SamplingParams()
+    known: str = "any"
 
     def save(self, folder: str | Path) -> None:
         values = {
@@ -165,6 +171,7 @@ class ModelSettings:
             "fps": self.fps,
             "sizes": [list(size) for size in self.sizes],
             "max_frames": self.max_frames,
+            "known": self.known,
             "defaults": {
                 "steps": self.defaults.num_steps,
                 "guidance": self.defaults.guidance_scale,
@@ -192,9 +199,12 @@ class ModelSettings:
                 levels=None if asked.get("levels") is None else int(asked["levels"]),
             )
             sizes = tuple((int(width), int(height)) for width, height in values["sizes"])
-            settings = cls(str(values["name"]), float(values["fps"]), sizes, int(values["max_frames"]), defaults)
+            known = str(values.get("known", "any"))
+            settings = cls(str(values["name"]), float(values["fps"]), sizes, int(values["max_frames"]), defaults, known)
         except (KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
             raise ValueError(f"{path} is not as it should be: {type(error).__name__} {error}") from None
         if not sizes or settings.fps <= 0 or settings.max_frames < 1:
             raise ValueError(f"{path} must name at least one size, fps above 0 and max_frames of at least 1")
+        if settings.known not in KNOWN:
+            raise ValueError(f"{path}: known must be one of {', '.join(KNOWN)}, got {settings.known!r}")
         return settings

@@ -18,7 +18,7 @@ from typing import Any
 import av
 import numpy as np
 from av.error import FFmpegError
-from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
 MAX_FRAMES = 20_000
@@ -211,12 +211,14 @@ def _decode(path: Path, container: Any, max_frames: int, max_pixels: int) -> tup
     width, height = stream.width, stream.height
     limit = _frame_limit(path, width, height, max_frames, max_pixels)
     frames: list[np.ndarray] = []
+    times: list[float] = []
     for frame in container.decode(stream):
         if len(frames) == limit:
             raise ValueError(f"{path} is too long: more than {limit} frames of {width}x{height}")
         if (frame.width, frame.height) != (width, height):
             raise ValueError(f"{path} changes its size from {width}x{height} to {frame.width}x{frame.height}")
-        frames.append(_to_rgb(frame))
+        frames.append(np.rot90(_to_rgb(frame), round(frame.rotation / 90)))
+        times.append(-1.0 if frame.time is None else frame.time)
     if not frames:
         raise ValueError(f"{path} holds no whole frame: it is truncated")
     expected = stream.frames
@@ -224,7 +226,16 @@ def _decode(path: Path, container: Any, max_frames: int, max_pixels: int) -> tup
         raise ValueError(f"{path} is truncated: {len(frames)} of {expected} frames can be read")
     rate = stream.average_rate or stream.guessed_rate or 25
     metadata = {key: value for key, value in container.metadata.items() if key not in CONTAINER_KEYS}
-    return np.stack(frames), float(rate), metadata
+    return np.stack(_at_even_times(frames, times, float(rate))), float(rate), metadata
+
+
+def _at_even_times(frames: list[np.ndarray], times: list[float], rate: float) -> list[np.ndarray]:
+    """The frames of a file with a variable rate as its average rate shows them; others stay as they are."""
+    steps = np.diff(times)
+    if len(times) < 3 or min(times) < 0 or steps.min() <= 0 or steps.max() - steps.min() < 0.5 / rate:
+        return frames
+    moments = times[0] + np.arange(len(frames)) * (times[-1] - times[0]) / (len(frames) - 1)
+    return [frames[index] for index in np.searchsorted(times, moments + 1e-6, side="right") - 1]
 
 
 def _to_rgb(frame: Any) -> np.ndarray:
@@ -263,12 +274,24 @@ def _read_picture(path: Path, max_frames: int, max_pixels: int) -> tuple[np.ndar
             frames, milliseconds = [], 0.0
             for index in range(count):
                 picture.seek(index)
-                frames.append(np.asarray(picture.convert("RGB")))
+                frames.append(np.asarray(_upright(picture)))
                 milliseconds += picture.info.get("duration", 0)
     except (UnidentifiedImageError, OSError, SyntaxError, EOFError) as error:
         raise ValueError(f"{path} is not a readable picture: {error}") from error
     fps = 1000 * count / milliseconds if milliseconds else 16.0
     return np.stack(frames), fps, {}
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """In RGB, turned as its EXIF data says, what is transparent over white; 16-bit grey brought to 8."""
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I") or picture.mode == "F":
+        values = np.asarray(picture, dtype=np.float32)
+        picture = Image.fromarray((values / max(float(values.max()), 1.0) * 255).astype(np.uint8))
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return picture.convert("RGB")
 
 
 # ----------------------------------------------------------------------------------------------------------

@@ -2,71 +2,124 @@
 
 import json
 import time
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tenku.commands.options import check_output, parse_size, progress_bars, say, slug
+from tenku.commands.options import Stages, check_output, parse_size, progress_bars, say, slug
 
 if TYPE_CHECKING:
     from tenku.sample.pipeline import Pipeline
     from tenku.types import Clip, Plan
 
-OUT_HELP = "The .mp4, .gif, .webp or .png to write; named after the prompt and seed if left out."
 VIDEO_SUFFIXES = (".mp4", ".gif", ".webp", ".png")
+Prompt = Annotated[str, typer.Argument(help="What should be seen, in English or Chinese.")]
 Model = Annotated[str, typer.Option(help="A name that `tenku models` lists, or a folder with weights.")]
+Seconds = Annotated[float | None, typer.Option(help="Length; 0 is a still picture.")]
+Size = Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels.")]
+Steps = Annotated[int | None, typer.Option(help="Denoising steps; more is slower and finer.")]
+Guidance = Annotated[float | None, typer.Option(help="How strictly the prompt is followed; 1 is off.")]
+Seed = Annotated[int | None, typer.Option(help="Same seed, same video; random by default.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="The .mp4, .gif, .webp or .png to write; named after the prompt and seed if left out."),
+]
+Negative = Annotated[str, typer.Option(help="What should not be seen.")]
+Solver = Annotated[str | None, typer.Option(help="multistep, heun, unipc or euler.")]
+Gif = Annotated[bool, typer.Option("--gif", help="Also write a .gif beside the video.")]
+Webp = Annotated[bool, typer.Option("--webp", help="Also write a .webp.")]
+Png = Annotated[bool, typer.Option("--png", help="Also write a .png contact sheet.")]
+Weights = Annotated[
+    str | None, typer.Option(help="How open weights are held: bf16, int8 or fp8; what fits by default.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON on stdout.")]
 
 
 def generate(
-    prompt: Annotated[str, typer.Argument(help="What should be seen, in English or Chinese.")],
-    seconds: Annotated[float | None, typer.Option(help="Length; 0 is a still picture.")] = None,
-    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps; more is slower and finer.")] = None,
-    guidance: Annotated[float | None, typer.Option(help="How strictly the prompt is followed; 1 is off.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Same seed, same video; random by default.")] = None,
-    out: Annotated[Path | None, typer.Option(help=OUT_HELP)] = None,
+    prompt: Prompt,
+    seconds: Seconds = None,
+    size: Size = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    seed: Seed = None,
+    out: Out = None,
     model: Model = "embedded",
-    negative: Annotated[str, typer.Option(help="What should not be seen.")] = "",
-    solver: Annotated[str | None, typer.Option(help="multistep, heun or euler.")] = None,
-    gif: Annotated[bool, typer.Option("--gif", help="Also write a .gif beside the video.")] = False,
-    webp: Annotated[bool, typer.Option("--webp", help="Also write a .webp.")] = False,
-    png: Annotated[bool, typer.Option("--png", help="Also write a .png contact sheet.")] = False,
-    weights: Annotated[
-        str | None, typer.Option(help="How open weights are held: bf16, int8 or fp8; what fits by default.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON on stdout.")] = False,
+    negative: Negative = "",
+    solver: Solver = None,
+    gif: Gif = False,
+    webp: Webp = False,
+    png: Png = False,
+    weights: Weights = None,
+    as_json: Json = False,
 ) -> None:
     """Make a video from a sentence. What is left out comes from the model's own defaults."""
     width_height = parse_size(size) if size is not None else None
+    options = {
+        "negative_prompt": negative,
+        "seconds": seconds,
+        "size": width_height,
+        "seed": seed,
+        "steps": steps,
+        "guidance": guidance,
+        "solver": solver,
+    }
+    with made(prompt, model, out, (gif, webp, png), as_json, options, seconds, weights) as work:
+        request = work.pipeline.request(prompt, **work.options)
+        work.clip = work.pipeline.run(request, on_progress=work.stages)
+
+
+@dataclass
+class Work:
+    """A command at work: what it needs to make a clip, and the clip that it made."""
+
+    pipeline: "Pipeline"
+    options: dict[str, Any]
+    stages: Stages
+    clip: "Clip | None" = None
+
+
+@contextmanager
+def made(
+    prompt: str,
+    model: str,
+    out: Path | None,
+    also: tuple[bool, bool, bool],
+    as_json: bool,
+    options: dict[str, Any],
+    seconds: float | None = None,
+    weights: str | None = None,
+) -> Iterator[Work]:
+    """What every command that makes a clip does around it: load, look at the outputs, show progress, write, report.
+
+    All that is wrong is said before the work begins, so options and prompt are checked here.
+    """
     clock = time.perf_counter()
     import tenku
 
-    pipeline = tenku.load(model, plan=choose_plan(model, width_height, seconds, weights))
+    plan = choose_plan(model, options.get("size"), seconds, weights)
+    pipeline = tenku.load(model, plan=plan)
     timings = {"load": time.perf_counter() - clock}
-    request = pipeline.request(
-        prompt,
-        negative_prompt=negative,
-        seconds=seconds,
-        size=width_height,
-        seed=seed,
-        steps=steps,
-        guidance=guidance,
-        solver=solver,
-    )
+    request = pipeline.request(prompt, **options)
     path = out or Path(f"{slug(request.prompt)}-{request.seed}.mp4")
-    extra = [path.with_suffix(end) for end, asked in ((".gif", gif), (".webp", webp), (".png", png)) if asked]
+    extra = [path.with_suffix(end) for end, asked in zip((".gif", ".webp", ".png"), also, strict=True) if asked]
     outputs = [check_output(each, VIDEO_SUFFIXES) for each in dict.fromkeys([path, *extra])]
 
     note_unread_words(pipeline, request.prompt)
     with progress_bars() as stages:
-        clip = pipeline.run(request, on_progress=stages)
+        work = Work(pipeline, options | {"seed": request.seed}, stages)
+        start = time.perf_counter()
+        yield work
+        timings |= {"make": time.perf_counter() - start} if not pipeline.timings else pipeline.timings
+    assert work.clip is not None
     clock = time.perf_counter()
     for each in outputs:
-        clip.save(each)
-    timings |= {**pipeline.timings, "write": time.perf_counter() - clock}
-    report(outputs, clip, timings, as_json)
+        work.clip.save(each)
+    timings["write"] = time.perf_counter() - clock
+    report(outputs, work.clip, timings, as_json)
 
 
 def choose_plan(model: str, size: tuple[int, int] | None, seconds: float | None, weights: str | None) -> "Plan | None":

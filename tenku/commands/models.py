@@ -47,8 +47,8 @@ def list_models() -> list[dict[str, Any]]:
 
     rows = []
     for path in sorted(SHIPPED.glob("*/model.json")):
-        parts = [tensor_files(part) for part in path.parent.iterdir() if part.is_dir()]
-        parameters = sum(math.prod(shape) for files in parts for _, shape in files.values())
+        shipped = [tensor_files(part) for part in path.parent.iterdir() if part.is_dir()]
+        parameters = sum(math.prod(shape) for files in shipped for _, shape in files.values())
         rows.append(row_of(path.parent.name, parameters, parameters, path.parent, "Apache-2.0"))
     for name, entry in OPEN_WEIGHTS.items():
         folder = models_folder() / name

@@ -25,6 +25,14 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def parse_seconds(text: str) -> float:
+    """A length: "3", "2.5" or "2.5s"."""
+    match = re.fullmatch(r"\s*(\d{1,6}(?:\.\d*)?|\.\d+)\s*s?\s*", text)
+    if not match:
+        raise ValueError(f"{text!r} should be a number of seconds, for example 2.5 or 2.5s")
+    return float(match[1])
+
+
 def check_output(path: Path, suffixes: tuple[str, ...]) -> Path:
     """Make the folder of an output and try to write there, before the minute of work and not after it."""
     if path.suffix.lower() not in suffixes:

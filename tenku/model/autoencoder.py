@@ -166,6 +166,11 @@ class Autoencoder(nn.Module):
     def latent_channels(self) -> int:
         return self.config.latent_channels
 
+    @property
+    def memory_frames(self) -> int:
+        """How many latent frames before a frame have a part in how it is decoded: one for each block."""
+        return sum(self.config.decoder_depths)
+
     def latent_frames(self, num_frames: int) -> int:
         """Latent frames of a video; its last group is filled up by repeating the last frame."""
         return -(-num_frames // GROUP)

@@ -1,5 +1,6 @@
 """From noise to latents: the solvers, and how known frames are held while the others are made."""
 
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -11,6 +12,8 @@ from tenku.model.transformer import Transformer
 from tenku.sample.guidance import guided_velocity
 from tenku.sample.unipc import unipc
 from tenku.types import SOLVERS, Conditioning, SamplingParams
+
+GOLDEN_RATIO = 0.618034
 
 # Called as on_step(done, total) after each step; an exception raised in it ends the generation.
 OnStep = Callable[[int, int], None]
@@ -82,7 +85,8 @@ def denoise(
             t = flow.to_level(t, params.levels)
             return guided(x, torch.full((batch,), t, device=x.device), t)
 
-        return solve(velocity, noise, times, params.solver, on_step=on_step)
+        way = on_a_circle(velocity, noise.shape[2]) if conditioning.cyclic else velocity
+        return solve(way, noise, times, params.solver, on_step=on_step)
 
     if known_latents.shape != noise.shape:
         raise ValueError(f"known latents {tuple(known_latents.shape)} and noise {tuple(noise.shape)} differ in shape")
@@ -101,3 +105,17 @@ def denoise(
 
     x = solve(velocity_beside_known, hold(noise), times, params.solver, hold=hold, on_step=on_step)
     return torch.where(where, given, x)
+
+
+def on_a_circle(velocity: Callable[[Tensor, float], Tensor], frames: int) -> Callable[[Tensor, float], Tensor]:
+    """Time as a circle: at every call the latents start at another frame, so that no place is always a border.
+
+    The starts follow the golden ratio, which leaves no large gap on the circle however many calls there are.
+    """
+    calls = itertools.count()
+
+    def turned(x: Tensor, t: float) -> Tensor:
+        start = round(next(calls) * GOLDEN_RATIO * frames) % frames
+        return velocity(x.roll(start, dims=2), t).roll(-start, dims=2)
+
+    return turned

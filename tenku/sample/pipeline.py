@@ -216,11 +216,13 @@ class Pipeline:
         return torch.randn(shape, generator=generator).to(self.device)
 
     def decode(
-        self, latents: Tensor, num_frames: int, *, on_progress: OnProgress | None = None
+        self, latents: Tensor, num_frames: int, *, on_progress: OnProgress | None = None, state: Any = None
     ) -> Iterator[np.ndarray]:
-        """Frames (uint8, k H W 3) of latents 1 C T H W, piece by piece with constant memory."""
+        """Frames (uint8, k H W 3) of latents 1 C T H W, piece by piece with constant memory.
+
+        state: what the autoencoder remembers of frames before the first, None for nothing.
+        """
         total, done = latents.shape[2], 0
-        state: Any = None
         if on_progress is not None:
             on_progress("decode", 0, total)
         with self.at_work(self.autoencoder):

@@ -1,0 +1,161 @@
+"""Commands that start from pictures and clips: animate, extend, connect, loop."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tenku.commands.generation import (
+    Gif,
+    Guidance,
+    Json,
+    Model,
+    Negative,
+    Out,
+    Png,
+    Prompt,
+    Seconds,
+    Seed,
+    Size,
+    Solver,
+    Steps,
+    Webp,
+    made,
+)
+from tenku.commands.options import parse_seconds, parse_size
+
+ClipFile = Annotated[Path, typer.Argument(help="A video (mp4, mov, mkv, webm) or a moving picture.")]
+Length = Annotated[str, typer.Option(help="Seconds, as 2 or 2s.")]
+
+
+def sampling(
+    size: str | None, steps: int | None, guidance: float | None, seed: int | None, negative: str, solver: str | None
+) -> dict[str, Any]:
+    """The options that all ways of prompting share."""
+    return {
+        "size": parse_size(size) if size is not None else None,
+        "steps": steps,
+        "guidance": guidance,
+        "seed": seed,
+        "negative_prompt": negative,
+        "solver": solver,
+    }
+
+
+def animate(
+    picture: Annotated[Path, typer.Argument(help="The first frame: png, jpeg, gif or webp of any size.")],
+    prompt: Prompt,
+    last: Annotated[Path | None, typer.Option(help="A picture for the last frame.")] = None,
+    ends_with: Annotated[bool, typer.Option("--ends", help="PICTURE is the last frame, not the first.")] = False,
+    seconds: Seconds = None,
+    size: Size = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    seed: Seed = None,
+    out: Out = None,
+    model: Model = "embedded",
+    negative: Negative = "",
+    solver: Solver = None,
+    gif: Gif = False,
+    webp: Webp = False,
+    png: Png = False,
+    as_json: Json = False,
+) -> None:
+    """Make a picture move: it is the first frame of the video, the last one, or both ends are given."""
+    from tenku.sample import tasks
+    from tenku.types import Clip
+
+    if last is not None and ends_with:
+        raise ValueError("--ends makes PICTURE the last frame: leave out --last, or --ends")
+    given = Clip.load(picture)
+    first, end = (None, given) if ends_with else (given, Clip.load(last) if last is not None else None)
+    options = sampling(size, steps, guidance, seed, negative, solver) | {"seconds": seconds}
+    with made(prompt, model, out, (gif, webp, png), as_json, options) as work:
+        work.clip = tasks.animate(work.pipeline, prompt, first, end, on_progress=work.stages, **work.options)
+
+
+def extend(
+    clip: ClipFile,
+    prompt: Prompt,
+    forward: Length = "0",
+    backward: Length = "0",
+    size: Size = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    seed: Seed = None,
+    out: Out = None,
+    model: Model = "embedded",
+    negative: Negative = "",
+    solver: Solver = None,
+    gif: Gif = False,
+    webp: Webp = False,
+    png: Png = False,
+    as_json: Json = False,
+) -> None:
+    """Make what comes after a clip, before it, or both."""
+    from tenku.sample import tasks
+    from tenku.types import Clip
+
+    given = Clip.load(clip)
+    options = sampling(size, steps, guidance, seed, negative, solver)
+    after, before = parse_seconds(forward), parse_seconds(backward)
+    with made(prompt, model, out, (gif, webp, png), as_json, options) as work:
+        work.clip = tasks.extend(
+            work.pipeline, prompt, given, forward=after, backward=before, on_progress=work.stages, **work.options
+        )
+
+
+def connect(
+    before: ClipFile,
+    after: ClipFile,
+    prompt: Prompt,
+    seconds: Length = "1.5",
+    size: Size = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    seed: Seed = None,
+    out: Out = None,
+    model: Model = "embedded",
+    negative: Negative = "",
+    solver: Solver = None,
+    gif: Gif = False,
+    webp: Webp = False,
+    png: Png = False,
+    as_json: Json = False,
+) -> None:
+    """Join two clips by new frames that lead from the end of the first into the start of the second."""
+    from tenku.sample import tasks
+    from tenku.types import Clip
+
+    a, b, length = Clip.load(before), Clip.load(after), parse_seconds(seconds)
+    options = sampling(size, steps, guidance, seed, negative, solver)
+    with made(prompt, model, out, (gif, webp, png), as_json, options) as work:
+        work.clip = tasks.connect(work.pipeline, prompt, a, b, length, on_progress=work.stages, **work.options)
+
+
+def loop(
+    prompt: Prompt,
+    clip: Annotated[Path | None, typer.Option(help="Lead the end of this clip back to its start.")] = None,
+    seconds: Annotated[str | None, typer.Option(help="Length of the loop; of the way back, with --clip.")] = None,
+    size: Size = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    seed: Seed = None,
+    out: Out = None,
+    model: Model = "embedded",
+    negative: Negative = "",
+    solver: Solver = None,
+    gif: Gif = False,
+    webp: Webp = False,
+    png: Png = False,
+    as_json: Json = False,
+) -> None:
+    """Make a video that can be played over and over without a seam."""
+    from tenku.sample import tasks
+    from tenku.types import Clip
+
+    given = Clip.load(clip) if clip is not None else None
+    length = parse_seconds(seconds) if seconds is not None else None
+    options = sampling(size, steps, guidance, seed, negative, solver)
+    with made(prompt, model, out, (gif, webp, png), as_json, options) as work:
+        work.clip = tasks.loop(work.pipeline, prompt, given, seconds=length, on_progress=work.stages, **work.options)

@@ -1,0 +1,56 @@
+"""What people bring, made to fit a model: pictures and clips of any size, shape and frame rate."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from tenku.types import Clip, ModelSettings
+
+
+def nearest_size(settings: ModelSettings, size: tuple[int, int]) -> tuple[int, int]:
+    """Of the sizes that a model was trained on, the one whose aspect is nearest to that of (width, height)."""
+    aspect = np.log(size[0] / size[1])
+    return min(settings.sizes, key=lambda each: abs(np.log(each[0] / each[1]) - aspect))
+
+
+def fit(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """uint8 T H W 3 scaled to fill (width, height), what overhangs cut off evenly on both sides."""
+    width, height = size
+    own_height, own_width = frames.shape[1:3]
+    scale = min(own_width / width, own_height / height)  # own pixels for one of the model's
+    left, top = (own_width - scale * width) / 2, (own_height - scale * height) / 2
+    box = (left, top, left + scale * width, top + scale * height)
+    # Lanczos when it gets smaller (it averages what vanishes), bicubic when it grows.
+    method = Image.Resampling.LANCZOS if scale > 1 else Image.Resampling.BICUBIC
+    return np.stack([np.asarray(Image.fromarray(frame).resize(size, method, box=box)) for frame in frames])
+
+
+def at_rate(clip: Clip, fps: float) -> np.ndarray:
+    """The clip's frames as a video of another frame rate shows them: at each moment, the one that is seen then."""
+    count = max(1, round(clip.seconds * fps))
+    moments = (np.arange(count) + 0.5) / fps * clip.fps
+    return clip.frames[np.minimum(moments.astype(int), len(clip.frames) - 1)]
+
+
+def to_video(frames: np.ndarray, device: torch.device) -> Tensor:
+    """uint8 T H W 3 to 1 3 T H W in [-1, 1]."""
+    video = torch.from_numpy(np.ascontiguousarray(frames)).to(device).permute(3, 0, 1, 2)[None]
+    return video.float() / 127.5 - 1
+
+
+def whole_groups(frames: np.ndarray, group: int, keep: str) -> np.ndarray:
+    """As many frames as whole groups hold; `keep` says which end of the clip stays: "start" or "end"."""
+    count = len(frames) // group * group
+    if not count:
+        raise ValueError(
+            f"a clip of {len(frames)} frames is too short: at least {group} are needed; animate a picture?"
+        )
+    return frames[:count] if keep == "start" else frames[len(frames) - count :]
+
+
+def join(pieces: Sequence[Tensor]) -> Tensor:
+    """Latents one after the other in time."""
+    return torch.cat(list(pieces), dim=2)

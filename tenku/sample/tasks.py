@@ -1,0 +1,266 @@
+"""Every way of prompting beside text alone: each says which latent frames are known, and lets the others be made.
+
+    animate   a picture at the start, at the end, or at both
+    extend    frames before and after a clip
+    connect   frames between two clips
+    loop      a clip whose end leads into its beginning
+
+All give back a Clip. What is known comes back as it was given, but for the autoencoder's own loss.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tenku.sample import conditioning
+from tenku.sample.given import at_rate, fit, join, nearest_size, to_video, whole_groups
+from tenku.sample.pipeline import OnProgress, Pipeline
+from tenku.sample.request import Request
+from tenku.types import Clip, Conditioning
+
+ENCODE_FRAMES = 64  # at a time: a long clip needs no more memory than a short one
+HISTORY_NOISE = 0.02  # on frames that were generated themselves: trained with, and it stops errors from growing
+
+
+def animate(
+    pipeline: Pipeline,
+    prompt: str,
+    first: Clip | None = None,
+    last: Clip | None = None,
+    *,
+    size: tuple[int, int] | None = None,
+    on_progress: OnProgress | None = None,
+    **options: Any,
+) -> Clip:
+    """A clip that begins with the picture `first`, ends with `last`, or both; see `Pipeline.generate` for the options.
+
+    Pictures are scaled to fill the size (None: the nearest that the model was trained on) and cut. ValueError without
+    a picture, or when the model cannot hold frames at that end.
+    """
+    pictures = [each for each in (first, last) if each is not None]
+    if not pictures:
+        raise ValueError("there is no picture to animate: give the first frame, the last one, or both")
+    need(pipeline, "first" if last is None else "any")
+    size = size or nearest_size(pipeline.settings, pictures[0].size)
+    request = pipeline.request(prompt, size=size, **options)
+    latents, known = nothing_known(pipeline, request)
+    for picture, index in ((first, 0), (last, -1)):
+        if picture is not None:
+            latents[:, :, index] = encode(pipeline, fit(picture.frames[:1], size))[:, :, 0]
+            known[index] = True
+    if bool(known.all()):
+        raise ValueError("with so few frames nothing is left to make between the pictures: ask for more seconds")
+    return finish(pipeline, request, fill(pipeline, request, latents, known, on_progress), "animate", on_progress)
+
+
+def extend(
+    pipeline: Pipeline,
+    prompt: str,
+    clip: Clip,
+    *,
+    forward: float = 0.0,
+    backward: float = 0.0,
+    size: tuple[int, int] | None = None,
+    on_progress: OnProgress | None = None,
+    **options: Any,
+) -> Clip:
+    """The clip with `forward` seconds made after it and `backward` seconds before it, in whole latent frames.
+
+    Longer ones are made window by window, each from the end of what there is: memory and cost a second stay the same.
+    ValueError for a clip of fewer than 4 frames, or when nothing is asked for.
+    """
+    if min(forward, backward) < 0 or not forward + backward > 0:
+        raise ValueError(f"say how far to extend: forward or backward above 0 s, got {forward:g} and {backward:g}")
+    need(pipeline, "any")
+    request = clip_request(pipeline, prompt, [clip], size, options)
+    frames = prepare(pipeline, clip, request, keep="end" if forward else "start")
+    latents = encode(pipeline, frames)
+    for seconds, at_end in ((forward, True), (backward, False)):
+        latents = grow(pipeline, request, latents, latent_count(pipeline, seconds), at_end, on_progress)
+    return finish(pipeline, request, latents, "extend", on_progress)
+
+
+def connect(
+    pipeline: Pipeline,
+    prompt: str,
+    before: Clip,
+    after: Clip,
+    seconds: float = 1.5,
+    *,
+    size: tuple[int, int] | None = None,
+    on_progress: OnProgress | None = None,
+    **options: Any,
+) -> Clip:
+    """Both clips with `seconds` of new frames between them, from the end of the one into the start of the other."""
+    need(pipeline, "any")
+    request = clip_request(pipeline, prompt, [before, after], size, options)
+    a = encode(pipeline, prepare(pipeline, before, request, keep="end"))
+    b = encode(pipeline, prepare(pipeline, after, request, keep="start"))
+    middle = between(pipeline, request, a, b, seconds, on_progress)
+    return finish(pipeline, request, join([a, middle, b]), "connect", on_progress)
+
+
+def loop(
+    pipeline: Pipeline,
+    prompt: str,
+    clip: Clip | None = None,
+    *,
+    seconds: float | None = None,
+    size: tuple[int, int] | None = None,
+    on_progress: OnProgress | None = None,
+    **options: Any,
+) -> Clip:
+    """A clip that can be played over and over without a seam.
+
+    Without a clip all of it is made, on a circle: at every step the latents start at another frame, so no place is
+    ever the end. With a clip, `seconds` of new frames lead from its end back to its start. Either way decoding begins
+    with what the end leaves behind.
+    """
+    need(pipeline, "any")
+    if clip is not None:
+        request = clip_request(pipeline, prompt, [clip], size, options)
+        given = encode(pipeline, prepare(pipeline, clip, request, keep="start"))
+        way_back = between(pipeline, request, given, given, 1.5 if seconds is None else seconds, on_progress)
+        return finish(pipeline, request, join([given, way_back]), "loop", on_progress, wraps=True)
+    request = pipeline.request(prompt, seconds=seconds, size=size, **options)
+    count = pipeline.autoencoder.temporal_compression
+    if request.num_frames < 2 * count:
+        raise ValueError(f"a loop needs at least {2 * count / pipeline.settings.fps:g} s, more than a still picture")
+    request = replace(request, num_frames=request.num_frames // count * count)
+    latents = pipeline.latents(request, change=lambda each: replace(each, cyclic=True), on_progress=on_progress)
+    return finish(pipeline, request, latents, "loop", on_progress, wraps=True)
+
+
+# ----------------------------------------------------------------------------------------------------------
+# what they are made of
+
+
+def need(pipeline: Pipeline, frames: str) -> None:
+    """ValueError unless the model can hold such frames: "first", or "any"."""
+    can = pipeline.settings.known
+    if can == "any" or can == frames:
+        return
+    which = "any but the first frame" if can == "first" else "frames"
+    others = "embedded" if frames == "any" else "embedded and wan2.2-5b"
+    raise ValueError(f"{pipeline.settings.name} was not trained to hold {which}: {others} can")
+
+
+def clip_request(
+    pipeline: Pipeline, prompt: str, clips: list[Clip], size: tuple[int, int] | None, options: dict[str, Any]
+) -> Request:
+    return pipeline.request(prompt, size=size or nearest_size(pipeline.settings, clips[0].size), **options)
+
+
+def prepare(pipeline: Pipeline, clip: Clip, request: Request, keep: str) -> np.ndarray:
+    """A clip's frames at the model's rate and in the request's size, in whole groups."""
+    frames = whole_groups(at_rate(clip, pipeline.settings.fps), pipeline.autoencoder.temporal_compression, keep)
+    return fit(frames, (request.width, request.height))
+
+
+@torch.inference_mode()
+def encode(pipeline: Pipeline, frames: np.ndarray) -> Tensor:
+    """Latents 1 C T h w of uint8 T H W 3: whole groups, or a single frame for one latent frame."""
+    with pipeline.at_work(pipeline.autoencoder):
+        parts = [frames[start : start + ENCODE_FRAMES] for start in range(0, len(frames), ENCODE_FRAMES)]
+        return join([pipeline.autoencoder.encode(to_video(part, pipeline.device)).float() for part in parts])
+
+
+def latent_count(pipeline: Pipeline, seconds: float) -> int:
+    """Latent frames of so many seconds, rounded up."""
+    return -int(-seconds * pipeline.settings.fps // pipeline.autoencoder.temporal_compression)
+
+
+def window(pipeline: Pipeline) -> int:
+    """The most latent frames that the model makes at a time."""
+    return pipeline.autoencoder.latent_frames(pipeline.settings.max_frames)
+
+
+def nothing_known(pipeline: Pipeline, request: Request) -> tuple[Tensor, Tensor]:
+    """Latents and mask of a request, to be filled with what is known."""
+    latents = torch.zeros_like(pipeline.noise(request))
+    return latents, torch.zeros(latents.shape[2], dtype=torch.bool)
+
+
+def fill(
+    pipeline: Pipeline,
+    request: Request,
+    latents: Tensor,
+    known: Tensor,
+    on_progress: OnProgress | None = None,
+    known_t: float = 0.0,
+) -> Tensor:
+    """The latents with the frames that are not known made to fit the others and the prompt."""
+    frames = latents.shape[2] * pipeline.autoencoder.temporal_compression
+
+    def change(condition: Conditioning) -> Conditioning:
+        return conditioning.with_known_frames(condition, latents, known, known_t)
+
+    if pipeline.autoencoder.latent_frames(request.num_frames) != latents.shape[2]:
+        request = replace(request, num_frames=frames)
+    return pipeline.latents(request, change=change, on_progress=on_progress)
+
+
+def grow(
+    pipeline: Pipeline, request: Request, latents: Tensor, count: int, at_end: bool, on_progress: OnProgress | None
+) -> Tensor:
+    """`count` more latent frames after the last one, or before the first: a window at a time."""
+    most = window(pipeline)
+    pieces, made = [latents], 0
+    history = latents
+    while made < count:
+        context = min(history.shape[2], most // 2)
+        new = min(count - made, most - context)
+        seen = history[:, :, -context:] if at_end else history[:, :, :context]
+        blank = torch.zeros_like(seen[:, :, :1]).expand(-1, -1, new, -1, -1)
+        known = torch.zeros(context + new, dtype=torch.bool)
+        known[slice(0, context) if at_end else slice(new, None)] = True
+        whole = join([seen, blank] if at_end else [blank, seen])
+        step = replace(request, seed=request.seed + made)
+        filled = fill(pipeline, step, whole, known, on_progress, HISTORY_NOISE if made else 0.0)
+        piece = filled[:, :, context:] if at_end else filled[:, :, :new]
+        pieces = [*pieces, piece] if at_end else [piece, *pieces]
+        history, made = filled, made + new
+    return join(pieces)
+
+
+def between(
+    pipeline: Pipeline, request: Request, a: Tensor, b: Tensor, seconds: float, on_progress: OnProgress | None
+) -> Tensor:
+    """New latent frames that lead from the end of `a` to the start of `b`."""
+    new, most = latent_count(pipeline, seconds), window(pipeline)
+    if not 1 <= new <= most - 2:
+        longest = (most - 2) * pipeline.autoencoder.temporal_compression / pipeline.settings.fps
+        raise ValueError(f"seconds between two clips are above 0 and at most {longest:g}, got {seconds:g}")
+    context = (most - new) // 2
+    head, tail = a[:, :, -context:], b[:, :, :context]
+    blank = torch.zeros_like(head[:, :, :1]).expand(-1, -1, new, -1, -1)
+    whole = join([head, blank, tail])
+    known = torch.ones(whole.shape[2], dtype=torch.bool)
+    known[head.shape[2] : head.shape[2] + new] = False
+    filled = fill(pipeline, request, whole, known, on_progress)
+    return filled[:, :, head.shape[2] : head.shape[2] + new]
+
+
+def finish(
+    pipeline: Pipeline,
+    request: Request,
+    latents: Tensor,
+    task: str,
+    on_progress: OnProgress | None,
+    wraps: bool = False,
+) -> Clip:
+    """The clip of latents, with what a clip remembers. `wraps`: decoding begins with the state that the end leaves."""
+    autoencoder: Any = pipeline.autoencoder
+    state: Any = None
+    if wraps:
+        before = torch.arange(-autoencoder.memory_frames, 0) % latents.shape[2]
+        with torch.inference_mode():
+            _, state = autoencoder.decode_next(latents[:, :, before])
+    count = latents.shape[2] * autoencoder.temporal_compression
+    if task == "animate":
+        count = request.num_frames
+    pieces = list(pipeline.decode(latents, count, on_progress=on_progress, state=state))
+    return Clip(np.concatenate(pieces), pipeline.settings.fps, pipeline.metadata(request) | {"task": task})

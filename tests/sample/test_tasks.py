@@ -1,0 +1,200 @@
+"""Pictures and clips as prompts, on a tiny untrained model: what is given stays, what is asked for is added."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import tenku
+from tenku.cli import main
+from tenku.sample import tasks
+from tenku.sample.denoise import on_a_circle
+from tenku.sample.given import at_rate, fit, nearest_size, whole_groups
+from tenku.sample.pipeline import to_frames
+from tenku.types import Clip, ModelSettings
+
+PROMPT = "a red ball drops onto the ice"
+
+
+@pytest.fixture(scope="module")
+def pipeline(tiny_folder):
+    """With a decoder that uses what it remembers, which an untrained one does not."""
+    pipeline = tenku.load(tiny_folder, device="cpu")
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for block in [*pipeline.autoencoder.decoder.eighth, *pipeline.autoencoder.decoder.quarter]:
+            block.conv_out.weight.normal_(std=0.2)
+    return pipeline
+
+
+def noisy_clip(frames, width=64, height=64, fps=16.0, seed=0):
+    random = np.random.default_rng(seed)
+    return Clip(random.integers(0, 256, (frames, height, width, 3), dtype=np.uint8), fps)
+
+
+@torch.inference_mode()
+def round_trip(pipeline, frames):
+    return to_frames(pipeline.autoencoder.decode(tasks.encode(pipeline, frames)))
+
+
+def test_fit_fills_and_cuts_evenly():
+    frames = np.zeros((1, 40, 100, 3), np.uint8)
+    frames[:, :, 50:] = 200
+    wide = fit(frames, (64, 64))[0]
+    assert wide.shape == (64, 64, 3) and wide[:, :30].max() == 0 and wide[:, 34:].min() == 200  # the middle stayed
+    assert np.array_equal(fit(frames, (100, 40)), frames)
+    settings = ModelSettings("x", sizes=((64, 64), (80, 48), (48, 80)))
+    assert [nearest_size(settings, size) for size in ((500, 500), (1920, 1080), (1080, 1920))] == list(settings.sizes)
+
+
+def test_a_clip_at_another_rate_lasts_as_long():
+    clip = Clip(np.arange(60, dtype=np.uint8)[:, None, None, None].repeat(3, axis=-1), 30)
+    slow = at_rate(clip, 16)[:, 0, 0, 0]
+    assert len(slow) == 32 and slow[0] == 0 and slow[-1] in (58, 59) and np.all(np.diff(slow.astype(int)) > 0)
+    assert len(at_rate(clip, 60)) == 120
+    assert whole_groups(clip.frames[:11], 4, "end")[0, 0, 0, 0] == 3
+    with pytest.raises(ValueError, match="a clip of 3 frames is too short: at least 4 are needed"):
+        whole_groups(clip.frames[:3], 4, "start")
+
+
+@pytest.mark.parametrize("ends", ["first", "last", "both"])
+def test_animate_holds_the_pictures(pipeline, ends):
+    a, b = noisy_clip(1, 200, 100, seed=1), noisy_clip(1, 300, 300, seed=2)
+    given = {"first": (a, None), "last": (None, a), "both": (a, b)}[ends]
+    clip = tasks.animate(pipeline, PROMPT, *given, seconds=1, seed=3)
+    assert clip.size == (96, 64) and len(clip.frames) == 16 and clip.metadata["task"] == "animate"
+    if given[0] is not None:  # nothing comes before it: exactly the autoencoder's own round trip
+        assert np.array_equal(clip.frames[:4], round_trip(pipeline, fit(given[0].frames, clip.size)))
+    if given[1] is not None:
+        other = tasks.animate(pipeline, PROMPT, given[0], noisy_clip(1, seed=9), seconds=1, seed=3)
+        assert not np.array_equal(clip.frames[-4:], other.frames[-4:])
+
+
+def test_animate_needs_a_picture_and_room(pipeline):
+    with pytest.raises(ValueError, match="no picture to animate"):
+        tasks.animate(pipeline, PROMPT)
+    with pytest.raises(ValueError, match="nothing is left to make"):
+        tasks.animate(pipeline, PROMPT, noisy_clip(1), noisy_clip(1), seconds=0.5)
+
+
+def test_extend_keeps_the_clip(pipeline):
+    given = noisy_clip(18)
+    longer = tasks.extend(pipeline, PROMPT, given, forward=1.0, seed=1)
+    assert len(longer.frames) == 16 + 16  # two frames at the start do not fill a group
+    assert np.array_equal(longer.frames[:16], round_trip(pipeline, given.frames[2:]))
+    earlier = tasks.extend(pipeline, PROMPT, given, backward=0.5, seed=1)
+    assert len(earlier.frames) == 8 + 16
+    both = tasks.extend(pipeline, PROMPT, given, forward=0.25, backward=0.25, seed=1)
+    assert len(both.frames) == 4 + 16 + 4
+    with pytest.raises(ValueError, match="say how far to extend: forward or backward above 0 s, got 0 and 0"):
+        tasks.extend(pipeline, PROMPT, given)
+
+
+def test_a_long_extension_goes_window_by_window(pipeline, monkeypatch):
+    windows = []
+    make = pipeline.latents
+
+    def watched(request, *, change=None, **more):
+        windows.append((request.num_frames, request.seed, None))
+        return make(request, change=change, **more)
+
+    monkeypatch.setattr(pipeline, "latents", watched)
+    clip = tasks.extend(pipeline, PROMPT, noisy_clip(48), forward=6.0, seed=1)
+    assert len(clip.frames) == 48 + 96
+    assert max(frames for frames, _, _ in windows) == pipeline.settings.max_frames == 48
+    assert len({seed for _, seed, _ in windows}) == len(windows) == 4  # 24 latent frames, 6 at a time
+
+
+def test_connect_leads_from_one_to_the_other(pipeline):
+    a, b = noisy_clip(20, seed=1), noisy_clip(40, seed=2)
+    clip = tasks.connect(pipeline, PROMPT, a, b, 1.0, seed=1)
+    assert len(clip.frames) == 20 + 16 + 40
+    assert np.array_equal(clip.frames[:20], round_trip(pipeline, a.frames))
+    # Far from the joint the decoder remembers nothing of what was before it.
+    assert np.array_equal(clip.frames[-20:], round_trip(pipeline, b.frames)[-20:])
+    with pytest.raises(ValueError, match=r"seconds between two clips are above 0 and at most 2.5, got 3"):
+        tasks.connect(pipeline, PROMPT, a, b, 3.0)
+
+
+def test_a_loop_has_no_first_frame(pipeline):
+    """Started anywhere, the same latents on the circle give the same frames, turned: there is no seam to see."""
+    request = pipeline.request(PROMPT, seconds=1.5, seed=1)
+    latents = torch.randn(pipeline.noise(request).shape)
+    whole = tasks.finish(pipeline, request, latents, "loop", None, wraps=True).frames
+    turned = tasks.finish(pipeline, request, latents.roll(-2, dims=2), "loop", None, wraps=True).frames
+    assert np.abs(np.roll(whole, -8, axis=0).astype(int) - turned.astype(int)).max() <= 1
+    plain = tasks.finish(pipeline, request, latents, "loop", None).frames
+    assert not np.array_equal(plain[:4], whole[:4])
+
+
+def test_every_frame_is_the_first_at_some_step():
+    starts = []
+
+    def velocity(x, t):
+        starts.append(int(x[0, 0, 0, 0, 0]))
+        return x
+
+    x = torch.arange(6.0).view(1, 1, 6, 1, 1)
+    turned = on_a_circle(velocity, 6)
+    assert all(torch.equal(turned(x, 0.5), x) for _ in range(12))
+    assert set(starts) == set(range(6))
+
+
+def test_loops(pipeline):
+    made = tasks.loop(pipeline, PROMPT, seconds=1.6, seed=1)
+    assert len(made.frames) == 24 and made.metadata["task"] == "loop"
+    given = noisy_clip(24)
+    back = tasks.loop(pipeline, PROMPT, given, seconds=0.5, seed=1)
+    assert len(back.frames) == 24 + 8
+    with pytest.raises(ValueError, match="a loop needs at least 0.5 s"):
+        tasks.loop(pipeline, PROMPT, seconds=0)
+
+
+def test_models_that_cannot_hold_frames_say_which_can(pipeline, monkeypatch):
+    from dataclasses import replace
+
+    monkeypatch.setattr(pipeline, "settings", replace(pipeline.settings, known="none", name="wan2.1-1.3b"))
+    with pytest.raises(ValueError, match="wan2.1-1.3b was not trained to hold frames: embedded and wan2.2-5b can"):
+        tasks.animate(pipeline, PROMPT, noisy_clip(1))
+    monkeypatch.setattr(pipeline, "settings", replace(pipeline.settings, known="first", name="wan2.2-5b"))
+    with pytest.raises(ValueError, match="wan2.2-5b was not trained to hold any but the first frame: embedded can"):
+        tasks.loop(pipeline, PROMPT)
+
+
+def test_commands(tiny_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    noisy_clip(1, 70, 50).save("photo.png")
+    noisy_clip(24).save("a.mp4")
+    noisy_clip(20, seed=1).save("b.gif")
+    common = [PROMPT, "--model", str(tiny_folder), "--seed", "5", "--steps", "2"]
+    for arguments, frames in (
+        (["animate", "photo.png", *common, "--seconds", "1", "--last", "b.gif"], 16),
+        (["animate", "photo.png", *common, "--seconds", "1", "--ends"], 16),
+        (["extend", "a.mp4", *common, "--forward", "1s", "--backward", ".5"], 48),
+        (["connect", "a.mp4", "b.gif", *common, "--seconds", "1"], 60),
+        (["loop", *common, "--seconds", "2"], 32),
+        (["loop", *common, "--clip", "a.mp4"], 48),
+    ):
+        assert main([*arguments, "--out", "out.mp4"]) == 0, capsys.readouterr().err
+        assert len(Clip.load("out.mp4").frames) == frames
+    for arguments, message in (
+        (["extend", "a.mp4", *common, "--forward", "soon"], "'soon' should be a number of seconds"),
+        (["extend", "nothing.mp4", *common, "--forward", "1"], "there is no file nothing.mp4"),
+        (["animate", "photo.png", *common, "--last", "b.gif", "--ends"], "leave out --last, or --ends"),
+        (["connect", "photo.png", "a.mp4", *common], "a clip of 1 frames is too short"),
+    ):
+        assert main(arguments) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_pictures_are_read_upright_opaque_and_in_eight_bits(tmp_path):
+    tall = Image.new("RGB", (20, 40), "red")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    tall.save(tmp_path / "turned.jpg", exif=exif)
+    assert Clip.load(tmp_path / "turned.jpg").size == (40, 20)
+    Image.new("RGBA", (8, 8), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert Clip.load(tmp_path / "clear.png").frames.min() == 255
+    Image.fromarray(np.linspace(0, 60000, 64, dtype=np.uint16).reshape(8, 8)).save(tmp_path / "deep.png")
+    grey = Clip.load(tmp_path / "deep.png").frames
+    assert grey.min() == 0 and grey.max() == 255
