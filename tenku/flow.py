@@ -76,6 +76,13 @@ def schedule(num_steps: int, shift: float = 1.0, levels: int | None = None) -> T
     return shift_time(times, shift)
 
 
+def from_level(times: Tensor, strength: float) -> Tensor:
+    """The part of a schedule that is left when sampling begins at noise level `strength` in (0, 1] (SDEdit)."""
+    if not 0 < strength <= 1:
+        raise ValueError(f"strength must be above 0 and at most 1, got {strength:g}")
+    return torch.cat([times.new_tensor([strength]), times[times < strength]])
+
+
 def to_level(t: float, levels: int | None) -> float:
     """What a network that knows only so many noise levels is told: t rounded down to one of them, below 1."""
     return t if levels is None else min(int(t * levels), levels - 1) / levels

@@ -79,7 +79,9 @@ class Conditioning:
 
     text_embeds, negative_embeds: B S D with bool masks B S (the lengths S may differ). known_latents: B C T
     H W of which the frames marked True in known_mask (B T bool) are given; known_t: the little noise, 0 for
-    none, that they are shown to the network with. cyclic: time is a circle, the last frame leads to the first.
+    none, that they are shown to the network with. start_latents: what the clip is made out of instead of noise alone,
+    noised to the level `strength`; the places True in keep (broadcastable to B C T H W) stay as they are there.
+    cyclic: time is a circle, the last frame leads to the first.
     """
 
     text_embeds: Tensor
@@ -89,6 +91,9 @@ class Conditioning:
     known_latents: Tensor | None = None
     known_mask: Tensor | None = None
     known_t: float = 0.0
+    start_latents: Tensor | None = None
+    strength: float = 1.0
+    keep: Tensor | None = None
     cyclic: bool = False
 
 

@@ -42,6 +42,11 @@ def test_help_names_every_command(run):
     assert said.code == 0
     commands = [
         "generate",
+        "animate",
+        "extend",
+        "connect",
+        "loop",
+        "remix",
         "vocabulary",
         "sheet",
         "doctor",

@@ -1,4 +1,4 @@
-"""Commands that start from pictures and clips: animate, extend, connect, loop."""
+"""Commands that start from pictures and clips: animate, extend, connect, loop, remix."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -159,3 +159,33 @@ def loop(
     options = sampling(size, steps, guidance, seed, negative, solver)
     with made(prompt, model, out, (gif, webp, png), as_json, options) as work:
         work.clip = tasks.loop(work.pipeline, prompt, given, seconds=length, on_progress=work.stages, **work.options)
+
+
+def remix(
+    clip: ClipFile,
+    prompt: Prompt,
+    strength: Annotated[float, typer.Option(help="0 keeps everything, 1 nothing.")] = 0.6,
+    keep: Annotated[Path | None, typer.Option(help="A mask: what is white in it stays. A picture, or a clip.")] = None,
+    size: Size = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    seed: Seed = None,
+    out: Out = None,
+    model: Model = "embedded",
+    negative: Negative = "",
+    solver: Solver = None,
+    gif: Gif = False,
+    webp: Webp = False,
+    png: Png = False,
+    as_json: Json = False,
+) -> None:
+    """Make a clip anew after another prompt, all of it or what a mask does not keep."""
+    from tenku.sample import tasks
+    from tenku.types import Clip
+
+    given, mask = Clip.load(clip), Clip.load(keep) if keep is not None else None
+    options = sampling(size, steps, guidance, seed, negative, solver)
+    with made(prompt, model, out, (gif, webp, png), as_json, options) as work:
+        work.clip = tasks.remix(
+            work.pipeline, prompt, given, strength, keep=mask, on_progress=work.stages, **work.options
+        )

@@ -17,6 +17,7 @@ GOLDEN_RATIO = 0.618034
 
 # Called as on_step(done, total) after each step; an exception raised in it ends the generation.
 OnStep = Callable[[int, int], None]
+Hold = Callable[[Tensor, float], Tensor]
 
 
 def solve(
@@ -25,14 +26,14 @@ def solve(
     times: list[float],
     solver: str = "multistep",
     *,
-    hold: Callable[[Tensor], Tensor] = lambda x: x,
+    hold: Hold = lambda x, t: x,
     on_step: OnStep | None = None,
 ) -> Tensor:
     """Follow dx/dt = velocity(x, t) through the given times.
 
     euler: first order. multistep: Adams-Bashforth of second order, one call a step, the previous velocity
-    gives the curvature. heun: second order, two calls a step. unipc: `sample/unipc.py`. `hold` is applied to x after
-    every step.
+    gives the curvature. heun: second order, two calls a step. unipc: `sample/unipc.py`. `hold` is applied to x
+    (and told its time) after every step.
     Raises ValueError for another solver.
     """
     if solver not in SOLVERS:
@@ -49,10 +50,10 @@ def solve(
             direction = v + 0.5 * ratio * (v - previous)
         elif solver == "heun" and i < steps - 1:
             # The last step stays Euler's: at t = 0 a frame means "known", and its velocity was never trained.
-            direction = 0.5 * (v + velocity(hold(x + step * v), times[i + 1]))
+            direction = 0.5 * (v + velocity(hold(x + step * v, times[i + 1]), times[i + 1]))
         else:
             direction = v
-        x = hold(x + step * direction)
+        x = hold(x + step * direction, times[i + 1])
         previous = v
         if on_step is not None:
             on_step(i + 1, steps)
@@ -75,36 +76,38 @@ def denoise(
     guided = guided_velocity(
         transformer, conditioning, params.guidance_scale, params.guidance_interval, one_by_one=one_by_one
     )
-    times = flow.schedule(params.num_steps, params.shift, params.levels).tolist()
-    batch = noise.shape[0]
-    known_latents, known = conditioning.known_latents, conditioning.known_mask
+    times = flow.schedule(params.num_steps, params.shift, params.levels)
+    start, given, known = conditioning.start_latents, conditioning.known_latents, conditioning.known_mask
+    for latents in (start, given):
+        if latents is not None and latents.shape != noise.shape:
+            raise ValueError(f"given latents {tuple(latents.shape)} and noise {tuple(noise.shape)} differ in shape")
+    x = noise
+    if start is not None:
+        start = start.to(noise)
+        times = flow.from_level(times, conditioning.strength)
+        x = flow.interpolate(start, noise, times[0])
+    if known is not None and given is not None:
+        given, known = given.to(noise), known.to(noise.device)
+        where = known[:, None, :, None, None]  # B 1 T 1 1
+        shown = flow.interpolate(given, noise, noise.new_full((len(noise),), conditioning.known_t))
 
-    if known_latents is None or known is None:
+    def hold(x: Tensor, t: float) -> Tensor:
+        """Known frames as they are shown, kept places as noisy as everything else."""
+        if start is not None and conditioning.keep is not None:
+            x = torch.where(conditioning.keep.to(x.device), flow.interpolate(start, noise, torch.tensor(t)), x)
+        return torch.where(where, shown, x) if known is not None else x
 
-        def velocity(x: Tensor, t: float) -> Tensor:
-            t = flow.to_level(t, params.levels)
-            return guided(x, torch.full((batch,), t, device=x.device), t)
-
-        way = on_a_circle(velocity, noise.shape[2]) if conditioning.cyclic else velocity
-        return solve(way, noise, times, params.solver, on_step=on_step)
-
-    if known_latents.shape != noise.shape:
-        raise ValueError(f"known latents {tuple(known_latents.shape)} and noise {tuple(noise.shape)} differ in shape")
-    given = known_latents.to(noise)
-    known = known.to(noise.device)
-    where = known[:, None, :, None, None]  # B 1 T 1 1
-    shown = flow.interpolate(given, noise, torch.full((batch,), conditioning.known_t, device=noise.device))
-
-    def hold(x: Tensor) -> Tensor:
-        return torch.where(where, shown, x)
-
-    def velocity_beside_known(x: Tensor, t: float) -> Tensor:
+    def velocity(x: Tensor, t: float) -> Tensor:
         t = flow.to_level(t, params.levels)
-        level = torch.where(known, conditioning.known_t, t)  # B T
-        return guided(x, level.to(torch.float32), t)
+        level = torch.full((len(x),), t, device=x.device)
+        if known is not None:
+            level = torch.where(known, conditioning.known_t, t).to(torch.float32)  # B T
+        return guided(x, level, t)
 
-    x = solve(velocity_beside_known, hold(noise), times, params.solver, hold=hold, on_step=on_step)
-    return torch.where(where, given, x)
+    way = on_a_circle(velocity, noise.shape[2]) if conditioning.cyclic else velocity
+    first, *_ = steps = times.tolist()
+    x = solve(way, hold(x, first), steps, params.solver, hold=hold, on_step=on_step)
+    return torch.where(where, given, x) if known is not None and given is not None else x
 
 
 def on_a_circle(velocity: Callable[[Tensor, float], Tensor], frames: int) -> Callable[[Tensor, float], Tensor]:

@@ -4,7 +4,7 @@ prompt -> text encoder -> denoise (guidance -> transformer) -> autoencoder -> fr
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from tenku.model.wan_autoencoder import WanAutoencoder
 from tenku.model.weights import load_transformer
 from tenku.sample import conditioning
 from tenku.sample.denoise import denoise
+from tenku.sample.long import windows
 from tenku.sample.request import Request, make_request
 from tenku.types import Clip, Conditioning, ModelSettings, Plan
 
@@ -161,15 +162,27 @@ class Pipeline:
     def run(self, request: Request, *, on_progress: OnProgress | None = None) -> Clip:
         """The clip of a checked request."""
         stages: dict[str, float] = {}
-        latents = self.latents(request, on_progress=on_progress, stages=stages)
-        with stopwatch(stages, "decode"):
-            frames = np.concatenate(list(self.decode(latents, request.num_frames, on_progress=on_progress)))
+        if request.num_frames > self.settings.max_frames:
+            with stopwatch(stages, "windows"):
+                frames = np.concatenate(list(self.stream(request, on_progress=on_progress)))
+        else:
+            latents = self.latents(request, on_progress=on_progress, stages=stages)
+            with stopwatch(stages, "decode"):
+                frames = np.concatenate(list(self.decode(latents, request.num_frames, on_progress=on_progress)))
         self.timings = stages
         return Clip(frames, self.settings.fps, self.metadata(request) | {"timings": stages})
 
     def stream(self, request: Request, *, on_progress: OnProgress | None = None) -> Iterator[np.ndarray]:
-        """The same frames as `run`, a few at a time as soon as they are decoded (uint8, k H W 3)."""
-        return self.decode(self.latents(request, on_progress=on_progress), request.num_frames, on_progress=on_progress)
+        """The same frames as `run`, a few at a time as soon as they are decoded (uint8, k H W 3).
+
+        What is longer than the model makes at once is made window by window, in memory that stays the same.
+        """
+        if request.num_frames <= self.settings.max_frames:
+            pieces = iter([self.latents(request, on_progress=on_progress)])
+        else:
+            count = self.autoencoder.latent_frames(request.num_frames)
+            pieces = windows(self, request, None, count, on_progress=on_progress)
+        return self.decode(pieces, request.num_frames, on_progress=on_progress)
 
     @torch.inference_mode()
     def latents(
@@ -216,26 +229,34 @@ class Pipeline:
         return torch.randn(shape, generator=generator).to(self.device)
 
     def decode(
-        self, latents: Tensor, num_frames: int, *, on_progress: OnProgress | None = None, state: Any = None
+        self,
+        latents: Tensor | Iterable[Tensor],
+        num_frames: int,
+        *,
+        on_progress: OnProgress | None = None,
+        state: Any = None,
     ) -> Iterator[np.ndarray]:
-        """Frames (uint8, k H W 3) of latents 1 C T H W, piece by piece with constant memory.
+        """Frames (uint8, k H W 3) of latents 1 C T H W, whole or as they come, piece by piece with constant memory.
 
         state: what the autoencoder remembers of frames before the first, None for nothing.
         """
-        total, done = latents.shape[2], 0
+        total, done = self.autoencoder.latent_frames(num_frames), 0
+        pieces = [latents] if isinstance(latents, Tensor) else latents
+        size = DECODE_FRAMES if self.autoencoder.streams else total
         if on_progress is not None:
             on_progress("decode", 0, total)
-        with self.at_work(self.autoencoder):
-            for part in latents.split(DECODE_FRAMES if self.autoencoder.streams else total, dim=2):
-                with torch.inference_mode():  # not around the yield: the mode would leak into the caller
-                    pixels, state = self.autoencoder.decode_next(part, state)
-                    frames = to_frames(pixels)
-                if num_frames > 0:
-                    yield frames[:num_frames]
-                num_frames -= len(frames)
-                done += part.shape[2]
-                if on_progress is not None:
-                    on_progress("decode", done, total)
+        for piece in pieces:
+            with self.at_work(self.autoencoder):
+                for part in piece.split(size, dim=2):
+                    with torch.inference_mode():  # not around the yield: the mode would leak into the caller
+                        pixels, state = self.autoencoder.decode_next(part, state)
+                        frames = to_frames(pixels)
+                    if num_frames > 0:
+                        yield frames[:num_frames]
+                    num_frames -= len(frames)
+                    done += part.shape[2]
+                    if on_progress is not None:
+                        on_progress("decode", min(done, total), total)
 
     def metadata(self, request: Request) -> dict[str, Any]:
         """What a clip remembers of how it was made: enough to make it again."""

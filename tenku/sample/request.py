@@ -12,6 +12,7 @@ MAX_SEED = 2**63 - 1
 # The model is made for its trained sizes and works somewhat beyond them; further out lies only noise and
 # memory.
 SIZE_REACH = 2
+LONGEST = 3600.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,11 @@ def _checked_text(name: str, text: str) -> str:
 
 
 def _frame_count(seconds: float, settings: ModelSettings) -> int:
-    """Frames of so many seconds at the model's rate; at least one."""
-    longest = settings.max_frames / settings.fps
+    """Frames of so many seconds at the model's rate; at least one. Models that continue frames go on for long."""
+    most = settings.max_frames if settings.known != "any" else round(LONGEST * settings.fps)
+    longest = most / settings.fps
     frames = _number("seconds", seconds) * settings.fps
-    if frames < 0 or round(frames) > settings.max_frames:
+    if frames < 0 or round(frames) > most:
         raise ValueError(f"seconds must be between 0 (a still picture) and {longest:g}, got {seconds:g}")
     return max(1, round(frames))
 

@@ -4,6 +4,7 @@
     extend    frames before and after a clip
     connect   frames between two clips
     loop      a clip whose end leads into its beginning
+    remix     a clip made anew after another prompt, all of it or some places
 
 All give back a Clip. What is known comes back as it was given, but for the autoencoder's own loss.
 """
@@ -15,14 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tenku.sample import conditioning
 from tenku.sample.given import at_rate, fit, join, nearest_size, to_video, whole_groups
+from tenku.sample.long import HISTORY_NOISE, fill, window, windows
 from tenku.sample.pipeline import OnProgress, Pipeline
 from tenku.sample.request import Request
 from tenku.types import Clip, Conditioning
 
 ENCODE_FRAMES = 64  # at a time: a long clip needs no more memory than a short one
-HISTORY_NOISE = 0.02  # on frames that were generated themselves: trained with, and it stops errors from growing
 
 
 def animate(
@@ -78,8 +78,11 @@ def extend(
     request = clip_request(pipeline, prompt, [clip], size, options)
     frames = prepare(pipeline, clip, request, keep="end" if forward else "start")
     latents = encode(pipeline, frames)
-    for seconds, at_end in ((forward, True), (backward, False)):
-        latents = grow(pipeline, request, latents, latent_count(pipeline, seconds), at_end, on_progress)
+    count = latent_count(pipeline, forward)
+    after = list(windows(pipeline, request, latents, count, on_progress=on_progress))
+    count = latent_count(pipeline, backward)
+    before = list(windows(pipeline, request, latents, count, at_end=False, on_progress=on_progress))
+    latents = join([*reversed(before), latents, *after])
     return finish(pipeline, request, latents, "extend", on_progress)
 
 
@@ -134,6 +137,55 @@ def loop(
     return finish(pipeline, request, latents, "loop", on_progress, wraps=True)
 
 
+def remix(
+    pipeline: Pipeline,
+    prompt: str,
+    clip: Clip,
+    strength: float = 0.6,
+    *,
+    keep: Clip | None = None,
+    size: tuple[int, int] | None = None,
+    on_progress: OnProgress | None = None,
+    **options: Any,
+) -> Clip:
+    """The clip made anew after the prompt: noised to the level `strength` and denoised from there (SDEdit, 2108.01073).
+
+    Little strength keeps layout and motion, 1 keeps nothing. keep: a mask, white where the clip should stay as it is,
+    a picture for all frames or a clip. A long clip is done window by window, each beginning with the end of the one
+    before. ValueError when the strength is not above 0 and at most 1, or the clip is too short.
+    """
+    need(pipeline, "any")
+    request = clip_request(pipeline, prompt, [clip], size, options)
+    given = encode(pipeline, prepare(pipeline, clip, request, keep="start"))
+    mask = None if keep is None else kept_places(pipeline, keep, request, given.shape[2])
+    most, made = window(pipeline), given[:, :, :0]
+    while (done := made.shape[2]) < given.shape[2]:
+        context = min(done, most // 3)
+        part = slice(done - context, done - context + most)
+        start = given[:, :, part]
+        latents = torch.cat([made[:, :, done - context :], start[:, :, context:]], dim=2)
+        known = torch.arange(start.shape[2]) < context
+        piece = mask if mask is None else mask[:, :, part]
+
+        def begin(condition: Conditioning, start: Tensor = start, piece: Tensor | None = piece) -> Conditioning:
+            return replace(condition, start_latents=start, strength=strength, keep=piece)
+
+        step = replace(request, seed=request.seed + done)
+        noise = HISTORY_NOISE if context else 0.0
+        filled = fill(pipeline, step, latents, known, on_progress, noise, also=begin)
+        made = join([made, filled[:, :, context:]])
+    return finish(pipeline, request, made, "remix", on_progress)
+
+
+def kept_places(pipeline: Pipeline, mask: Clip, request: Request, count: int) -> Tensor:
+    """1 1 T h w bool, True in latents most of whose pixels are white; the last mask goes on to the end."""
+    group, compression = pipeline.autoencoder.temporal_compression, pipeline.autoencoder.spatial_compression
+    frames = fit(mask.frames[::group][:count], (request.width, request.height))
+    frames = np.concatenate([frames, frames[-1:].repeat(count - len(frames), axis=0)])
+    white = torch.from_numpy(frames).float().mean(-1) / 255  # T H W
+    return (torch.nn.functional.avg_pool2d(white[:, None], compression) > 0.5).transpose(0, 1)[None]
+
+
 # ----------------------------------------------------------------------------------------------------------
 # what they are made of
 
@@ -173,57 +225,10 @@ def latent_count(pipeline: Pipeline, seconds: float) -> int:
     return -int(-seconds * pipeline.settings.fps // pipeline.autoencoder.temporal_compression)
 
 
-def window(pipeline: Pipeline) -> int:
-    """The most latent frames that the model makes at a time."""
-    return pipeline.autoencoder.latent_frames(pipeline.settings.max_frames)
-
-
 def nothing_known(pipeline: Pipeline, request: Request) -> tuple[Tensor, Tensor]:
     """Latents and mask of a request, to be filled with what is known."""
     latents = torch.zeros_like(pipeline.noise(request))
     return latents, torch.zeros(latents.shape[2], dtype=torch.bool)
-
-
-def fill(
-    pipeline: Pipeline,
-    request: Request,
-    latents: Tensor,
-    known: Tensor,
-    on_progress: OnProgress | None = None,
-    known_t: float = 0.0,
-) -> Tensor:
-    """The latents with the frames that are not known made to fit the others and the prompt."""
-    frames = latents.shape[2] * pipeline.autoencoder.temporal_compression
-
-    def change(condition: Conditioning) -> Conditioning:
-        return conditioning.with_known_frames(condition, latents, known, known_t)
-
-    if pipeline.autoencoder.latent_frames(request.num_frames) != latents.shape[2]:
-        request = replace(request, num_frames=frames)
-    return pipeline.latents(request, change=change, on_progress=on_progress)
-
-
-def grow(
-    pipeline: Pipeline, request: Request, latents: Tensor, count: int, at_end: bool, on_progress: OnProgress | None
-) -> Tensor:
-    """`count` more latent frames after the last one, or before the first: a window at a time."""
-    most = window(pipeline)
-    pieces, made = [latents], 0
-    history = latents
-    while made < count:
-        context = min(history.shape[2], most // 2)
-        new = min(count - made, most - context)
-        seen = history[:, :, -context:] if at_end else history[:, :, :context]
-        blank = torch.zeros_like(seen[:, :, :1]).expand(-1, -1, new, -1, -1)
-        known = torch.zeros(context + new, dtype=torch.bool)
-        known[slice(0, context) if at_end else slice(new, None)] = True
-        whole = join([seen, blank] if at_end else [blank, seen])
-        step = replace(request, seed=request.seed + made)
-        filled = fill(pipeline, step, whole, known, on_progress, HISTORY_NOISE if made else 0.0)
-        piece = filled[:, :, context:] if at_end else filled[:, :, :new]
-        pieces = [*pieces, piece] if at_end else [piece, *pieces]
-        history, made = filled, made + new
-    return join(pieces)
 
 
 def between(

@@ -19,7 +19,7 @@ def unipc(
     x: Tensor,
     times: list[float],
     *,
-    hold: Callable[[Tensor], Tensor] = lambda x: x,
+    hold: Callable[[Tensor, float], Tensor] = lambda x, t: x,
     on_step: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Follow dx/dt = velocity(x, t) through the given times, from 1 to 0; one call a step."""
@@ -33,7 +33,9 @@ def unipc(
             x = _correct(before, data, t, known)
         known = [(t, data), *known[:1]]
         before = x
-        x = hold(_predict(x, times[i + 1], known if i < steps - 1 else known[:1]))  # the last step is of first order
+        following = times[i + 1]
+        # The last step is of first order.
+        x = hold(_predict(x, following, known if i < steps - 1 else known[:1]), following)
         if on_step is not None:
             on_step(i + 1, steps)
     return x

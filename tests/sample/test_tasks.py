@@ -150,6 +150,39 @@ def test_loops(pipeline):
         tasks.loop(pipeline, PROMPT, seconds=0)
 
 
+def test_remix_goes_from_nothing_changed_to_all_new(pipeline):
+    given = noisy_clip(24)
+    own = round_trip(pipeline, given.frames).astype(int)
+    far = [
+        np.abs(tasks.remix(pipeline, PROMPT, given, strength, seed=1).frames - own).mean()
+        for strength in (0.01, 0.3, 1.0)
+    ]
+    assert far[0] < 0.2 * far[1] < far[2] and far[0] < 5
+    plain = pipeline.generate(PROMPT, seconds=1.5, seed=1).frames
+    assert np.array_equal(tasks.remix(pipeline, PROMPT, given, 1.0, seed=1).frames, plain)
+    with pytest.raises(ValueError, match="strength must be above 0 and at most 1, got 0"):
+        tasks.remix(pipeline, PROMPT, given, 0.0)
+
+
+def test_remix_keeps_what_the_mask_says(pipeline):
+    given, mask = noisy_clip(24, 96, 64), np.zeros((1, 64, 96, 3), np.uint8)
+    mask[:, :, :56] = 255
+    request = pipeline.request(PROMPT, seconds=1.5, size=(96, 64), seed=1)
+    places = tasks.kept_places(pipeline, Clip(mask, 16), request, 6)
+    assert places.shape == (1, 1, 6, 8, 12) and places[..., :7].all() and not places[..., 7:].any()
+    made = tasks.remix(pipeline, PROMPT, given, 0.9, keep=Clip(mask, 16), seed=1).frames
+    own = round_trip(pipeline, given.frames)
+    assert np.array_equal(made[:, :, :8], own[:, :, :8])  # convolutions see a little across the border
+    assert not np.array_equal(made[:, :, 64:], own[:, :, 64:])
+
+
+def test_a_long_remix_begins_each_window_with_the_last(pipeline):
+    clip = tasks.remix(pipeline, PROMPT, noisy_clip(96), 0.7, seed=1)
+    assert len(clip.frames) == 96
+    start = tasks.remix(pipeline, PROMPT, noisy_clip(48), 0.7, seed=1)
+    assert np.array_equal(clip.frames[:48], start.frames)
+
+
 def test_models_that_cannot_hold_frames_say_which_can(pipeline, monkeypatch):
     from dataclasses import replace
 
@@ -174,6 +207,7 @@ def test_commands(tiny_folder, tmp_path, monkeypatch, capsys):
         (["connect", "a.mp4", "b.gif", *common, "--seconds", "1"], 60),
         (["loop", *common, "--seconds", "2"], 32),
         (["loop", *common, "--clip", "a.mp4"], 48),
+        (["remix", "a.mp4", *common, "--strength", "0.5", "--keep", "photo.png"], 24),
     ):
         assert main([*arguments, "--out", "out.mp4"]) == 0, capsys.readouterr().err
         assert len(Clip.load("out.mp4").frames) == frames
@@ -198,3 +232,26 @@ def test_pictures_are_read_upright_opaque_and_in_eight_bits(tmp_path):
     Image.fromarray(np.linspace(0, 60000, 64, dtype=np.uint16).reshape(8, 8)).save(tmp_path / "deep.png")
     grey = Clip.load(tmp_path / "deep.png").frames
     assert grey.min() == 0 and grey.max() == 255
+
+
+def test_a_long_video_is_made_window_by_window(pipeline, monkeypatch):
+    made = []
+    make = pipeline.latents
+
+    def watched(request, **more):
+        made.append(request.num_frames)
+        return make(request, **more)
+
+    monkeypatch.setattr(pipeline, "latents", watched)
+    clip = pipeline.generate(PROMPT, seconds=10, seed=1)
+    assert len(clip.frames) == 160 and clip.metadata["seed"] == 1
+    assert made[0] == max(made) == 48 and len(made) == 6  # 12 latent frames, then 28 more, 6 at a time
+    short = pipeline.generate(PROMPT, seconds=3, seed=1)
+    assert np.array_equal(clip.frames[:48], short.frames)  # it begins like the short one
+    first = next(pipeline.stream(pipeline.request(PROMPT, seconds=3000, seed=1)))
+    assert np.array_equal(first, clip.frames[:8])  # frames come before the end is made
+
+
+def test_a_long_video_again_is_the_same(pipeline):
+    again = [pipeline.generate(PROMPT, seconds=4, seed=1).frames for _ in range(2)]
+    assert np.array_equal(*again) and not np.array_equal(again[0][:16], again[0][48:64])
