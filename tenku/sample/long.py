@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from tenku.sample.pipeline import OnProgress, Pipeline
 
 HISTORY_NOISE = 0.02
+Change = Callable[[Conditioning], Conditioning]
+
+
+def unchanged(condition: Conditioning) -> Conditioning:
+    return condition
 
 
 def window(pipeline: "Pipeline") -> int:
@@ -34,7 +39,7 @@ def fill(
     known: Tensor,
     on_progress: "OnProgress | None" = None,
     known_t: float = 0.0,
-    also: Callable[[Conditioning], Conditioning] = lambda condition: condition,
+    also: Change | None = None,
 ) -> Tensor:
     """Latents 1 C T h w with the frames that are not known (T bool) made to fit the others and the prompt.
 
@@ -42,42 +47,60 @@ def fill(
     """
 
     def change(condition: Conditioning) -> Conditioning:
-        return also(conditioning.with_known_frames(condition, latents, known, known_t))
+        condition = also(condition) if also is not None else condition
+        if not bool(known.any()):
+            return condition
+        return conditioning.with_known_frames(condition, latents, known, known_t)
 
     if pipeline.autoencoder.latent_frames(request.num_frames) != latents.shape[2]:
         request = replace(request, num_frames=latents.shape[2] * pipeline.autoencoder.temporal_compression)
     return pipeline.latents(request, change=change, on_progress=on_progress)
 
 
-def windows(
+def onwards(
     pipeline: "Pipeline",
     request: Request,
-    history: Tensor | None,
-    count: int,
+    given: Tensor,
+    known: Tensor,
     *,
-    at_end: bool = True,
+    also: Callable[[slice], Change] = lambda part: unchanged,
     on_progress: "OnProgress | None" = None,
 ) -> Iterator[Tensor]:
-    """`count` new latent frames in pieces, each after (or before) all that there was; history None: from nothing.
+    """Latents 1 C T h w from first to last frame, a window at a time; pieces come as soon as they are made.
 
-    Each window has a seed of its own, so that it does not repeat the one before it.
+    given: the whole clip, of which the frames True in known (T bool) are read; those known from the beginning on are
+    not given back. also: what else is asked of a part of the clip, a text of its own for example. Each window has a
+    seed of its own, so that it does not repeat the one before it.
     """
-    most, made = window(pipeline), 0
-    if history is None:
-        history = pipeline.latents(replace(request, num_frames=pipeline.settings.max_frames), on_progress=on_progress)
-        yield history
-        made = history.shape[2]
-    given = made == 0
+    most, total = window(pipeline), given.shape[2]
+    done = int(known.int().cumprod(0).sum())  # frames known from the beginning on
+    history, own = given[:, :, max(0, done - most) : done], True
+    while done < total:
+        context = min(history.shape[2], most // 2 if done else 0)
+        part = slice(done - context, min(total, done - context + most))
+        latents = torch.cat([history[:, :, history.shape[2] - context :], given[:, :, done : part.stop]], dim=2)
+        seen = torch.cat([torch.ones(context, dtype=torch.bool), known[done : part.stop]])
+        noise = HISTORY_NOISE if context and not own else 0.0  # somebody's own frames are right
+        step = replace(request, seed=request.seed + done)
+        history = fill(pipeline, step, latents, seen, on_progress, noise, also(part))
+        yield history[:, :, context:]
+        done, own = part.stop, False
+
+
+def backwards(
+    pipeline: "Pipeline", request: Request, given: Tensor, count: int, *, on_progress: "OnProgress | None" = None
+) -> Tensor:
+    """`count` latent frames that come before `given`, made window by window from the last to the first."""
+    most, pieces, made = window(pipeline), [given[:, :, :0]], 0
+    history = given
     while made < count:
         context = min(history.shape[2], most // 2)
         new = min(count - made, most - context)
-        seen = history[:, :, -context:] if at_end else history[:, :, :context]
-        blank = torch.zeros_like(seen[:, :, :1]).expand(-1, -1, new, -1, -1)
-        known = torch.zeros(context + new, dtype=torch.bool)
-        known[slice(0, context) if at_end else slice(new, None)] = True
-        whole = torch.cat([seen, blank] if at_end else [blank, seen], dim=2)
+        seen = history[:, :, :context]
+        latents = torch.cat([torch.zeros_like(seen[:, :, :1]).expand(-1, -1, new, -1, -1), seen], dim=2)
+        known = torch.arange(context + new) >= new
         step = replace(request, seed=request.seed + made)
-        noise = 0.0 if given and not made else HISTORY_NOISE  # somebody's own frames are right
-        history = fill(pipeline, step, whole, known, on_progress, noise)
-        yield history[:, :, context:] if at_end else history[:, :, :new]
+        history = fill(pipeline, step, latents, known, on_progress, HISTORY_NOISE if made else 0.0)
+        pieces.insert(0, history[:, :, :new])
         made += new
+    return torch.cat(pieces, dim=2)

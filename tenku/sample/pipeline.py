@@ -6,6 +6,7 @@ prompt -> text encoder -> denoise (guidance -> transformer) -> autoencoder -> fr
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from tenku.model.wan_autoencoder import WanAutoencoder
 from tenku.model.weights import load_transformer
 from tenku.sample import conditioning
 from tenku.sample.denoise import denoise
-from tenku.sample.long import windows
+from tenku.sample.long import onwards
 from tenku.sample.request import Request, make_request
 from tenku.types import Clip, Conditioning, ModelSettings, Plan
 
@@ -180,8 +181,10 @@ class Pipeline:
         if request.num_frames <= self.settings.max_frames:
             pieces = iter([self.latents(request, on_progress=on_progress)])
         else:
+            one = self.noise(replace(request, num_frames=1))
             count = self.autoencoder.latent_frames(request.num_frames)
-            pieces = windows(self, request, None, count, on_progress=on_progress)
+            nothing = torch.zeros_like(one).expand(-1, -1, count, -1, -1)  # takes no memory
+            pieces = onwards(self, request, nothing, torch.zeros(count, dtype=torch.bool), on_progress=on_progress)
         return self.decode(pieces, request.num_frames, on_progress=on_progress)
 
     @torch.inference_mode()

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from tenku.sample.given import at_rate, fit, join, nearest_size, to_video, whole_groups
-from tenku.sample.long import HISTORY_NOISE, fill, window, windows
+from tenku.sample.long import Change, backwards, fill, onwards, window
 from tenku.sample.pipeline import OnProgress, Pipeline
 from tenku.sample.request import Request
-from tenku.types import Clip, Conditioning
+from tenku.types import Clip
 
 ENCODE_FRAMES = 64  # at a time: a long clip needs no more memory than a short one
 
@@ -78,11 +78,12 @@ def extend(
     request = clip_request(pipeline, prompt, [clip], size, options)
     frames = prepare(pipeline, clip, request, keep="end" if forward else "start")
     latents = encode(pipeline, frames)
-    count = latent_count(pipeline, forward)
-    after = list(windows(pipeline, request, latents, count, on_progress=on_progress))
-    count = latent_count(pipeline, backward)
-    before = list(windows(pipeline, request, latents, count, at_end=False, on_progress=on_progress))
-    latents = join([*reversed(before), latents, *after])
+    length, count = latents.shape[2], latent_count(pipeline, forward)
+    blank = torch.zeros_like(latents[:, :, :1]).expand(-1, -1, count, -1, -1)
+    known = torch.arange(length + count) < length
+    after = onwards(pipeline, request, join([latents, blank]), known, on_progress=on_progress)
+    before = backwards(pipeline, request, latents, latent_count(pipeline, backward), on_progress=on_progress)
+    latents = join([before, latents, *after])
     return finish(pipeline, request, latents, "extend", on_progress)
 
 
@@ -158,22 +159,13 @@ def remix(
     request = clip_request(pipeline, prompt, [clip], size, options)
     given = encode(pipeline, prepare(pipeline, clip, request, keep="start"))
     mask = None if keep is None else kept_places(pipeline, keep, request, given.shape[2])
-    most, made = window(pipeline), given[:, :, :0]
-    while (done := made.shape[2]) < given.shape[2]:
-        context = min(done, most // 3)
-        part = slice(done - context, done - context + most)
-        start = given[:, :, part]
-        latents = torch.cat([made[:, :, done - context :], start[:, :, context:]], dim=2)
-        known = torch.arange(start.shape[2]) < context
-        piece = mask if mask is None else mask[:, :, part]
 
-        def begin(condition: Conditioning, start: Tensor = start, piece: Tensor | None = piece) -> Conditioning:
-            return replace(condition, start_latents=start, strength=strength, keep=piece)
+    def begin(part: slice) -> Change:
+        kept = mask if mask is None else mask[:, :, part]
+        return lambda each: replace(each, start_latents=given[:, :, part], strength=strength, keep=kept)
 
-        step = replace(request, seed=request.seed + done)
-        noise = HISTORY_NOISE if context else 0.0
-        filled = fill(pipeline, step, latents, known, on_progress, noise, also=begin)
-        made = join([made, filled[:, :, context:]])
+    nothing = torch.zeros(given.shape[2], dtype=torch.bool)
+    made = join(list(onwards(pipeline, request, given, nothing, also=begin, on_progress=on_progress)))
     return finish(pipeline, request, made, "remix", on_progress)
 
 
