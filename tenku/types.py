@@ -77,11 +77,11 @@ class Clip:
 class Conditioning:
     """What a generation must agree with: a text, one to stay away from, and known latent frames.
 
-    text_embeds, negative_embeds: B S D with bool masks B S (the lengths S may differ). known_latents: B C T
-    H W of which the frames marked True in known_mask (B T bool) are given; known_t: the little noise, 0 for
-    none, that they are shown to the network with. start_latents: what the clip is made out of instead of noise alone,
-    noised to the level `strength`; the places True in keep (broadcastable to B C T H W) stay as they are there.
-    cyclic: time is a circle, the last frame leads to the first.
+    text_embeds, negative_embeds: B S D with bool masks B S (the lengths S may differ); the prompt's may be B T S D, a
+    text for each latent frame. known_latents: B C T H W of which the frames marked True in known_mask (B T bool) are
+    given; known_t: the little noise, 0 for none, that they are shown to the network with. start_latents: what the clip
+    is made out of instead of noise alone, noised to the level `strength`; the places True in keep (broadcastable to B C
+    T H W) stay as they are there. cyclic: time is a circle, the last frame leads to the first.
     """
 
     text_embeds: Tensor

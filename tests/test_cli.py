@@ -47,6 +47,7 @@ def test_help_names_every_command(run):
         "connect",
         "loop",
         "remix",
+        "storyboard",
         "vocabulary",
         "sheet",
         "doctor",

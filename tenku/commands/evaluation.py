@@ -117,3 +117,30 @@ def autoencoder(
             folder, clips, number, sheet, on_progress=lambda done, total: stages("clips", done, total)
         )
     print(json.dumps(result))
+
+
+@app.command("seam")
+def seam(
+    clip: Annotated[Path, typer.Argument(help="A video with joints, or a loop.")],
+    at: Annotated[
+        list[float] | None, typer.Option(help="Where a new piece begins, in seconds; may be repeated.")
+    ] = None,
+    loop: Annotated[bool, typer.Option("--loop", help="Its end leads to its beginning.")] = False,
+) -> None:
+    """The change across the worst joint over the usual change between frames: 1 is seamless."""
+    from tenku.evaluate.continuity import seam
+    from tenku.types import Clip
+
+    video = Clip.load(clip)
+    joints = [round(moment * video.fps) for moment in at or []]
+    print(json.dumps({"seam": round(seam(video.frames, joints, loop), 3)}))
+
+
+@app.command("drift")
+def drift(clip: Annotated[Path, typer.Argument(help="A video of at least 10 seconds.")]) -> None:
+    """Sharpness, saturation and contrast of the last 5 seconds over those of the first 5: 1 is no drift."""
+    from tenku.evaluate.continuity import drift
+    from tenku.types import Clip
+
+    video = Clip.load(clip)
+    print(json.dumps({name: round(value, 3) for name, value in drift(video.frames, video.fps).items()}))

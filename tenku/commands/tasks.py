@@ -1,4 +1,4 @@
-"""Commands that start from pictures and clips: animate, extend, connect, loop, remix."""
+"""Commands that start from pictures and clips: animate, extend, connect, loop, remix, storyboard."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -189,3 +189,28 @@ def remix(
         work.clip = tasks.remix(
             work.pipeline, prompt, given, strength, keep=mask, on_progress=work.stages, **work.options
         )
+
+
+def storyboard(
+    board: Annotated[Path, typer.Argument(help="A TOML file: seconds, and [[card]] tables with at and prompt.")],
+    size: Size = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    seed: Seed = None,
+    out: Out = None,
+    model: Model = "embedded",
+    solver: Solver = None,
+    gif: Gif = False,
+    webp: Webp = False,
+    png: Png = False,
+    as_json: Json = False,
+) -> None:
+    """Make one video out of cards: prompts that change over time, with pictures and clips at their places."""
+    from tenku.sample.storyboard import produce, read_storyboard
+
+    script = read_storyboard(board)
+    options = sampling(
+        size or script.size, steps, guidance, script.seed if seed is None else seed, script.negative, solver
+    )
+    with made(script.cards[0].prompt, model, out, (gif, webp, png), as_json, options) as work:
+        work.clip = produce(work.pipeline, script, on_progress=work.stages, **work.options)

@@ -85,11 +85,11 @@ class Transformer(nn.Module):
     ) -> Tensor:
         """Velocity of the latents.
 
-        latents: B C T H W, noisy; t: (B,) or (B, T), 1 = noise, 0 = data, one level per sample or per
-        latent frame. text_embeds: B S D; text_mask: B S bool, False where padded, or None when every
-        position counts. text_keys_values: the result of `text_keys_values(text_embeds)`, to compute it once
-        for many steps. Returns B C T H W in the dtype of `latents`. Raises ValueError when shapes do not
-        fit together.
+        latents: B C T H W, noisy; t: (B,) or (B, T), 1 = noise, 0 = data, one level per sample or per latent frame.
+        text_embeds: B S D, or B T S D with a text for each latent frame; text_mask: bool of the same shape without D,
+        False where padded, or None when every position counts. text_keys_values: the result of
+        `text_keys_values(text_embeds)`, to compute it once for many steps. Returns B C T H W in the dtype of
+        `latents`. Raises ValueError when shapes do not fit together.
         """
         grid = self._check(latents, t)
         if text_keys_values is None:
@@ -102,6 +102,9 @@ class Transformer(nn.Module):
         modulation = self.time_projection(time).float().unflatten(-1, (6, -1))  # B F 6 D
         rotary = rotary_table(grid, self.config.hidden_size // self.config.num_heads, x.device)
 
+        if text_mask is not None:
+            text_mask = text_mask.flatten(0, -2)  # B S, or (B T) S
+
         x = x.float()  # the residual stream stays in fp32 whatever the weights are
         for block, keys_values in zip(self.blocks, text_keys_values, strict=True):
             x = block(x, modulation, keys_values, text_mask, rotary)  # B L D
@@ -109,8 +112,8 @@ class Transformer(nn.Module):
         return self._unpatch(x, grid).to(latents.dtype)  # B C T H W
 
     def text_keys_values(self, text_embeds: Tensor) -> KeysValues:
-        """Cross-attention keys and values of every block for B S D text: the same at every step."""
-        text = self.text_embedding(text_embeds.to(self.dtype))  # B S D
+        """Cross-attention keys and values of every block for B S D or B T S D text: the same at every step."""
+        text = self.text_embedding(text_embeds.to(self.dtype).flatten(0, -3))  # B S D, or (B T) S D
         return [block.cross_attn.keys_values(text) for block in self.blocks]
 
     def embed_time(self, t: Tensor) -> Tensor:
@@ -249,8 +252,11 @@ class CrossAttention(nn.Module):
 
     def forward(self, x: Tensor, text: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
         k, v = text
+        batch = len(x)
+        x = x.unflatten(1, (len(k) // batch, -1)).flatten(0, 1)  # where each frame has its text: (B T) L/T D
         q = self.norm_q(self.q(x)).unflatten(-1, (self.num_heads, -1)).to(v.dtype)  # B L H D
-        return self.o(attention(q, k, v, mask).flatten(2))
+        x = self.o(attention(q, k, v, mask).flatten(2))
+        return x.unflatten(0, (batch, -1)).flatten(1, 2)
 
 
 class Head(nn.Module):

@@ -25,6 +25,14 @@ def from_text(encoder: TextEncoder | UMT5, prompts: list[str], negative_prompt: 
     return Conditioning(text_embeds, text_mask, negative_embeds, negative_mask)
 
 
+def with_texts(conditioning: Conditioning, encoder: TextEncoder | UMT5, prompts: list[str]) -> Conditioning:
+    """A prompt for each latent frame of one clip, in the place of the one for all."""
+    different = list(dict.fromkeys(prompts))
+    embeds, mask = encoder.encode(different)
+    rows = torch.tensor([different.index(prompt) for prompt in prompts], device=embeds.device)
+    return replace(conditioning, text_embeds=embeds[rows][None], text_mask=None if mask is None else mask[rows][None])
+
+
 def with_known_frames(conditioning: Conditioning, latents: Tensor, known: Tensor, known_t: float = 0.0) -> Conditioning:
     """Hold some latent frames fixed.
 

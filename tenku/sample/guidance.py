@@ -30,10 +30,11 @@ def guided_velocity(
     """
     if isinstance(transformer, Experts):
         return _switching(transformer, conditioning, guidance_scale, interval, one_by_one)
-    embeds, mask = conditioning.text_embeds, conditioning.text_mask
+    embeds, mask = _rows(conditioning.text_embeds, conditioning.text_mask)
     batch = embeds.shape[0]
     if guidance_scale != 1:
-        embeds, mask = _stack(embeds, mask, conditioning.negative_embeds, conditioning.negative_mask)
+        negative, negative_mask = _rows(conditioning.negative_embeds, conditioning.negative_mask)
+        embeds, mask = _stack(embeds, mask, *_repeated(negative, negative_mask, batch))
     both = transformer.text_keys_values(embeds)
     prompt_only = [(k[:batch], v[:batch]) for k, v in both]
     prompt_mask = None if mask is None else mask[:batch]
@@ -76,6 +77,17 @@ def _switching(
         return at_work[0][1](latents, t, level)
 
     return velocity
+
+
+def _rows(embeds: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Texts of each latent frame, B T S D, as (B T) S D; one text for all frames stays B S D."""
+    return embeds.flatten(0, -3), None if mask is None else mask.flatten(0, -2)
+
+
+def _repeated(embeds: Tensor, mask: Tensor | None, count: int) -> tuple[Tensor, Tensor | None]:
+    """Each row as often as there are latent frames with a text of their own, so that there are `count` rows."""
+    times = count // len(embeds)
+    return embeds.repeat_interleave(times, 0), None if mask is None else mask.repeat_interleave(times, 0)
 
 
 def _stack(

@@ -1,0 +1,163 @@
+"""A storyboard: cards at times within one video, each with a prompt and perhaps a picture or clip that stands there.
+
+    seconds = 6
+    seed = 7
+
+    [[card]]
+    at = 0
+    prompt = "A red ball rolls over grass."
+
+    [[card]]
+    at = 3
+    prompt = "The ball hits a wall of blocks."
+    picture = "wall.png"      # or clip = "hit.mp4"
+
+The prompt of a card holds until the next card. Given frames stand exactly at their time (in whole latent frames), and
+everything between them is made: a longer video window by window.
+"""
+
+import tomllib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tenku.sample import conditioning, tasks
+from tenku.sample.given import join
+from tenku.sample.long import Change, onwards
+from tenku.sample.pipeline import OnProgress, Pipeline
+from tenku.types import Clip
+
+KEYS = {"seconds": (int, float), "size": str, "seed": int, "negative": str, "card": list}
+CARD_KEYS = {"at": (int, float), "prompt": str, "picture": str, "clip": str}
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is seen from `at` seconds on; `given` are frames that stand there."""
+
+    at: float
+    prompt: str
+    given: Clip | None = None
+
+
+@dataclass(frozen=True)
+class Storyboard:
+    seconds: float
+    cards: tuple[Card, ...]
+    size: str | None = None
+    seed: int | None = None
+    negative: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.cards:
+            raise ValueError("a storyboard needs at least one card")
+        times = [card.at for card in self.cards]
+        if times[0] != 0:
+            raise ValueError(f"the first card must be at 0, not at {times[0]:g}: it says how the video begins")
+        for before, after in zip(times, times[1:], strict=False):
+            if after <= before:
+                raise ValueError(f"the card at {after:g} comes after the one at {before:g}: put cards in order of time")
+        if times[-1] >= self.seconds:
+            raise ValueError(f"the card at {times[-1]:g} lies past the end, {self.seconds:g} seconds")
+
+
+def read_storyboard(path: str | Path) -> Storyboard:
+    """A storyboard from a TOML file; its pictures and clips lie relative to it. ValueError says what is wrong."""
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not TOML: {error}") from None
+    check(path, values, KEYS)
+    if "seconds" not in values or "card" not in values:
+        raise ValueError(f"{path} needs `seconds = …` and at least one [[card]]")
+    cards = [read_card(path, k + 1, card) for k, card in enumerate(values.pop("card"))]
+    return Storyboard(cards=tuple(cards), **values)
+
+
+def read_card(path: Path, number: int, values: Any) -> Card:
+    name = f"{path}, card {number}"
+    if not isinstance(values, dict):
+        raise ValueError(f"{name} should be a table: [[card]]")
+    check(name, values, CARD_KEYS)
+    for key in ("at", "prompt"):
+        if key not in values:
+            raise ValueError(f"{name} needs {key}")
+    files = [values[key] for key in ("picture", "clip") if key in values]
+    if len(files) > 1:
+        raise ValueError(f"{name} has a picture and a clip: one of them can stand there")
+    given = Clip.load(path.parent / files[0]) if files else None
+    if given is not None and "picture" in values:
+        given = Clip(given.frames[:1], given.fps)
+    return Card(values["at"], values["prompt"], given)
+
+
+def check(name: object, values: dict[str, Any], keys: dict[str, Any]) -> None:
+    for key, value in values.items():
+        if key not in keys:
+            raise ValueError(f"{name}: unknown key {key!r}; known are {', '.join(keys)}")
+        if not isinstance(value, keys[key]) or isinstance(value, bool):
+            raise ValueError(f"{name}: {key} cannot be {value!r}")
+
+
+def produce(
+    pipeline: Pipeline,
+    board: Storyboard,
+    *,
+    size: tuple[int, int] | None = None,
+    on_progress: OnProgress | None = None,
+    **options: Any,
+) -> Clip:
+    """The video of a storyboard; options as in `Pipeline.generate`. ValueError when given frames overlap or overrun."""
+    tasks.need(pipeline, "any")
+    request = pipeline.request(board.cards[0].prompt, size=size, seconds=board.seconds, **options)
+    for card in board.cards:
+        pipeline.request(card.prompt)
+    group, fps = pipeline.autoencoder.temporal_compression, pipeline.settings.fps
+    one = pipeline.noise(replace(request, num_frames=1))
+    count = pipeline.autoencoder.latent_frames(request.num_frames)
+    given, known = torch.zeros_like(one).repeat(1, 1, count, 1, 1), torch.zeros(count, dtype=torch.bool)
+    for card in board.cards:
+        if card.given is not None:
+            place(pipeline, card, given, known, round(card.at * fps / group), request.width, request.height)
+    prompts = [spoken(board, (index + 0.5) * group / fps) for index in range(count)]
+
+    def texts(part: slice) -> Change:
+        return lambda each: conditioning.with_texts(each, pipeline.text_encoder, prompts[part])
+
+    head = int(known.int().cumprod(0).sum())  # given from the start on
+    pieces = onwards(pipeline, request, given, known, also=texts, on_progress=on_progress)
+    latents = join([given[:, :, :head], *pieces])
+    clip = tasks.finish(pipeline, request, latents, "storyboard", on_progress)
+    clip.frames = clip.frames[: request.num_frames]
+    clip.metadata["cards"] = [{"at": card.at, "prompt": card.prompt} for card in board.cards]
+    return clip
+
+
+def spoken(board: Storyboard, moment: float) -> str:
+    """The prompt that holds at a moment."""
+    return [card.prompt for card in board.cards if card.at <= moment or card.at == 0][-1]
+
+
+def place(pipeline: Pipeline, card: Card, given: Tensor, known: Tensor, index: int, width: int, height: int) -> None:
+    """Put a card's frames into the latents from `index` on."""
+    assert card.given is not None
+    from tenku.sample.given import at_rate, fit, whole_groups
+
+    frames = card.given.frames
+    if len(frames) > 1:
+        frames = whole_groups(
+            at_rate(card.given, pipeline.settings.fps), pipeline.autoencoder.temporal_compression, "start"
+        )
+    latents = tasks.encode(pipeline, fit(frames, (width, height)))
+    part = slice(index, index + latents.shape[2])
+    if part.stop > len(known):
+        raise ValueError(f"what the card at {card.at:g} shows goes on past the end of the video")
+    if bool(known[part].any()):
+        raise ValueError(f"what the card at {card.at:g} shows overlaps what an earlier card shows")
+    given[:, :, part], known[part] = latents, True
