@@ -31,10 +31,10 @@ tenku=${TENKU:-.venv/bin/tenku}
 case $machine in
     cpu)
         minutes=${minutes:-120}
-        buckets=("64x64 $((minutes * 27))" "80x48 $((minutes * 2))" "48x80 $((minutes * 2))") # size and clips
-        autoencoder_buckets=("128x128 $((minutes * 4 / 3))")                                  # seen by it alone
-        autoencoder_minutes=$((minutes * 20 / 100))
-        transformer_minutes=$((minutes * 45 / 100))
+        buckets=("64x64 $((minutes * 22))" "80x48 $((minutes * 3))" "48x80 $((minutes * 3))") # size and clips
+        autoencoder_buckets=("128x128 $((minutes * 10 / 3))")                                 # seen by it alone
+        autoencoder_minutes=$((minutes * 30 / 100))
+        transformer_minutes=$((minutes * 48 / 100))
         samples=4       # rays a pixel: at this size the autoencoder loses more than the rough edges add
         batch=16        # many steps, rather than large ones
         conditioned=0.3 # of so few samples, most should practise what people ask for first: text alone

@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves
 
 from tenku.machine import available_memory
 from tenku.model.catalogue import TEXT_PARAMETERS, OpenWeights
+from tenku.model.precision import fastest_dtype
 from tenku.model.presets import get
 from tenku.model.transformer import Transformer
 from tenku.model.wan_autoencoder import WanAutoencoder, published_autoencoder
@@ -28,7 +29,6 @@ GPU_OVERHEAD = 700 * 2**20  # context and workspaces of CUDA, cuBLAS and cuDNN
 USABLE = 0.94  # of the free memory: the allocator's blocks are never filled to the last byte
 TEXT_TOKENS, TEXT_SIZE = 512, 4096
 META = torch.device("meta")
-BYTES = {"bf16": 2.0, "int8": 1.0, "fp8": 1.0}
 
 # From the fastest to the most frugal: the first that fits is taken.
 PLANS = (
@@ -82,20 +82,21 @@ def stages(entry: OpenWeights, plan: Plan, size: tuple[int, int], num_frames: in
     """
     config = get(entry.preset).transformer
     autoencoder = published_autoencoder(config.latent_channels)
+    dtype = fastest_dtype(device)
     with META:
-        transformer = Transformer(config).to(torch.bfloat16)
+        transformer = Transformer(config).to(dtype)
     compression = autoencoder.spatial_compression
     height, width = size[1] // compression, size[0] // compression
     shape = (1, config.latent_channels, autoencoder.latent_frames(num_frames), height, width)
 
     weights = {
-        "text": 0 if plan.stream and device == "cuda" else 2 * TEXT_PARAMETERS,
+        "text": 0 if plan.stream and device == "cuda" else dtype.itemsize * TEXT_PARAMETERS,
         "denoise": transformer_bytes(transformer, entry.experts, plan, device),
         "decode": bytes_of(autoencoder),
     }
     work = {
         "text": 0,
-        "denoise": _denoising(entry.preset, shape, plan.one_by_one),
+        "denoise": _denoising(entry.preset, shape, dtype, plan.one_by_one),
         "decode": _decoding(config.latent_channels, shape, plan.tiled),
     }
     found = {}
@@ -111,16 +112,17 @@ def transformer_bytes(transformer: Transformer, experts: int, plan: Plan, device
     """Of its weights on the device, of all experts that are there at the same time."""
     blocks = bytes_of(transformer.blocks)
     around = bytes_of(transformer) - blocks
-    blocks = int(blocks * BYTES[plan.weights] / BYTES["bf16"])
+    if plan.weights != "bf16":
+        blocks //= transformer.dtype.itemsize  # a byte a weight
     if plan.stream and device == "cuda":
         return around + 2 * blocks // transformer.config.depth  # the block at work and the one on its way
     return (around + blocks) * (1 if plan.apart and device == "cuda" else experts)
 
 
 @lru_cache(maxsize=64)
-def _denoising(preset: str, shape: tuple[int, ...], one_by_one: bool) -> int:
+def _denoising(preset: str, shape: tuple[int, ...], dtype: torch.dtype, one_by_one: bool) -> int:
     with META:
-        return denoising(Transformer(get(preset).transformer).to(torch.bfloat16), shape, one_by_one)
+        return denoising(Transformer(get(preset).transformer).to(dtype), shape, one_by_one)
 
 
 @lru_cache(maxsize=64)
@@ -133,7 +135,7 @@ def _decoding(latent_channels: int, shape: tuple[int, ...], tiled: bool) -> int:
 def denoising(transformer: Transformer, shape: tuple[int, ...], one_by_one: bool) -> int:
     """Bytes that a step takes beside the weights: latents, texts' keys and values, activations."""
     with counting() as live, META:
-        text = torch.empty(1, TEXT_TOKENS, TEXT_SIZE, dtype=torch.bfloat16)
+        text = torch.empty(1, TEXT_TOKENS, TEXT_SIZE, dtype=transformer.dtype)
         conditioning = Conditioning(text, None, torch.empty_like(text), None)
         velocity = guided_velocity(transformer, conditioning, 5.0, one_by_one=one_by_one)
         remembered = torch.empty(3, *shape)  # by the solver

@@ -53,7 +53,9 @@ def animate(
             known[index] = True
     if bool(known.all()):
         raise ValueError("with so few frames nothing is left to make between the pictures: ask for more seconds")
-    return finish(pipeline, request, fill(pipeline, request, latents, known, on_progress), "animate", on_progress)
+    pieces = onwards(pipeline, request, latents, known, on_progress=on_progress)
+    latents = join([latents[:, :, :1] if first is not None else latents[:, :, :0], *pieces])
+    return finish(pipeline, request, latents, "animate", on_progress)
 
 
 def extend(
@@ -131,8 +133,10 @@ def loop(
         return finish(pipeline, request, join([given, way_back]), "loop", on_progress, wraps=True)
     request = pipeline.request(prompt, seconds=seconds, size=size, **options)
     count = pipeline.autoencoder.temporal_compression
-    if request.num_frames < 2 * count:
-        raise ValueError(f"a loop needs at least {2 * count / pipeline.settings.fps:g} s, more than a still picture")
+    longest = pipeline.settings.max_frames
+    if not 2 * count <= request.num_frames <= longest:
+        shortest, longest_seconds = (frames / pipeline.settings.fps for frames in (2 * count, longest))
+        raise ValueError(f"a loop lasts {shortest:g} to {longest_seconds:g} s, got {seconds:g}")
     request = replace(request, num_frames=request.num_frames // count * count)
     latents = pipeline.latents(request, change=lambda each: replace(each, cyclic=True), on_progress=on_progress)
     return finish(pipeline, request, latents, "loop", on_progress, wraps=True)

@@ -70,6 +70,13 @@ def test_animate_holds_the_pictures(pipeline, ends):
         assert not np.array_equal(clip.frames[-4:], other.frames[-4:])
 
 
+def test_a_long_animation_goes_on_window_by_window(pipeline):
+    picture = noisy_clip(1, seed=1)
+    clip = tasks.animate(pipeline, PROMPT, picture, noisy_clip(1, seed=2), seconds=6, seed=3)
+    assert len(clip.frames) == 96
+    assert np.array_equal(clip.frames[:4], round_trip(pipeline, picture.frames))
+
+
 def test_animate_needs_a_picture_and_room(pipeline):
     with pytest.raises(ValueError, match="no picture to animate"):
         tasks.animate(pipeline, PROMPT)
@@ -146,8 +153,9 @@ def test_loops(pipeline):
     given = noisy_clip(24)
     back = tasks.loop(pipeline, PROMPT, given, seconds=0.5, seed=1)
     assert len(back.frames) == 24 + 8
-    with pytest.raises(ValueError, match="a loop needs at least 0.5 s"):
-        tasks.loop(pipeline, PROMPT, seconds=0)
+    for seconds in (0, 60):
+        with pytest.raises(ValueError, match=f"a loop lasts 0.5 to 3 s, got {seconds}"):
+            tasks.loop(pipeline, PROMPT, seconds=seconds)
 
 
 def test_remix_goes_from_nothing_changed_to_all_new(pipeline):
