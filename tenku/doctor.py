@@ -186,12 +186,11 @@ def open_weights(model: str, size: tuple[int, int] | None, seconds: float | None
     settings = entry.settings
     width, height = size or settings.sizes[0]
     frames = settings.max_frames if seconds is None else max(1, round(seconds * settings.fps))
+    if not 1 <= frames <= settings.max_frames:
+        longest = settings.max_frames / settings.fps
+        raise ValueError(f"{model} makes up to {longest:.2f} s, not {frames / settings.fps:g}")
     multiple = size_multiple(entry)
-    if width % multiple or height % multiple or not 1 <= frames <= settings.max_frames:
-        raise ValueError(
-            f"{model} makes sides that are multiples of {multiple} and up to {settings.max_frames / settings.fps:.2f} "
-            f"s, not {width}x{height} and {frames / settings.fps:.2f} s"
-        )
+    width, height = (-(-side // multiple) * multiple for side in (width, height))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     free = free_memory(device)
     chosen = False

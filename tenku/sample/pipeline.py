@@ -169,7 +169,9 @@ class Pipeline:
         else:
             latents = self.latents(request, on_progress=on_progress, stages=stages)
             with stopwatch(stages, "decode"):
-                frames = np.concatenate(list(self.decode(latents, request.num_frames, on_progress=on_progress)))
+                frames = np.concatenate(
+                    list(self.decode(latents, request.num_frames, crop=request.crop, on_progress=on_progress))
+                )
         self.timings = stages
         return Clip(frames, self.settings.fps, self.metadata(request) | {"timings": stages})
 
@@ -185,7 +187,7 @@ class Pipeline:
             count = self.autoencoder.latent_frames(request.num_frames)
             nothing = torch.zeros_like(one).expand(-1, -1, count, -1, -1)  # takes no memory
             pieces = onwards(self, request, nothing, torch.zeros(count, dtype=torch.bool), on_progress=on_progress)
-        return self.decode(pieces, request.num_frames, on_progress=on_progress)
+        return self.decode(pieces, request.num_frames, crop=request.crop, on_progress=on_progress)
 
     @torch.inference_mode()
     def latents(
@@ -236,12 +238,14 @@ class Pipeline:
         latents: Tensor | Iterable[Tensor],
         num_frames: int,
         *,
+        crop: tuple[int, int] | None = None,
         on_progress: OnProgress | None = None,
         state: Any = None,
     ) -> Iterator[np.ndarray]:
         """Frames (uint8, k H W 3) of latents 1 C T H W, whole or as they come, piece by piece with constant memory.
 
-        state: what the autoencoder remembers of frames before the first, None for nothing.
+        crop: (width, height) to cut out of the middle. state: what the autoencoder remembers of frames before the
+        first, None for nothing.
         """
         total, done = self.autoencoder.latent_frames(num_frames), 0
         pieces = [latents] if isinstance(latents, Tensor) else latents
@@ -253,7 +257,7 @@ class Pipeline:
                 for part in piece.split(size, dim=2):
                     with torch.inference_mode():  # not around the yield: the mode would leak into the caller
                         pixels, state = self.autoencoder.decode_next(part, state)
-                        frames = to_frames(pixels)
+                        frames = cut(to_frames(pixels), crop)
                     if num_frames > 0:
                         yield frames[:num_frames]
                     num_frames -= len(frames)
@@ -316,6 +320,14 @@ def to_frames(video: Tensor) -> np.ndarray:
     """1 3 T H W in [-1, 1] to uint8 T H W 3."""
     pixels = (video[0].float().clamp(-1, 1) + 1).mul(127.5).round().to(torch.uint8)
     return pixels.permute(1, 2, 3, 0).contiguous().cpu().numpy()
+
+
+def cut(frames: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+    """The middle (width, height) of T H W 3; None: all of it."""
+    if size is None:
+        return frames
+    left, top = (frames.shape[2] - size[0]) // 2, (frames.shape[1] - size[1]) // 2
+    return frames[:, top : top + size[1], left : left + size[0]]
 
 
 @contextmanager

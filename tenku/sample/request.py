@@ -17,7 +17,10 @@ LONGEST = 3600.0  # seconds
 
 @dataclass(frozen=True)
 class Request:
-    """A checked generation: everything that decides the frames, the seed included."""
+    """A checked generation: everything that decides the frames, the seed included.
+
+    width and height are what the model makes; crop, if not None, is the (width, height) cut out of the middle of it.
+    """
 
     prompt: str
     negative_prompt: str
@@ -26,6 +29,7 @@ class Request:
     height: int
     seed: int
     params: SamplingParams
+    crop: tuple[int, int] | None = None
 
 
 def make_request(
@@ -55,7 +59,8 @@ def make_request(
         params = replace(params, shift=_number("shift", shift))
     if solver is not None:
         params = replace(params, solver=solver)
-    width, height = settings.sizes[0] if size is None else _checked_size(size, settings, multiple)
+    asked = settings.sizes[0] if size is None else _checked_size(size, settings, multiple)
+    width, height = (-(-side // multiple) * multiple for side in asked)  # the model's multiples, and the rest cut off
     prompt = _checked_text("prompt", prompt)
     if not prompt:
         raise ValueError("the prompt is empty; say what the video should show")
@@ -67,6 +72,7 @@ def make_request(
         height=height,
         seed=secrets.randbits(32) if seed is None else _checked_seed(seed),
         params=params,
+        crop=None if asked == (width, height) else asked,
     )
 
 
@@ -102,12 +108,12 @@ def _checked_size(size: tuple[int, int], settings: ModelSettings, multiple: int)
     largest = SIZE_REACH * max(max(pair) for pair in settings.sizes) // multiple * multiple
 
     def nearest(side: int) -> int:
-        return min(max(smallest, (side + multiple // 2) // multiple * multiple), largest)
+        return min(max(smallest, side // 2 * 2), largest)
 
     if (nearest(width), nearest(height)) != (width, height):
         raise ValueError(
-            f"size {width}x{height}: width and height must be multiples of {multiple} between {smallest} and "
-            f"{largest}; the nearest is {nearest(width)}x{nearest(height)}"
+            f"size {width}x{height}: width and height must be even and between {smallest} and {largest}; "
+            f"the nearest is {nearest(width)}x{nearest(height)}"
         )
     return width, height
 

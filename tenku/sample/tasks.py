@@ -49,7 +49,7 @@ def animate(
     latents, known = nothing_known(pipeline, request)
     for picture, index in ((first, 0), (last, -1)):
         if picture is not None:
-            latents[:, :, index] = encode(pipeline, fit(picture.frames[:1], size))[:, :, 0]
+            latents[:, :, index] = encode(pipeline, fit(picture.frames[:1], (request.width, request.height)))[:, :, 0]
             known[index] = True
     if bool(known.all()):
         raise ValueError("with so few frames nothing is left to make between the pictures: ask for more seconds")
@@ -263,5 +263,5 @@ def finish(
     count = latents.shape[2] * autoencoder.temporal_compression
     if task == "animate":
         count = request.num_frames
-    pieces = list(pipeline.decode(latents, count, on_progress=on_progress, state=state))
+    pieces = list(pipeline.decode(latents, count, crop=request.crop, on_progress=on_progress, state=state))
     return Clip(np.concatenate(pieces), pipeline.settings.fps, pipeline.metadata(request) | {"task": task})

@@ -207,3 +207,9 @@ def test_pixels_to_bytes():
     video = torch.tensor([-9.0, -1.0, 0.0, 1.0, 9.0]).view(1, 1, 1, 1, 5).expand(1, 3, 2, 1, 5)
     frames = to_frames(video)
     assert frames.shape == (2, 1, 5, 3) and frames[0, 0, :, 0].tolist() == [0, 0, 128, 255, 255]
+
+
+def test_a_size_between_the_multiples_is_cut_from_the_middle(pipeline):
+    whole = pipeline.generate(PROMPT, seconds=0.5, size=(80, 64), seed=7).frames
+    cut = pipeline.generate(PROMPT, seconds=0.5, size=(74, 60), seed=7).frames
+    assert np.array_equal(cut, whole[:, 2:62, 3:77])

@@ -77,8 +77,8 @@ def test_prompts_that_are_not(prompt, message):
         ({"seconds": float("nan")}, "finite"),
         ({"seconds": float("inf")}, "finite"),
         ({"seconds": "long"}, "seconds must be a number, got 'long'"),
-        ({"size": (100, 128)}, "multiples of 16 between 32 and 320; the nearest is 96x128"),
-        ({"size": (120, 104)}, "the nearest is 128x112"),
+        ({"size": (101, 128)}, "must be even and between 32 and 320; the nearest is 100x128"),
+        ({"size": (20, 103)}, "the nearest is 32x102"),
         ({"size": (0, 64)}, "the nearest is 32x64"),
         ({"size": (-64, 64)}, "the nearest is 32x64"),
         ({"size": (10**9, 64)}, "the nearest is 320x64"),
@@ -102,9 +102,15 @@ def test_options_out_of_range(options, message):
         request(**options)
 
 
-@pytest.mark.parametrize("size", [(100, 100), (1, 10**6), (31, 319)])
+@pytest.mark.parametrize("size", [(101, 101), (1, 10**6), (31, 319)])
 def test_the_size_it_suggests_is_accepted(size):
     with pytest.raises(ValueError) as error:
         request(size=size)
     width, height = str(error.value).rsplit(" ", 1)[1].split("x")
-    assert request(size=(int(width), int(height))).width == int(width)
+    assert request(size=(int(width), int(height))).width >= int(width)
+
+
+def test_other_sizes_are_cut_out_of_the_next_multiples():
+    made = request(size=(192, 108))
+    assert (made.width, made.height, made.crop) == (192, 112, (192, 108))
+    assert request(size=(96, 64)).crop is None
