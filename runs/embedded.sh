@@ -33,7 +33,7 @@ case $machine in
         minutes=${minutes:-120}
         buckets=("64x64 $((minutes * 22))" "80x48 $((minutes * 3))" "48x80 $((minutes * 3))") # size and clips
         autoencoder_buckets=("128x128 $((minutes * 10 / 3))")                                 # seen by it alone
-        autoencoder_minutes=$((minutes * 30 / 100))
+        autoencoder_minutes=$((minutes * 30 / 100)) decoder_minutes=$((minutes * 8 / 100))
         transformer_minutes=$((minutes * 48 / 100))
         samples=4       # rays a pixel: at this size the autoencoder loses more than the rough edges add
         batch=16        # many steps, rather than large ones
@@ -43,7 +43,7 @@ case $machine in
         minutes=${minutes:-25}
         buckets=("128x128 $((minutes * 1200))" "160x96 $((minutes * 200))" "96x160 $((minutes * 200))")
         autoencoder_buckets=()
-        autoencoder_minutes=$((minutes * 24 / 100))
+        autoencoder_minutes=$((minutes * 20 / 100)) decoder_minutes=$((minutes * 4 / 100))
         transformer_minutes=$((minutes * 72 / 100))
         samples=12 batch=64 conditioned=0.5 device=cuda
         ;;
@@ -51,11 +51,12 @@ case $machine in
 esac
 frames=48 validation=100 judge_minutes=6 preset=embedded
 [[ $machine == cpu ]] || preset=embedded-gpu # a size of the autoencoder and one of the transformer
-autoencoder_budget=(--minutes "$autoencoder_minutes") transformer_budget=(--minutes "$transformer_minutes")
+autoencoder_budget=(--minutes "$autoencoder_minutes") decoder_budget=(--minutes "$decoder_minutes")
+transformer_budget=(--minutes "$transformer_minutes")
 if [[ $tiny ]]; then
     buckets=("64x64 8" "80x48 4") autoencoder_buckets=() frames=16 validation=4 judge_minutes=0.1
     preset=nano
-    autoencoder_budget=(--steps 10) transformer_budget=(--steps 20)
+    autoencoder_budget=(--steps 10) decoder_budget=(--steps 5) transformer_budget=(--steps 20)
 fi
 out=${out:-out/embedded${tiny:+-tiny}}
 mkdir -p "$out"
@@ -78,25 +79,27 @@ main_size=${buckets[0]% *}
 "$tenku" world --split validation --clips "$validation" --size "$main_size" --frames "$frames" \
     --samples "$samples" --out "$out/validation"
 
-stage "2. The autoencoder: pixels to latents, 4 times shorter, 8 times narrower and lower"
+stage "2. The autoencoder: pixels to latents, 4 times shorter, 8 times narrower and lower; then its decoder alone"
 "$tenku" train-autoencoder "${clips[@]}" ${larger[@]+"${larger[@]}"} --out "$out/autoencoder" \
     --preset "$preset" "${autoencoder_budget[@]}"
-"$tenku" evaluate autoencoder "$out/autoencoder" --clips "$out/validation" | tee "$out/autoencoder.json"
+"$tenku" train-autoencoder "${clips[@]}" ${larger[@]+"${larger[@]}"} --out "$out/decoder" \
+    --preset "$preset" "${decoder_budget[@]}" --polish "$out/autoencoder"
+"$tenku" evaluate autoencoder "$out/decoder" --clips "$out/validation" | tee "$out/autoencoder.json"
 
 stage "3. Latents, encoded once"
-"$tenku" encode "${clips[@]}" --autoencoder "$out/autoencoder" --out "$out/latents"
+"$tenku" encode "${clips[@]}" --autoencoder "$out/decoder" --out "$out/latents"
 
 stage "4. The transformer and its text encoder"
-"$tenku" train --latents "$out/latents" --out "$out/run" --preset "$preset" --autoencoder "$out/autoencoder" \
+"$tenku" train --latents "$out/latents" --out "$out/run" --preset "$preset" --autoencoder "$out/decoder" \
     --conditioned "$conditioned" --batch-size "$batch" "${transformer_budget[@]}"
 
 stage "5. One folder with everything a video needs"
-"$tenku" export "$out/run" --autoencoder "$out/autoencoder" --out "$out/model" --name embedded
+"$tenku" export "$out/run" --autoencoder "$out/decoder" --out "$out/model" --name embedded
 
 stage "6. Unselected samples and what they are worth"
 if [[ ! -e $out/recogniser.json ]]; then # written last, so it means a trained judge
     "$tenku" evaluate recogniser --clips "$out/clips/$main_size" --validation "$out/validation" \
-        --autoencoder "$out/autoencoder" --minutes "$judge_minutes" --out "$out/recogniser" >"$out/recogniser.partial"
+        --autoencoder "$out/decoder" --minutes "$judge_minutes" --out "$out/recogniser" >"$out/recogniser.partial"
     mv "$out/recogniser.partial" "$out/recogniser.json"
 fi
 "$tenku" evaluate prompts --model "$out/model" --recogniser "$out/recogniser" --clips "$out/validation" \

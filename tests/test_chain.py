@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from tenku.cli import main
+from tenku.model.weights import load_state
 from tenku.types import Clip
 
 
@@ -41,6 +43,14 @@ def test_training_leaves_a_log_and_pictures(place: Path) -> None:
     lines = [json.loads(line) for line in (place / "run" / "log.jsonl").read_text().splitlines()]
     assert lines and lines[-1]["step"] == 2
     assert list((place / "run" / "previews").glob("*.png"))
+
+
+def test_polishing_changes_the_decoder_alone(place: Path, tmp_path: Path) -> None:
+    command = ["train-autoencoder", str(place / "square"), "--out", str(tmp_path / "decoder"), "--preset", "nano"]
+    assert main([*command, "--steps", "2", "--polish", str(place / "autoencoder")]) == 0
+    before, after = (load_state(folder / "autoencoder") for folder in (place / "autoencoder", tmp_path / "decoder"))
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"decoder"}
 
 
 def test_the_exported_model_generates(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,25 +37,29 @@ def train_autoencoder(
     batch_size: Batch = None,
     validation: Annotated[Path | None, typer.Option(help="Held-out clips, measured as it trains.")] = None,
     resume: Resume = "auto",
+    polish: Annotated[
+        Path | None,
+        typer.Option(
+            help="Go on from this autoencoder and train its decoder alone: latents encoded before stay valid."
+        ),
+    ] = None,
 ) -> None:
     """Train the video autoencoder on clips. The budget is --minutes or --steps."""
     for folder in clips:
         existing_folder(folder, "clip")
+    if polish is not None:
+        existing_folder(polish, "autoencoder")
     if validation is not None:
         existing_folder(validation, "clip")
     check_folder(out)
-    from tenku.train.autoencoder import train_autoencoder
+    from tenku.train.autoencoder import AutoencoderTraining, polishing, train_autoencoder
 
-    folder = train_autoencoder(
-        clips,
-        out,
-        minutes,
-        steps=steps,
-        batch_size=batch_size,
-        preset=preset,
-        validation=validation,
-        resume=resume,
-    )
+    settings = AutoencoderTraining(minutes, steps, preset)
+    if batch_size is not None:
+        settings = replace(settings, batch_size=batch_size)
+    if polish is not None:
+        settings = polishing(settings, polish)
+    folder = train_autoencoder(clips, out, validation=validation, resume=resume, settings=settings)
     say(f"autoencoder in {folder}")
 
 

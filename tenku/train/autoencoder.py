@@ -5,16 +5,15 @@
     RUN/autoencoder/    the averaged weights, with the mean and deviation of their latents, at the end
     RUN/sheet.png       clips above what came back
 
-The loss is L1 + MSE + differences of neighbouring pixels at several scales (edges stay sharp) + local
-structure (SSIM). Two more parts make latents that diffusion learns easily: a little KL, and that latents of
-half the size decode to the video of half the size, so that coarse structure lies in coarse latents instead of
-being hidden in fine ones (scale equivariance, arXiv 2502.14831).
+The loss is L1 + MSE + differences of neighbouring pixels at several scales (edges stay sharp) + local structure
+(SSIM) + differences of neighbouring frames (no flicker). Two more parts make latents that diffusion learns easily:
+a little KL, and that halved latents decode to the halved video (scale equivariance, arXiv 2502.14831).
 """
 
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +28,7 @@ from tenku.model.autoencoder import PRESETS, Autoencoder, AutoencoderConfig
 from tenku.model.precision import autocast
 from tenku.model.weights import load_into, part_folder, save_module
 from tenku.train import checkpoint
-from tenku.train.crops import ClipCache, draw_crops
+from tenku.train.crops import ClipCache, cut_to_fit, draw_crops, to_video
 from tenku.train.ema import Average
 from tenku.train.loop import choose_device, interruptible
 from tenku.train.measure import Log
@@ -64,6 +63,7 @@ class AutoencoderTraining:
     squared: float = 4.0  # weights of the loss's parts; L1 has 1
     edges: float = 0.5
     structure: float = 0.5
+    flicker: float = 0.5
     coarse: float = 0.25
     kl: float = 1e-3
     cache_gib: float = 4.0
@@ -90,7 +90,7 @@ class AutoencoderTraining:
     @property
     def weights(self) -> tuple[float, ...]:
         """Of the loss's parts, in the order of `loss_parts`."""
-        return 1.0, self.squared, self.edges, self.structure, self.coarse, self.kl
+        return 1.0, self.squared, self.edges, self.structure, self.flicker, self.coarse, self.kl
 
     def progress(self, steps_done: int, elapsed: float) -> float:
         """Share of the budget that is spent; `elapsed` in seconds."""
@@ -105,13 +105,18 @@ class AutoencoderTraining:
         return warm * max(self.final_lr, 1 - (1 - self.final_lr) * fallen)
 
 
+def polishing(settings: AutoencoderTraining, autoencoder: Path) -> AutoencoderTraining:
+    """The same budget for the decoder of a trained autoencoder alone: no part of the loss that is for latents."""
+    settings = replace(settings, initial=autoencoder, decoder_only=True, coarse=0.0, flicker=1.0)
+    return replace(settings, muon_lr=3e-3, adamw_lr=1e-3, decay_from=0.2, average_decay=0.99)
+
+
 def train_autoencoder(
     clips: Sequence[Path],
     out: Path,
     minutes: float | None = None,
     *,
     steps: int | None = None,
-    batch_size: int | None = None,
     preset: str = "embedded",
     validation: Path | None = None,
     resume: str = "auto",
@@ -125,10 +130,7 @@ def train_autoencoder(
     a checkpoint, then raises KeyboardInterrupt. ValueError when there are no clips, or when RUN holds a run
     of another shape.
     """
-    if settings is None:
-        settings = AutoencoderTraining(minutes, steps, preset)
-        if batch_size is not None:
-            settings = AutoencoderTraining(minutes, steps, preset, batch_size)
+    settings = settings or AutoencoderTraining(minutes, steps, preset)
     if resume not in ("auto", "never"):
         raise ValueError(f"resume is 'auto' or 'never', not {resume!r}")
     out = Path(out)
@@ -241,7 +243,7 @@ class AutoencoderRun:
         if not self.parts:
             return
         parts = torch.stack(self.parts).mean(0)
-        absolute, squared, edges, structure, coarse, kl = parts.tolist()
+        absolute, squared, edges, structure, flicker, coarse, kl = parts.tolist()
         self.parts = []
         loss = float((parts * parts.new_tensor(self.settings.weights)).sum())
         if not math.isfinite(loss):
@@ -255,6 +257,7 @@ class AutoencoderRun:
             psnr=round(decibel(squared), 3),
             edges=round(edges, 5),
             structure=round(structure, 4),
+            flicker=round(flicker, 5),
             coarse=round(coarse, 4),
             kl=round(kl, 4),
             clips=len(self.cache.clips),
@@ -314,7 +317,7 @@ class AutoencoderRun:
 def loss_parts(
     decoded: Tensor, video: Tensor, decoded_small: Tensor, mean: Tensor, log_variance: Tensor, looked_at: int = 0
 ) -> Tensor:
-    """The six parts, unweighted: absolute error, squared error, edges, structure, coarse error, KL.
+    """The seven parts, unweighted: absolute error, squared error, edges, structure, flicker, coarse error, KL.
 
     Edges and structure are looked at in one frame of each group of 4: in all, they would cost as much as the network.
     """
@@ -322,7 +325,8 @@ def loss_parts(
     kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
     x, y = (frames[:, :, looked_at::4].transpose(1, 2).flatten(0, 1) for frames in (decoded, video))  # (B T/4) 3 H W
     coarse = (decoded_small - halve(video)).abs()
-    parts = [difference.abs(), difference.square(), edges(x - y), 1 - similarity(x, y), coarse, kl]
+    flicker = difference.diff(dim=2).abs()  # also where groups meet, which are encoded each by itself
+    parts = [difference.abs(), difference.square(), edges(x - y), 1 - similarity(x, y), flicker, coarse, kl]
     return torch.stack([part.mean() for part in parts])
 
 
@@ -367,16 +371,6 @@ def measure_latents(autoencoder: Autoencoder, clips: Sequence[np.ndarray], devic
     values = torch.cat(latents, dim=1)
     autoencoder.latent_mean.copy_(values.mean(1))
     autoencoder.latent_std.fill_(values.var(1).mean().sqrt().clamp(min=1e-3))
-
-
-def cut_to_fit(frames: np.ndarray) -> np.ndarray:
-    length, height, width = frames.shape[:3]
-    return frames[: max(1, length // 4 * 4), : height // 8 * 8, : width // 8 * 8]
-
-
-def to_video(frames: np.ndarray, device: torch.device) -> Tensor:
-    """uint8 T H W 3 to 1 3 T H W in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(frames)).to(device).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
 
 
 def decibel(mean_squared_error: float) -> float:

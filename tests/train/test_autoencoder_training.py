@@ -74,8 +74,16 @@ def test_the_loss_is_least_for_the_same_video():
     same = loss_parts(video, video, small, mean, mean)
     noisy = video + 0.1 * torch.randn_like(video)
     other = loss_parts(noisy, video, halve(noisy), mean, mean, looked_at=3)
-    assert torch.allclose(same, torch.zeros(6), atol=1e-5)
-    assert (other[:5] > same[:5]).all()
+    assert torch.allclose(same, torch.zeros(7), atol=1e-5)
+    assert (other[:6] > same[:6]).all()
+
+
+def test_flicker_is_what_changes_from_frame_to_frame():
+    video, mean = torch.zeros(1, 3, 8, 16, 16), torch.zeros(1, 4, 2, 2, 2)
+    steady, flickering = video + 0.1, video.clone()
+    flickering[:, :, ::2] += 0.2  # the same absolute error
+    flicker = [float(loss_parts(each, video, halve(each), mean, mean)[4]) for each in (steady, flickering)]
+    assert flicker[0] < 1e-6 and abs(flicker[1] - 0.2) < 1e-6
 
 
 @pytest.mark.parametrize(
