@@ -83,7 +83,7 @@ def round_trip(folder: Path) -> "Callable[[np.ndarray], np.ndarray]":
     """Frames through an autoencoder and back: uint8 T H W 3 both ways."""
     import torch
 
-    from tenku.model.autoencoder import load_autoencoder
+    from tenku.model.autoencoder import load_autoencoder, to_video
 
     autoencoder = load_autoencoder(folder).eval()
     group = autoencoder.temporal_compression
@@ -91,7 +91,7 @@ def round_trip(folder: Path) -> "Callable[[np.ndarray], np.ndarray]":
     @torch.inference_mode()
     def through(frames: "np.ndarray") -> "np.ndarray":
         whole = max(1, len(frames) // group * group) if len(frames) >= group else 1
-        video = torch.from_numpy(frames[:whole]).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+        video = to_video(frames[:whole], torch.device("cpu"))
         back = autoencoder.decode(autoencoder.encode(video))[0, :, :whole]
         return (back.clamp(-1, 1) + 1).mul(127.5).round().to(torch.uint8).permute(1, 2, 3, 0).numpy()
 

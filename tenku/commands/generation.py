@@ -57,19 +57,24 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Make a video from a sentence. What is left out comes from the model's own defaults."""
-    width_height = parse_size(size) if size is not None else None
-    options = {
-        "negative_prompt": negative,
-        "seconds": seconds,
-        "size": width_height,
-        "seed": seed,
-        "steps": steps,
-        "guidance": guidance,
-        "solver": solver,
-    }
-    with made(prompt, model, out, (gif, webp, png), as_json, options, seconds, weights) as work:
+    options = sampling(size, steps, guidance, seed, negative, solver) | {"seconds": seconds}
+    with made(prompt, model, out, (gif, webp, png), as_json, options, weights) as work:
         request = work.pipeline.request(prompt, **work.options)
         work.clip = work.pipeline.run(request, on_progress=work.stages)
+
+
+def sampling(
+    size: str | None, steps: int | None, guidance: float | None, seed: int | None, negative: str, solver: str | None
+) -> dict[str, Any]:
+    """The options that all ways of prompting share."""
+    return {
+        "size": parse_size(size) if size is not None else None,
+        "steps": steps,
+        "guidance": guidance,
+        "seed": seed,
+        "negative_prompt": negative,
+        "solver": solver,
+    }
 
 
 @dataclass
@@ -90,7 +95,6 @@ def made(
     also: tuple[bool, bool, bool],
     as_json: bool,
     options: dict[str, Any],
-    seconds: float | None = None,
     weights: str | None = None,
 ) -> Iterator[Work]:
     """What every command that makes a clip does around it: load, look at the outputs, show progress, write, report.
@@ -100,7 +104,7 @@ def made(
     clock = time.perf_counter()
     import tenku
 
-    plan = choose_plan(model, options.get("size"), seconds, weights)
+    plan = choose_plan(model, options.get("size"), options.get("seconds"), weights)
     pipeline = tenku.load(model, plan=plan)
     timings = {"load": time.perf_counter() - clock}
     request = pipeline.request(prompt, **options)

@@ -1,7 +1,7 @@
 """Commands that start from pictures and clips: animate, extend, connect, loop, remix, storyboard."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -21,25 +21,12 @@ from tenku.commands.generation import (
     Steps,
     Webp,
     made,
+    sampling,
 )
-from tenku.commands.options import parse_seconds, parse_size
+from tenku.commands.options import parse_seconds
 
 ClipFile = Annotated[Path, typer.Argument(help="A video (mp4, mov, mkv, webm) or a moving picture.")]
 Length = Annotated[str, typer.Option(help="Seconds, as 2 or 2s.")]
-
-
-def sampling(
-    size: str | None, steps: int | None, guidance: float | None, seed: int | None, negative: str, solver: str | None
-) -> dict[str, Any]:
-    """The options that all ways of prompting share."""
-    return {
-        "size": parse_size(size) if size is not None else None,
-        "steps": steps,
-        "guidance": guidance,
-        "seed": seed,
-        "negative_prompt": negative,
-        "solver": solver,
-    }
 
 
 def animate(

@@ -22,7 +22,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Te
     q: B N H D; k, v: B M H D; mask: B M bool, True where a key may be looked at, or None for all of them.
     Returns B N H D. A row of the mask that allows nothing gives finite, meaningless values, never NaN.
     """
-    if q.device.type == "meta":  # shapes without numbers, for tenku/memory.py: as the fused kernel, no scores are kept
+    if q.device.type == "meta":  # shapes without numbers, for sample/memory.py: as the fused kernel, no scores are kept
         return v.new_empty(q.shape)
     if q.device.type != "cpu":
         return _fused(q, k, v, mask)

@@ -10,6 +10,7 @@ frame; convolutions are 2-D and channels-last (up to 1.8 times as fast on a CPU)
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -230,6 +231,12 @@ class Autoencoder(nn.Module):
 
     def _unscale(self, latents: Tensor) -> Tensor:
         return latents * self.latent_std.view(-1, 1, 1, 1) + self.latent_mean.view(-1, 1, 1, 1)
+
+
+def to_video(frames: np.ndarray, device: torch.device) -> Tensor:
+    """uint8 T H W 3 to 1 3 T H W in [-1, 1]."""
+    video = torch.from_numpy(np.ascontiguousarray(frames)).to(device).permute(3, 0, 1, 2)[None]
+    return video.float() / 127.5 - 1
 
 
 def load_autoencoder(folder: str | Path) -> Autoencoder:

@@ -28,7 +28,6 @@ class OpenWeights:
     preset: str
     settings: ModelSettings
     experts: int = 1
-    boundary: float | None = None
     low_guidance: float | None = None
     licence: str = "Apache-2.0"
 
@@ -66,7 +65,6 @@ OPEN_WEIGHTS = {
             "wan2.2-a14b",
             ModelSettings("wan2.2-a14b", 16, HD + SD, 81, _wan(4.0, 12.0, steps=40), known="none"),
             experts=2,
-            boundary=0.875,
             low_guidance=3.0,
         ),
     )

@@ -35,12 +35,6 @@ def at_rate(clip: Clip, fps: float) -> np.ndarray:
     return clip.frames[np.minimum(moments.astype(int), len(clip.frames) - 1)]
 
 
-def to_video(frames: np.ndarray, device: torch.device) -> Tensor:
-    """uint8 T H W 3 to 1 3 T H W in [-1, 1]."""
-    video = torch.from_numpy(np.ascontiguousarray(frames)).to(device).permute(3, 0, 1, 2)[None]
-    return video.float() / 127.5 - 1
-
-
 def whole_groups(frames: np.ndarray, group: int, keep: str) -> np.ndarray:
     """As many frames as whole groups hold; `keep` says which end of the clip stays: "start" or "end"."""
     count = len(frames) // group * group

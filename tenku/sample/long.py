@@ -32,6 +32,11 @@ def window(pipeline: "Pipeline") -> int:
     return pipeline.autoencoder.latent_frames(pipeline.settings.max_frames)
 
 
+def leading(known: Tensor) -> int:
+    """How many frames are known from the beginning on."""
+    return int(known.int().cumprod(0).sum())
+
+
 def fill(
     pipeline: "Pipeline",
     request: Request,
@@ -73,7 +78,7 @@ def onwards(
     seed of its own, so that it does not repeat the one before it.
     """
     most, total = window(pipeline), given.shape[2]
-    done = int(known.int().cumprod(0).sum())  # frames known from the beginning on
+    done = leading(known)
     history, own = given[:, :, max(0, done - most) : done], True
     while done < total:
         context = min(history.shape[2], most // 2 if done else 0)

@@ -6,7 +6,6 @@ prompt -> text encoder -> denoise (guidance -> transformer) -> autoencoder -> fr
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -183,10 +182,7 @@ class Pipeline:
         if request.num_frames <= self.settings.max_frames:
             pieces = iter([self.latents(request, on_progress=on_progress)])
         else:
-            one = self.noise(replace(request, num_frames=1))
-            count = self.autoencoder.latent_frames(request.num_frames)
-            nothing = torch.zeros_like(one).expand(-1, -1, count, -1, -1)  # takes no memory
-            pieces = onwards(self, request, nothing, torch.zeros(count, dtype=torch.bool), on_progress=on_progress)
+            pieces = onwards(self, request, *self.nothing_known(request), on_progress=on_progress)
         return self.decode(pieces, request.num_frames, crop=request.crop, on_progress=on_progress)
 
     @torch.inference_mode()
@@ -222,16 +218,24 @@ class Pipeline:
 
     def noise(self, request: Request) -> Tensor:
         """Where a request starts. Drawn on the CPU, so that a seed means the same noise on every device."""
+        generator = torch.Generator("cpu").manual_seed(request.seed)
+        return torch.randn(self.latent_shape(request), generator=generator).to(self.device)
+
+    def nothing_known(self, request: Request) -> tuple[Tensor, Tensor]:
+        """Zeros in the shape of a request's latents, which take no memory, and a mask of its frames, all False."""
+        shape = self.latent_shape(request)
+        return torch.zeros((), device=self.device).expand(shape), torch.zeros(shape[2], dtype=torch.bool)
+
+    def latent_shape(self, request: Request) -> tuple[int, int, int, int, int]:
+        """1 C T h w of a request's latents."""
         compression = self.autoencoder.spatial_compression
-        shape = (
+        return (
             1,
             self.autoencoder.latent_channels,
             self.autoencoder.latent_frames(request.num_frames),
             request.height // compression,
             request.width // compression,
         )
-        generator = torch.Generator("cpu").manual_seed(request.seed)
-        return torch.randn(shape, generator=generator).to(self.device)
 
     def decode(
         self,

@@ -17,16 +17,15 @@ everything between them is made: a longer video window by window.
 """
 
 import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from tenku.sample import conditioning, tasks
-from tenku.sample.given import join
-from tenku.sample.long import Change, onwards
+from tenku.sample.given import at_rate, fit, join, whole_groups
+from tenku.sample.long import Change, leading, onwards
 from tenku.sample.pipeline import OnProgress, Pipeline
 from tenku.types import Clip
 
@@ -119,22 +118,19 @@ def produce(
     for card in board.cards:
         pipeline.request(card.prompt)
     group, fps = pipeline.autoencoder.temporal_compression, pipeline.settings.fps
-    one = pipeline.noise(replace(request, num_frames=1))
-    count = pipeline.autoencoder.latent_frames(request.num_frames)
-    given, known = torch.zeros_like(one).repeat(1, 1, count, 1, 1), torch.zeros(count, dtype=torch.bool)
+    given, known = pipeline.nothing_known(request)
+    given = given.clone()
     for card in board.cards:
         if card.given is not None:
             place(pipeline, card, given, known, round(card.at * fps / group), request.width, request.height)
-    prompts = [spoken(board, (index + 0.5) * group / fps) for index in range(count)]
+    prompts = [spoken(board, (index + 0.5) * group / fps) for index in range(len(known))]
 
     def texts(part: slice) -> Change:
         return lambda each: conditioning.with_texts(each, pipeline.text_encoder, prompts[part])
 
-    head = int(known.int().cumprod(0).sum())  # given from the start on
     pieces = onwards(pipeline, request, given, known, also=texts, on_progress=on_progress)
-    latents = join([given[:, :, :head], *pieces])
-    clip = tasks.finish(pipeline, request, latents, "storyboard", on_progress)
-    clip.frames = clip.frames[: request.num_frames]
+    latents = join([given[:, :, : leading(known)], *pieces])
+    clip = tasks.finish(pipeline, request, latents, "storyboard", on_progress, num_frames=request.num_frames)
     clip.metadata["cards"] = [{"at": card.at, "prompt": card.prompt} for card in board.cards]
     return clip
 
@@ -147,8 +143,6 @@ def spoken(board: Storyboard, moment: float) -> str:
 def place(pipeline: Pipeline, card: Card, given: Tensor, known: Tensor, index: int, width: int, height: int) -> None:
     """Put a card's frames into the latents from `index` on."""
     assert card.given is not None
-    from tenku.sample.given import at_rate, fit, whole_groups
-
     frames = card.given.frames
     if len(frames) > 1:
         frames = whole_groups(

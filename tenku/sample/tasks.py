@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tenku.sample.given import at_rate, fit, join, nearest_size, to_video, whole_groups
-from tenku.sample.long import Change, backwards, fill, onwards, window
+from tenku.model.autoencoder import to_video
+from tenku.sample.given import at_rate, fit, join, nearest_size, whole_groups
+from tenku.sample.long import Change, backwards, fill, leading, onwards, window
 from tenku.sample.pipeline import OnProgress, Pipeline
 from tenku.sample.request import Request
 from tenku.types import Clip
@@ -46,16 +47,18 @@ def animate(
     need(pipeline, "first" if last is None else "any")
     size = size or nearest_size(pipeline.settings, pictures[0].size)
     request = pipeline.request(prompt, size=size, **options)
-    latents, known = nothing_known(pipeline, request)
+    latents, known = pipeline.nothing_known(request)
+    latents = latents.clone()
     for picture, index in ((first, 0), (last, -1)):
         if picture is not None:
             latents[:, :, index] = encode(pipeline, fit(picture.frames[:1], (request.width, request.height)))[:, :, 0]
             known[index] = True
     if bool(known.all()):
         raise ValueError("with so few frames nothing is left to make between the pictures: ask for more seconds")
-    pieces = onwards(pipeline, request, latents, known, on_progress=on_progress)
-    latents = join([latents[:, :, :1] if first is not None else latents[:, :, :0], *pieces])
-    return finish(pipeline, request, latents, "animate", on_progress)
+    latents = join(
+        [latents[:, :, : leading(known)], *onwards(pipeline, request, latents, known, on_progress=on_progress)]
+    )
+    return finish(pipeline, request, latents, "animate", on_progress, num_frames=request.num_frames)
 
 
 def extend(
@@ -221,12 +224,6 @@ def latent_count(pipeline: Pipeline, seconds: float) -> int:
     return -int(-seconds * pipeline.settings.fps // pipeline.autoencoder.temporal_compression)
 
 
-def nothing_known(pipeline: Pipeline, request: Request) -> tuple[Tensor, Tensor]:
-    """Latents and mask of a request, to be filled with what is known."""
-    latents = torch.zeros_like(pipeline.noise(request))
-    return latents, torch.zeros(latents.shape[2], dtype=torch.bool)
-
-
 def between(
     pipeline: Pipeline, request: Request, a: Tensor, b: Tensor, seconds: float, on_progress: OnProgress | None
 ) -> Tensor:
@@ -251,17 +248,20 @@ def finish(
     latents: Tensor,
     task: str,
     on_progress: OnProgress | None,
+    *,
+    num_frames: int | None = None,
     wraps: bool = False,
 ) -> Clip:
-    """The clip of latents, with what a clip remembers. `wraps`: decoding begins with the state that the end leaves."""
+    """The clip of latents, with what a clip remembers.
+
+    num_frames: how many of its frames, None for all. wraps: decoding begins with the state that the end leaves.
+    """
     autoencoder: Any = pipeline.autoencoder
     state: Any = None
     if wraps:
         before = torch.arange(-autoencoder.memory_frames, 0) % latents.shape[2]
         with torch.inference_mode():
             _, state = autoencoder.decode_next(latents[:, :, before])
-    count = latents.shape[2] * autoencoder.temporal_compression
-    if task == "animate":
-        count = request.num_frames
+    count = num_frames or latents.shape[2] * autoencoder.temporal_compression
     pieces = list(pipeline.decode(latents, count, crop=request.crop, on_progress=on_progress, state=state))
     return Clip(np.concatenate(pieces), pipeline.settings.fps, pipeline.metadata(request) | {"task": task})

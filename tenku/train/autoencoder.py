@@ -24,11 +24,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor, nn
 
 from tenku.data.files import read_json, write_json
-from tenku.model.autoencoder import PRESETS, Autoencoder, AutoencoderConfig
+from tenku.model.autoencoder import PRESETS, Autoencoder, AutoencoderConfig, to_video
 from tenku.model.precision import autocast
 from tenku.model.weights import load_into, part_folder, save_module
 from tenku.train import checkpoint
-from tenku.train.crops import ClipCache, cut_to_fit, draw_crops, to_video
+from tenku.train.crops import ClipCache, cut_to_fit, draw_crops
 from tenku.train.ema import Average
 from tenku.train.loop import choose_device, interruptible
 from tenku.train.measure import Log

@@ -135,8 +135,3 @@ def _change(crop: np.ndarray) -> float:
 def cut_to_fit(frames: np.ndarray) -> np.ndarray:
     length, height, width = frames.shape[:3]
     return frames[: max(1, length // 4 * 4), : height // 8 * 8, : width // 8 * 8]
-
-
-def to_video(frames: np.ndarray, device: torch.device) -> Tensor:
-    """uint8 T H W 3 to 1 3 T H W in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(frames)).to(device).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
