@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import typer
 
-from tenku.commands import evaluation, generation, models, tasks, training, world
+from tenku.commands import evaluation, expansion, generation, models, tasks, training, world
 from tenku.commands.options import say
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.command("connect")(tasks.connect)
 app.command("loop")(tasks.loop)
 app.command("remix")(tasks.remix)
 app.command("storyboard")(tasks.storyboard)
+app.command("expand")(expansion.expand)
 app.command("vocabulary")(generation.vocabulary)
 app.command("sheet")(generation.sheet)
 app.command("doctor")(generation.doctor)
@@ -44,7 +45,7 @@ app.add_typer(evaluation.app, name="evaluate")
 # The extra that brings a package; all others come with the miniature world.
 EXTRAS = dict.fromkeys(
     ("diffusers", "transformers", "huggingface_hub", "accelerate", "ftfy", "torchao"), "open-weights"
-)
+) | {"matplotlib": "plots"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -77,10 +77,19 @@ def schedule(num_steps: int, shift: float = 1.0, levels: int | None = None) -> T
 
 
 def from_level(times: Tensor, strength: float) -> Tensor:
-    """The part of a schedule that is left when sampling begins at noise level `strength` in (0, 1] (SDEdit)."""
+    """The part of a schedule that is left when sampling begins at noise level `strength` in (0, 1] (SDEdit).
+
+    ValueError for another strength.
+    """
     if not 0 < strength <= 1:
         raise ValueError(f"strength must be above 0 and at most 1, got {strength:g}")
     return torch.cat([times.new_tensor([strength]), times[times < strength]])
+
+
+def nearest_time(levels: Tensor, times: Tensor) -> Tensor:
+    """Each noise level brought to the nearest of a schedule's times, in the shape and kind of `levels`."""
+    index = (levels[..., None] - times).abs().argmin(-1)
+    return times[index].to(levels)
 
 
 def to_level(t: float, levels: int | None) -> float:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,10 @@ class Clip:
             raise ValueError(f"fps must be above 0, got {self.fps}")
 
     @property
+    def num_frames(self) -> int:
+        return len(self.frames)
+
+    @property
     def seconds(self) -> float:
         return len(self.frames) / self.fps
 
@@ -45,32 +50,74 @@ class Clip:
 
         Raises ValueError for another ending and OSError when the place cannot be written.
         """
-        path = Path(path)
-        ending = path.suffix.lower()
+        ending = check_ending(path)
         if ending == ".mp4":
-            write_video(path, self.frames, self.fps, metadata=self.text_metadata())
+            write_video(path, self.frames, self.fps, metadata=as_text(self.metadata))
         elif ending == ".gif":
             write_gif(path, self.frames, self.fps)
         elif ending == ".webp":
             write_webp(path, self.frames, self.fps)
-        elif ending == ".png":
+        else:
             picture = self.frames[0] if len(self.frames) == 1 else contact_sheet([self.frames])
             write_png(path, picture)
-        else:
-            raise ValueError(f"cannot write {path.name}: the name should end in .mp4, .gif, .webp or .png")
 
     @classmethod
-    def load(cls, path: str | Path) -> "Clip":
-        """Read a video or picture file. Raises ValueError when it is not one."""
-        frames, fps, metadata = read_video(Path(path))
+    def load(cls, path: str | Path, *, longest_side: int | None = None) -> "Clip":
+        """Read a video or picture file, larger frames made as small as `longest_side` pixels.
+
+        Raises ValueError when it is not one.
+        """
+        frames, fps, metadata = read_video(Path(path), longest_side=longest_side)
         return cls(frames, fps, dict(metadata))
 
-    def text_metadata(self) -> dict[str, str]:
-        """The metadata as text for a file: strings as they are, everything else as JSON."""
-        return {
-            key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            for key, value in self.metadata.items()
-        }
+
+@dataclass
+class Stream:
+    """A video as it is made: each frame comes as soon as it is decoded, and memory holds only a few of them.
+
+    pieces: uint8 k H W 3, made while they are read, once. num_frames, size: of all of it, (width, height) in pixels.
+    """
+
+    pieces: Iterator[np.ndarray]
+    fps: float
+    num_frames: int
+    size: tuple[int, int]
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Frames H W 3, one by one."""
+        for piece in self.pieces:
+            yield from piece
+
+    def clip(self) -> Clip:
+        """All of it, in memory. ValueError when it has been read before."""
+        pieces = list(self.pieces)
+        if not pieces:
+            raise ValueError("this video has been read already: frames of a stream come once")
+        return Clip(np.concatenate(pieces), self.fps, self.metadata)
+
+    def save(self, path: str | Path) -> None:
+        """As `Clip.save`; an .mp4 is written frame by frame."""
+        if check_ending(path) == ".mp4":
+            write_video(path, self.pieces, self.fps, metadata=as_text(self.metadata))
+        else:
+            self.clip().save(path)
+
+
+def check_ending(path: str | Path) -> str:
+    """The ending of a file that can be written. ValueError for another one, before any work."""
+    ending = Path(path).suffix.lower()
+    if ending not in (".mp4", ".gif", ".webp", ".png"):
+        raise ValueError(f"cannot write {Path(path).name}: the name should end in .mp4, .gif, .webp or .png")
+    return ending
+
+
+def as_text(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Metadata for a file: strings as they are, everything else as JSON."""
+    return {
+        key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for key, value in metadata.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -79,8 +126,9 @@ class Conditioning:
 
     text_embeds, negative_embeds: B S D with bool masks B S (the lengths S may differ); the prompt's may be B T S D, a
     text for each latent frame. known_latents: B C T H W of which the frames marked True in known_mask (B T bool) are
-    given; known_t: the little noise, 0 for none, that they are shown to the network with. start_latents: what the clip
-    is made out of instead of noise alone, noised to the level `strength`; the places True in keep (broadcastable to B C
+    given; known_t: the little noise, 0 for none, that they are shown to the network with, None for as much as all
+    others have: for networks that were never shown frames without noise. start_latents: what the clip is made out of
+    instead of noise alone, noised to the level `strength` (one, or B T); the places True in keep (broadcastable to B C
     T H W) stay as they are there. cyclic: time is a circle, the last frame leads to the first.
     """
 
@@ -90,9 +138,9 @@ class Conditioning:
     negative_mask: Tensor | None
     known_latents: Tensor | None = None
     known_mask: Tensor | None = None
-    known_t: float = 0.0
+    known_t: float | None = 0.0
     start_latents: Tensor | None = None
-    strength: float = 1.0
+    strength: float | Tensor = 1.0
     keep: Tensor | None = None
     cyclic: bool = False
 

@@ -5,10 +5,11 @@ flushed to the disk and renamed. Reading opens only real video and picture conta
 named .mp4 would otherwise make FFmpeg open other files of this machine.
 """
 
+import itertools
 import os
 import textwrap
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import lru_cache
@@ -27,6 +28,11 @@ MAX_BYTES = 4 * 2**30  # of all decoded frames
 BT709 = 1  # the H.264 code of its primaries, transfer curve and matrix
 LIMITED_RANGE, FULL_RANGE, UNSPECIFIED = 1, 2, 2
 ITU601, ITU709 = 5, 1  # swscale's names for the two matrices
+PQ = 16  # the code of HDR's transfer curve
+PAPER_WHITE = 203.0  # nits of diffuse white in HDR (ITU-R BT.2408)
+BT2020_TO_SRGB = np.array(
+    [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32
+)
 CONTAINER_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder", "creation_time"}
 PICTURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"RIFF")
 FONTS = (
@@ -49,7 +55,7 @@ LABEL_HEIGHT = 18
 
 def write_video(
     path: str | Path,
-    frames: np.ndarray,
+    frames: np.ndarray | Iterable[np.ndarray],
     fps: float,
     metadata: Mapping[str, str] | None = None,
     *,
@@ -58,19 +64,17 @@ def write_video(
 ) -> None:
     """H.264 mp4 that every browser plays: yuv420p, BT.709 converted and tagged, index first, metadata inside.
 
-    ValueError for frames of a wrong kind or an odd width or height; OSError where it cannot be written, and
-    then nothing is left behind and an older file of that name stays.
+    frames: all of them, or pieces of one size, written as they come. ValueError for frames of a wrong kind or an odd
+    width or height; OSError where it cannot be written. Then, and when making the pieces fails, nothing is left behind
+    and an older file of that name stays.
     """
-    frames = check_frames(frames)
-    height, width = frames.shape[1:3]
-    if width % 2 or height % 2:
-        raise ValueError(f"an mp4 needs an even width and height, got {width}x{height}")
-    _encode(Path(path), frames, fps, metadata or {}, "yuv420p", {"crf": str(crf), "preset": preset})
+    pieces = [frames] if isinstance(frames, np.ndarray) else frames
+    _encode(Path(path), pieces, fps, metadata or {}, "yuv420p", {"crf": str(crf), "preset": preset})
 
 
 def write_clip(path: str | Path, frames: np.ndarray, fps: float) -> None:
     """A training clip: nearly lossless H.264, full colour resolution; the same frames give the same bytes."""
-    _encode(Path(path), check_frames(frames), fps, {}, "yuv444p", {"crf": "12", "preset": "veryfast"}, threads=1)
+    _encode(Path(path), [frames], fps, {}, "yuv444p", {"crf": "12", "preset": "veryfast"}, threads=1)
 
 
 def write_gif(path: str | Path, frames: np.ndarray, fps: float) -> None:
@@ -101,7 +105,7 @@ def check_frames(frames: np.ndarray) -> np.ndarray:
 
 def _encode(
     path: Path,
-    frames: np.ndarray,
+    pieces: Iterable[np.ndarray],
     fps: float,
     metadata: Mapping[str, str],
     pixel_format: str,
@@ -110,18 +114,26 @@ def _encode(
 ) -> None:
     if not 0 < fps <= 1000:
         raise ValueError(f"fps must be above 0 and at most 1000, got {fps}")
+    pieces = map(check_frames, pieces)
+    count = 0
     with _written_whole(path) as partial:
+        first = check_frames(next(pieces, np.empty((0, 0, 0, 3), np.uint8)))
+        height, width = first.shape[1:3]
+        if pixel_format == "yuv420p" and (width % 2 or height % 2):
+            raise ValueError(f"an mp4 needs an even width and height, got {width}x{height}")
         flags = {"movflags": "+faststart+use_metadata_tags"}
         with av.open(str(partial), "w", format="mp4", options=flags) as container:
             container.metadata.update(metadata)
             stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
-            stream.height, stream.width = frames.shape[1:3]
+            stream.height, stream.width = height, width
             stream.pix_fmt, stream.options = pixel_format, options
             context = stream.codec_context
             context.thread_count = threads
             context.color_primaries = context.color_trc = context.colorspace = BT709
             context.color_range = LIMITED_RANGE
-            for array in frames:
+            for array in itertools.chain.from_iterable(itertools.chain([first], pieces)):
+                if array.shape[:2] != (height, width):
+                    raise ValueError(f"frames of one video have one size: {array.shape} after {first.shape[1:]}")
                 frame = av.VideoFrame.from_ndarray(array, format="rgb24").reformat(
                     format=pixel_format,
                     dst_colorspace=ITU709,
@@ -129,10 +141,11 @@ def _encode(
                     dst_color_range=LIMITED_RANGE,
                 )
                 container.mux(stream.encode(frame))
+                count += 1
             container.mux(stream.encode())
         # FFmpeg keeps some errors of its last writes to itself: count what is really on the disk.
         with av.open(str(partial), format="mp4") as container:
-            if container.streams.video[0].frames != len(frames):
+            if container.streams.video[0].frames != count:
                 raise OSError(f"cannot write {path}: the disk took only a part of it")
 
 
@@ -175,12 +188,14 @@ def _written_whole(path: Path) -> Iterator[Path]:
 
 
 def read_video(
-    path: str | Path, *, max_frames: int = MAX_FRAMES, max_pixels: int = MAX_PIXELS
+    path: str | Path, *, max_frames: int = MAX_FRAMES, max_pixels: int = MAX_PIXELS, longest_side: int | None = None
 ) -> tuple[np.ndarray, float, dict[str, str]]:
     """(frames, fps, metadata) of a video file, or of a picture, which is one frame.
 
-    ValueError in one line when the file is missing, empty, damaged, holds no video, or is larger than
-    `max_frames`, `max_pixels` a frame, or what fits in memory.
+    longest_side: larger frames are made as small as that while they are read, so that a long clip in 4K takes no more
+    memory than one in 720p. Frames in HDR (PQ) come as a standard screen shows them. ValueError in one line when the
+    file is missing, empty, damaged, holds no video, or is larger than `max_frames`, `max_pixels` a frame, or what fits
+    in memory.
     """
     path = Path(path)
     if not path.is_file():
@@ -193,23 +208,26 @@ def read_video(
     if not start:
         raise ValueError(f"{path} is empty")
     if start.startswith(PICTURES):
-        return _read_picture(path, max_frames, max_pixels)
+        return _read_picture(path, max_frames, max_pixels, longest_side)
     options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
     try:
         with av.open(f"file:{path}", options=options, metadata_errors="replace") as container:
-            return _decode(path, container, max_frames, max_pixels)
+            return _decode(path, container, max_frames, max_pixels, longest_side)
     except FFmpegError as error:
         raise ValueError(f"{path} is not a readable video (mp4, mov, mkv or webm): {error.strerror}") from error
 
 
-def _decode(path: Path, container: Any, max_frames: int, max_pixels: int) -> tuple[np.ndarray, float, dict[str, str]]:
+def _decode(
+    path: Path, container: Any, max_frames: int, max_pixels: int, longest_side: int | None
+) -> tuple[np.ndarray, float, dict[str, str]]:
     if not container.streams.video:
         raise ValueError(f"{path} holds no video, only {container.streams[0].type if container.streams else 'nothing'}")
     stream = container.streams.video[0]
     if stream.codec_context is None:
         raise ValueError(f"{path} holds video of an unknown kind")
     width, height = stream.width, stream.height
-    limit = _frame_limit(path, width, height, max_frames, max_pixels)
+    size = _shrunk(width, height, longest_side)
+    limit = _frame_limit(path, width, height, size, max_frames, max_pixels)
     frames: list[np.ndarray] = []
     times: list[float] = []
     for frame in container.decode(stream):
@@ -217,7 +235,7 @@ def _decode(path: Path, container: Any, max_frames: int, max_pixels: int) -> tup
             raise ValueError(f"{path} is too long: more than {limit} frames of {width}x{height}")
         if (frame.width, frame.height) != (width, height):
             raise ValueError(f"{path} changes its size from {width}x{height} to {frame.width}x{frame.height}")
-        frames.append(np.rot90(_to_rgb(frame), round(frame.rotation / 90)))
+        frames.append(np.rot90(_to_rgb(frame, size), round(frame.rotation / 90)))
         times.append(-1.0 if frame.time is None else frame.time)
     if not frames:
         raise ValueError(f"{path} holds no whole frame: it is truncated")
@@ -238,43 +256,68 @@ def _at_even_times(frames: list[np.ndarray], times: list[float], rate: float) ->
     return [frames[index] for index in np.searchsorted(times, moments + 1e-6, side="right") - 1]
 
 
-def _to_rgb(frame: Any) -> np.ndarray:
+def _shrunk(width: int, height: int, longest_side: int | None) -> tuple[int, int]:
+    """(width, height) with no side longer than `longest_side`, in the same proportions."""
+    scale = min(1.0, longest_side / max(width, height, 1)) if longest_side else 1.0
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _to_rgb(frame: Any, size: tuple[int, int]) -> np.ndarray:
     """By the matrix the file names; files that name none follow the custom of their size."""
+    width, height = size
     if frame.format.is_rgb:
-        return frame.to_ndarray(format="rgb24")
+        return frame.to_ndarray(format="rgb24", width=width, height=height)
     matrix = int(frame.colorspace)
     if matrix == UNSPECIFIED or matrix == 0:
         matrix = ITU709 if frame.height >= 720 else ITU601
     limited = int(frame.color_range) != FULL_RANGE and not frame.format.name.startswith("yuvj")
+    bright = int(frame.color_trc) == PQ
     converted = frame.reformat(
-        format="rgb24",
+        width=width,
+        height=height,
+        format="rgb48le" if bright else "rgb24",
         src_colorspace=matrix,
         src_color_range=LIMITED_RANGE if limited else FULL_RANGE,
         dst_color_range=FULL_RANGE,
     )
-    return converted.to_ndarray()
+    return _tone_mapped(converted.to_ndarray()) if bright else converted.to_ndarray()
 
 
-def _frame_limit(path: Path, width: int, height: int, max_frames: int, max_pixels: int) -> int:
+def _tone_mapped(picture: np.ndarray) -> np.ndarray:
+    """uint16 H W 3 in PQ and BT.2020 (ITU-R BT.2100) to uint8 sRGB: what is brighter than paper is rolled off."""
+    signal = (picture / np.float32(65535)) ** np.float32(1 / 78.84375)
+    nits = 10000 * (np.maximum(signal - 0.8359375, 0) / (18.8515625 - 18.6875 * signal)) ** np.float32(
+        1 / 0.1593017578125
+    )
+    light = np.maximum((nits / PAPER_WHITE) @ BT2020_TO_SRGB.T, 0)
+    light = np.where(light > 0.8, 1 - 0.2 * np.exp(-(light - 0.8) / 0.2), light)
+    encoded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** np.float32(1 / 2.4) - 0.055)
+    return (encoded.clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def _frame_limit(path: Path, width: int, height: int, size: tuple[int, int], max_frames: int, max_pixels: int) -> int:
     if width < 1 or height < 1:
         raise ValueError(f"{path} holds no video with a size")
     if width * height > max_pixels:
         raise ValueError(f"{path} is too large: {width}x{height}, at most {max_pixels} pixels a frame are read")
-    return min(max_frames, MAX_BYTES // (width * height * 3))
+    return min(max_frames, MAX_BYTES // (size[0] * size[1] * 3))
 
 
-def _read_picture(path: Path, max_frames: int, max_pixels: int) -> tuple[np.ndarray, float, dict[str, str]]:
+def _read_picture(
+    path: Path, max_frames: int, max_pixels: int, longest_side: int | None
+) -> tuple[np.ndarray, float, dict[str, str]]:
     """png, jpeg, gif and webp, moving or still."""
     try:
         with Image.open(path, formats=("PNG", "JPEG", "GIF", "WEBP")) as picture:
             count = getattr(picture, "n_frames", 1)
-            limit = _frame_limit(path, *picture.size, max_frames, max_pixels)
+            limit = _frame_limit(path, *picture.size, _shrunk(*picture.size, longest_side), max_frames, max_pixels)
             if count > limit:
                 raise ValueError(f"{path} is too long: {count} frames, at most {limit} are read")
             frames, milliseconds = [], 0.0
             for index in range(count):
                 picture.seek(index)
-                frames.append(np.asarray(_upright(picture)))
+                upright = _upright(picture)
+                frames.append(np.asarray(upright.resize(_shrunk(*upright.size, longest_side))))
                 milliseconds += picture.info.get("duration", 0)
     except (UnidentifiedImageError, OSError, SyntaxError, EOFError) as error:
         raise ValueError(f"{path} is not a readable picture: {error}") from error

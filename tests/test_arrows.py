@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "flow": {"types"},
     "model": {"types", "flow"},
     "machine": set(),
+    "chat": set(),
     "sample": {"types", "flow", "model", "video", "machine", "__init__"},  # of the package itself: its version
     "world": {"types", "video"},
     "data": {"types", "flow", "model", "video", "world"},

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tenku
-from tenku.types import Clip, ModelSettings, SamplingParams
+from tenku.types import Clip, ModelSettings, SamplingParams, as_text
 
 FRAMES = np.linspace(0, 255, 8 * 32 * 48 * 3).reshape(8, 32, 48, 3).astype(np.uint8)
 
@@ -34,12 +34,12 @@ def test_not_a_clip(frames, fps):
 
 
 def test_a_saved_clip_comes_back_with_its_metadata(tmp_path):
-    clip = Clip(FRAMES, 16, {"prompt": "红球 🎉 “x”; y=z", "seed": 2**40, "guidance": 3.5, "timings": {"text": 0.1}})
+    clip = Clip(FRAMES, 16, {"prompt": "红球 🎉 “x”; y=z", "seed": 2**40, "guidance": 3.5, "cards": [{"at": 0.1}]})
     clip.save(tmp_path / "a.mp4")
     loaded = Clip.load(tmp_path / "a.mp4")
     assert loaded.fps == 16 and loaded.frames.shape == FRAMES.shape
     assert np.abs(loaded.frames.astype(int) - FRAMES).mean() < 6
-    for key, value in clip.text_metadata().items():
+    for key, value in as_text(clip.metadata).items():
         assert loaded.metadata[key] == value
 
 

@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import av
@@ -75,6 +76,37 @@ def test_a_training_clip_may_be_odd_and_has_the_same_bytes_twice(tmp_path: Path)
         video.write_clip(tmp_path / name, frames, 16)
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
     assert video.read_video(tmp_path / "a.mp4")[0].shape == frames.shape
+
+
+def test_frames_are_written_as_they_come(tmp_path: Path) -> None:
+    """No more than two pieces are alive at a time, however long the video."""
+    alive: list[weakref.ref] = []
+
+    def pieces():
+        for start in range(0, 64, 4):
+            piece = moving(64)[start : start + 4].copy()
+            alive.append(weakref.ref(piece))
+            assert sum(each() is not None for each in alive) <= 3
+            yield piece
+
+    video.write_video(tmp_path / "a.mp4", pieces(), 16)
+    video.write_video(tmp_path / "b.mp4", moving(64), 16)
+    assert np.array_equal(video.read_video(tmp_path / "a.mp4")[0], video.read_video(tmp_path / "b.mp4")[0])
+
+
+def test_a_video_that_is_not_made_to_its_end_is_not_there(tmp_path: Path) -> None:
+    def pieces(last):
+        yield moving()
+        if isinstance(last, Exception):
+            raise last
+        yield last
+
+    for last in (RuntimeError("out of memory"), moving(height=34), moving().astype(float)):
+        with pytest.raises((RuntimeError, ValueError)):
+            video.write_video(tmp_path / "a.mp4", pieces(last), 16)
+        assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="T, H, W, 3"):
+        video.write_video(tmp_path / "a.mp4", iter([]), 16)
 
 
 def test_metadata_comes_back(tmp_path: Path) -> None:

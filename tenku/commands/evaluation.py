@@ -1,9 +1,10 @@
 """`tenku evaluate …`: numbers for what a model makes, with the ceiling or floor that belongs to each."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Measure a model against held-out clips.", no_args_is_help=True)
 
+Real = Annotated[Path | None, typer.Option(help="Real clips, to say what these measure: `tenku world`.")]
 Clips = Annotated[Path, typer.Option(help="Held-out clips: `tenku world --split validation`.")]
 
 
@@ -126,21 +128,86 @@ def seam(
         list[float] | None, typer.Option(help="Where a new piece begins, in seconds; may be repeated.")
     ] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Its end leads to its beginning.")] = False,
+    real: Real = None,
 ) -> None:
     """The change across the worst joint over the usual change between frames: 1 is seamless."""
-    from tenku.evaluate.continuity import seam
+    from tenku.evaluate import continuity
     from tenku.types import Clip
 
     video = Clip.load(clip)
-    joints = [round(moment * video.fps) for moment in at or []]
-    print(json.dumps({"seam": round(seam(video.frames, joints, loop), 3)}))
+    joints = [round(min(moment, 1e9) * video.fps) for moment in at or []]
+    found = {"seam": continuity.seam(video.frames, joints, loop)}
+    if real is not None:
+        found["real"] = continuity.seam_of_real_clips(real)
+    print_rounded(found)
+
+
+@app.command("identity")
+def identity(
+    clip: Annotated[Path, typer.Argument(help="A video that was made of something given.")],
+    given: Annotated[Path, typer.Option(help="The picture or clip that was given.")],
+    at: Annotated[float, typer.Option(min=0, help="From when on it is seen, in seconds.")] = 0.0,
+    model: Annotated[str, typer.Option(help="The model that made the video: embedded, or a folder.")] = "embedded",
+) -> None:
+    """PSNR of given frames in the video, beside what the autoencoder alone makes of them."""
+    import tenku
+    from tenku.evaluate import continuity
+    from tenku.types import Clip
+
+    print_rounded(continuity.identity(tenku.load(model), Clip.load(clip), Clip.load(given), at))
 
 
 @app.command("drift")
-def drift(clip: Annotated[Path, typer.Argument(help="A video of at least 10 seconds.")]) -> None:
+def drift(
+    clip: Annotated[Path, typer.Argument(help="A video of at least 10 seconds.")],
+    recogniser: Annotated[
+        Path | None, typer.Option(help="A folder of `tenku evaluate recogniser`: is what is seen still as clear?")
+    ] = None,
+    real: Real = None,
+    plot: Annotated[Path | None, typer.Option(help="A .png to draw the quantities over time in.")] = None,
+) -> None:
     """Sharpness, saturation and contrast of the last 5 seconds over those of the first 5: 1 is no drift."""
-    from tenku.evaluate.continuity import drift
+    if plot is not None:
+        check_output(plot, (".png",))
+    from tenku.evaluate import continuity
+    from tenku.evaluate.recogniser import Recogniser
     from tenku.types import Clip
 
+    judge = Recogniser.load(recogniser) if recogniser is not None else None
     video = Clip.load(clip)
-    print(json.dumps({name: round(value, 3) for name, value in drift(video.frames, video.fps).items()}))
+    found = {"drift": continuity.drift(video.frames, video.fps, judge)}
+    if real is not None:
+        found["real"] = continuity.drift_of_real_clips(real, judge)
+    if plot is not None:
+        lines = {clip.stem: continuity.curves(video.frames, video.fps, judge)}
+        if real is not None:
+            lines |= {"a real clip": continuity.curves(*next(iter(continuity.clips_and_rates(real))), judge)}
+        continuity.plot(plot, lines)
+    print_rounded(found)
+
+
+@app.command("cost")
+def cost(
+    prompt: Annotated[str, typer.Argument(help="What the video shows.")] = "A red ball rolls over grass.",
+    seconds: Annotated[float, typer.Option(min=1, help="Its length.")] = 60.0,
+    model: Annotated[str, typer.Option(help="embedded, or a folder with weights.")] = "embedded",
+    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
+) -> None:
+    """Seconds of work for a second of video, early in a long one and at its end, and how memory grew between."""
+    width_height = parse_size(size) if size is not None else None
+    import tenku
+    from tenku.evaluate import continuity
+
+    print_rounded(continuity.cost(tenku.load(model), prompt, seconds, size=width_height, steps=steps))
+
+
+def print_rounded(found: dict[str, Any]) -> None:
+    """One line of JSON, numbers to three places; null for the infinite PSNR of equal frames."""
+
+    def short(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: short(each) for key, each in value.items()}
+        return round(value, 3) if math.isfinite(value) else None
+
+    print(json.dumps(short(found)))

@@ -1,6 +1,7 @@
 """Commands around one model: generate, vocabulary, sheet, doctor."""
 
 import json
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tenku.commands.expansion import Chat, ChatModel, expanded
 from tenku.commands.options import Stages, check_output, parse_size, progress_bars, say, slug
 
 if TYPE_CHECKING:
     from tenku.sample.pipeline import Pipeline
-    from tenku.types import Clip, Plan
+    from tenku.types import Clip, Plan, Stream
 
 VIDEO_SUFFIXES = (".mp4", ".gif", ".webp", ".png")
 Prompt = Annotated[str, typer.Argument(help="What should be seen, in English or Chinese.")]
@@ -54,13 +56,20 @@ def generate(
     webp: Webp = False,
     png: Png = False,
     weights: Weights = None,
+    expand: Annotated[bool, typer.Option("--expand", help="Make a short prompt full; see `tenku expand`.")] = False,
+    chat: Chat = None,
+    chat_model: ChatModel = "default",
     as_json: Json = False,
 ) -> None:
     """Make a video from a sentence. What is left out comes from the model's own defaults."""
+    if expand:
+        seed = secrets.randbits(32) if seed is None else seed
+        prompt = expanded(prompt, model, seed, chat, chat_model)
+        say(f"expanded: {prompt}")
     options = sampling(size, steps, guidance, seed, negative, solver) | {"seconds": seconds}
     with made(prompt, model, out, (gif, webp, png), as_json, options, weights) as work:
         request = work.pipeline.request(prompt, **work.options)
-        work.clip = work.pipeline.run(request, on_progress=work.stages)
+        work.video = work.pipeline.run(request, on_progress=work.stages)
 
 
 def sampling(
@@ -79,12 +88,12 @@ def sampling(
 
 @dataclass
 class Work:
-    """A command at work: what it needs to make a clip, and the clip that it made."""
+    """A command at work: what it needs to make a video, and the video, which is made while it is written."""
 
     pipeline: "Pipeline"
     options: dict[str, Any]
     stages: Stages
-    clip: "Clip | None" = None
+    video: "Stream | None" = None
 
 
 @contextmanager
@@ -111,19 +120,21 @@ def made(
     path = out or Path(f"{slug(request.prompt)}-{request.seed}.mp4")
     extra = [path.with_suffix(end) for end, asked in zip((".gif", ".webp", ".png"), also, strict=True) if asked]
     outputs = [check_output(each, VIDEO_SUFFIXES) for each in dict.fromkeys([path, *extra])]
+    width, height = request.crop or (request.width, request.height)
+    if (width % 2 or height % 2) and any(each.suffix.lower() == ".mp4" for each in outputs):
+        raise ValueError(f"an mp4 needs an even width and height, got {width}x{height}")
 
     note_unread_words(pipeline, request.prompt)
     with progress_bars() as stages:
         work = Work(pipeline, options | {"seed": request.seed}, stages)
-        start = time.perf_counter()
+        clock = time.perf_counter()
         yield work
-        timings |= {"make": time.perf_counter() - start} if not pipeline.timings else pipeline.timings
-    assert work.clip is not None
-    clock = time.perf_counter()
-    for each in outputs:
-        work.clip.save(each)
-    timings["write"] = time.perf_counter() - clock
-    report(outputs, work.clip, timings, as_json)
+        assert work.video is not None
+        video = work.video if len(outputs) == 1 else work.video.clip()
+        for each in outputs:
+            video.save(each)
+        timings |= pipeline.timings | {"write": time.perf_counter() - clock - sum(pipeline.timings.values())}
+    report(outputs, video, timings, as_json)
 
 
 def choose_plan(model: str, size: tuple[int, int] | None, seconds: float | None, weights: str | None) -> "Plan | None":
@@ -156,26 +167,26 @@ def note_unread_words(pipeline: "Pipeline", prompt: str) -> None:
         say("note: the prompt is longer than this model reads; its end has no effect.")
 
 
-def report(outputs: list[Path], clip: "Clip", timings: dict[str, float], as_json: bool) -> None:
+def report(outputs: list[Path], video: "Stream | Clip", timings: dict[str, float], as_json: bool) -> None:
     """One JSON line for programs, or the paths for people."""
-    settings = {key: value for key, value in clip.metadata.items() if key != "timings"}
     if as_json:
         line = {
             "path": str(outputs[0]),
             "also": [str(each) for each in outputs[1:]],
             "seconds_taken": {stage: round(taken, 3) for stage, taken in timings.items()},
-            "size": list(clip.size),
-            "frames": len(clip.frames),
-            "fps": clip.fps,
-            **settings,
+            "size": list(video.size),
+            "frames": video.num_frames,
+            "fps": video.fps,
+            **video.metadata,
         }
         print(json.dumps(line, ensure_ascii=False))
         return
     for each in outputs:
         print(each)
-    width, height = clip.size
-    length = f"{len(clip.frames)} frames ({clip.seconds:.1f} s)" if len(clip.frames) > 1 else "a still picture"
-    say(f"{length}, {width}x{height}, seed {settings['seed']}, made in {sum(timings.values()):.1f} s")
+    width, height = video.size
+    count = video.num_frames
+    length = f"{count} frames ({count / video.fps:.1f} s)" if count > 1 else "a still picture"
+    say(f"{length}, {width}x{height}, seed {video.metadata['seed']}, made in {sum(timings.values()):.1f} s")
 
 
 def vocabulary(

@@ -33,6 +33,33 @@ def parse_seconds(text: str) -> float:
     return float(match[1])
 
 
+def parse_span(text: str) -> tuple[float, float]:
+    """From when to when: "1:4.5", in seconds."""
+    start, colon, end = text.partition(":")
+    if not colon:
+        raise ValueError(f"{text!r} should be two times in seconds, for example 1:4.5")
+    return parse_seconds(start), parse_seconds(end)
+
+
+def parse_insert(text: str) -> tuple[float, float, str]:
+    """When, how long, and what: "2:1.5:The ball stops."."""
+    parts = text.split(":", 2)
+    if len(parts) < 3 or not parts[2].strip():
+        raise ValueError(f"{text!r} should be a time, a length and a prompt, for example 2:1.5:The ball stops.")
+    return parse_seconds(parts[0]), parse_seconds(parts[1]), parts[2].strip()
+
+
+def parse_strength(text: str) -> float | tuple[float, float]:
+    """A strength, or two: "0.6" or "0.2:0.9"."""
+    try:
+        values = [float(part) for part in text.split(":")]
+    except ValueError:
+        values = []
+    if len(values) not in (1, 2):
+        raise ValueError(f"strength {text!r} should be a number from 0 to 1, or two as in 0.2:0.9")
+    return values[0] if len(values) == 1 else (values[0], values[1])
+
+
 def check_output(path: Path, suffixes: tuple[str, ...]) -> Path:
     """Make the folder of an output and try to write there, before the minute of work and not after it."""
     if path.suffix.lower() not in suffixes:

@@ -23,7 +23,7 @@ from tenku.commands.generation import (
     made,
     sampling,
 )
-from tenku.commands.options import parse_seconds
+from tenku.commands.options import parse_insert, parse_seconds, parse_span, parse_strength
 
 ClipFile = Annotated[Path, typer.Argument(help="A video (mp4, mov, mkv, webm) or a moving picture.")]
 Length = Annotated[str, typer.Option(help="Seconds, as 2 or 2s.")]
@@ -50,15 +50,15 @@ def animate(
 ) -> None:
     """Make a picture move: it is the first frame of the video, the last one, or both ends are given."""
     from tenku.sample import tasks
-    from tenku.types import Clip
+    from tenku.sample.given import read_given
 
     if last is not None and ends_with:
         raise ValueError("--ends makes PICTURE the last frame: leave out --last, or --ends")
-    given = Clip.load(picture)
-    first, end = (None, given) if ends_with else (given, Clip.load(last) if last is not None else None)
+    given = read_given(picture)
+    first, end = (None, given) if ends_with else (given, read_given(last) if last is not None else None)
     options = sampling(size, steps, guidance, seed, negative, solver) | {"seconds": seconds}
     with made(prompt, model, out, (gif, webp, png), as_json, options) as work:
-        work.clip = tasks.animate(work.pipeline, prompt, first, end, on_progress=work.stages, **work.options)
+        work.video = tasks.animate(work.pipeline, prompt, first, end, on_progress=work.stages, **work.options)
 
 
 def extend(
@@ -81,13 +81,13 @@ def extend(
 ) -> None:
     """Make what comes after a clip, before it, or both."""
     from tenku.sample import tasks
-    from tenku.types import Clip
+    from tenku.sample.given import read_given
 
-    given = Clip.load(clip)
+    given = read_given(clip)
     options = sampling(size, steps, guidance, seed, negative, solver)
     after, before = parse_seconds(forward), parse_seconds(backward)
     with made(prompt, model, out, (gif, webp, png), as_json, options) as work:
-        work.clip = tasks.extend(
+        work.video = tasks.extend(
             work.pipeline, prompt, given, forward=after, backward=before, on_progress=work.stages, **work.options
         )
 
@@ -112,12 +112,12 @@ def connect(
 ) -> None:
     """Join two clips by new frames that lead from the end of the first into the start of the second."""
     from tenku.sample import tasks
-    from tenku.types import Clip
+    from tenku.sample.given import read_given
 
-    a, b, length = Clip.load(before), Clip.load(after), parse_seconds(seconds)
+    a, b, length = read_given(before), read_given(after), parse_seconds(seconds)
     options = sampling(size, steps, guidance, seed, negative, solver)
     with made(prompt, model, out, (gif, webp, png), as_json, options) as work:
-        work.clip = tasks.connect(work.pipeline, prompt, a, b, length, on_progress=work.stages, **work.options)
+        work.video = tasks.connect(work.pipeline, prompt, a, b, length, on_progress=work.stages, **work.options)
 
 
 def loop(
@@ -139,19 +139,21 @@ def loop(
 ) -> None:
     """Make a video that can be played over and over without a seam."""
     from tenku.sample import tasks
-    from tenku.types import Clip
+    from tenku.sample.given import read_given
 
-    given = Clip.load(clip) if clip is not None else None
+    given = read_given(clip) if clip is not None else None
     length = parse_seconds(seconds) if seconds is not None else None
     options = sampling(size, steps, guidance, seed, negative, solver)
     with made(prompt, model, out, (gif, webp, png), as_json, options) as work:
-        work.clip = tasks.loop(work.pipeline, prompt, given, seconds=length, on_progress=work.stages, **work.options)
+        work.video = tasks.loop(work.pipeline, prompt, given, seconds=length, on_progress=work.stages, **work.options)
 
 
 def remix(
     clip: ClipFile,
     prompt: Prompt,
-    strength: Annotated[float, typer.Option(help="0 keeps everything, 1 nothing.")] = 0.6,
+    strength: Annotated[
+        str, typer.Option(help="0 keeps everything, 1 nothing; 0.2:0.9 goes from one to the other.")
+    ] = "0.6",
     keep: Annotated[Path | None, typer.Option(help="A mask: what is white in it stays. A picture, or a clip.")] = None,
     size: Size = None,
     steps: Steps = None,
@@ -168,18 +170,25 @@ def remix(
 ) -> None:
     """Make a clip anew after another prompt, all of it or what a mask does not keep."""
     from tenku.sample import tasks
-    from tenku.types import Clip
+    from tenku.sample.given import read_given
 
-    given, mask = Clip.load(clip), Clip.load(keep) if keep is not None else None
+    level = parse_strength(strength)
+    given, mask = read_given(clip), read_given(keep) if keep is not None else None
     options = sampling(size, steps, guidance, seed, negative, solver)
     with made(prompt, model, out, (gif, webp, png), as_json, options) as work:
-        work.clip = tasks.remix(
-            work.pipeline, prompt, given, strength, keep=mask, on_progress=work.stages, **work.options
+        work.video = tasks.remix(
+            work.pipeline, prompt, given, level, keep=mask, on_progress=work.stages, **work.options
         )
 
 
 def storyboard(
     board: Annotated[Path, typer.Argument(help="A TOML file: seconds, and [[card]] tables with at and prompt.")],
+    video: Annotated[Path | None, typer.Option(help="The video that was made of the board: its frames stay.")] = None,
+    trim: Annotated[str | None, typer.Option(help="Only this part, as 1:4.5 (seconds).")] = None,
+    insert: Annotated[
+        list[str] | None,
+        typer.Option(help='Something new, as "2:1.5:The ball stops.": at 2 s (after --trim), for 1.5 s. Repeatable.'),
+    ] = None,
     size: Size = None,
     steps: Steps = None,
     guidance: Guidance = None,
@@ -192,12 +201,29 @@ def storyboard(
     png: Png = False,
     as_json: Json = False,
 ) -> None:
-    """Make one video out of cards: prompts that change over time, with pictures and clips at their places."""
+    """Make one video out of cards: prompts that change over time, with pictures and clips at their places.
+
+    To re-cut one that is made, give it as --video: what is neither trimmed nor inserted stays as it is there.
+    """
+    from tenku.sample import recut
+    from tenku.sample.given import read_given
     from tenku.sample.storyboard import produce, read_storyboard
 
     script = read_storyboard(board)
+    made_before = read_given(video) if video is not None else None
+    span = parse_span(trim) if trim is not None else None
+    inserts = sorted((parse_insert(each) for each in insert or []), key=lambda each: each[0])
+    if size is None and script.size is None and made_before is not None:
+        size = "{}x{}".format(*made_before.size)
     options = sampling(
         size or script.size, steps, guidance, script.seed if seed is None else seed, script.negative, solver
     )
     with made(script.cards[0].prompt, model, out, (gif, webp, png), as_json, options) as work:
-        work.clip = produce(work.pipeline, script, on_progress=work.stages, **work.options)
+        step = work.pipeline.autoencoder.temporal_compression / work.pipeline.settings.fps
+        if made_before is not None:
+            script = recut.over(script, made_before, step)
+        if span is not None:
+            script = recut.trim(script, *span, step)
+        for at, length, words in reversed(inserts):
+            script = recut.insert(script, at, length, words, step)
+        work.video = produce(work.pipeline, script, on_progress=work.stages, **work.options)

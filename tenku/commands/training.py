@@ -37,6 +37,7 @@ def train_autoencoder(
     batch_size: Batch = None,
     validation: Annotated[Path | None, typer.Option(help="Held-out clips, measured as it trains.")] = None,
     resume: Resume = "auto",
+    initial: Annotated[Path | None, typer.Option(help="Go on from this autoencoder.")] = None,
     polish: Annotated[
         Path | None,
         typer.Option(
@@ -47,14 +48,16 @@ def train_autoencoder(
     """Train the video autoencoder on clips. The budget is --minutes or --steps."""
     for folder in clips:
         existing_folder(folder, "clip")
-    if polish is not None:
-        existing_folder(polish, "autoencoder")
+    if initial is not None and polish is not None:
+        raise ValueError("--initial and --polish both name the autoencoder to go on from: choose one")
+    if (start := initial or polish) is not None:
+        existing_folder(start, "autoencoder")
     if validation is not None:
         existing_folder(validation, "clip")
     check_folder(out)
     from tenku.train.autoencoder import AutoencoderTraining, polishing, train_autoencoder
 
-    settings = AutoencoderTraining(minutes, steps, preset)
+    settings = AutoencoderTraining(minutes, steps, preset, initial=initial)
     if batch_size is not None:
         settings = replace(settings, batch_size=batch_size)
     if polish is not None:

@@ -1,22 +1,37 @@
-"""How smoothly a video goes on: at its seams, and over a minute. Numbers beside what real clips give.
+"""How well a video goes on: at its seams, over a minute, in what it was given, and in what it costs.
 
-Frames are uint8 T H W 3.
+Each measure stands beside what real clips, or the autoencoder alone, give. Frames are uint8 T H W 3.
 """
 
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
+
+from tenku.evaluate.distances import psnr
+from tenku.evaluate.recogniser import Recogniser
+from tenku.sample.given import at_rate, fit
+from tenku.sample.pipeline import Pipeline, to_frames
+from tenku.sample.tasks import encode, need_groups
+from tenku.types import Clip
+from tenku.video import read_video
 
 DRIFT_SECONDS = 5.0
+EARLY = (5.0, 15.0)  # seconds whose cost is compared with that of the last ten
+COST_SECONDS = 30.0
 LUMA = np.array([0.2126, 0.7152, 0.0722])
+Curves = dict[str, list[float]]  # of each quantity, a value a second
 
 
 def changes(frames: np.ndarray, loop: bool = False) -> np.ndarray:
     """Mean absolute difference of each frame to the next one, the last to the first too when it is a loop."""
-    floats = frames.astype(np.float32)
-    following = np.roll(floats, -1, axis=0)
-    differences = np.abs(following - floats).mean(axis=(1, 2, 3))
-    return differences if loop else differences[:-1]
+    count = len(frames) if loop else len(frames) - 1
+    pairs = ((frames[index].astype(np.float32), frames[(index + 1) % len(frames)]) for index in range(count))
+    return np.array([np.abs(after - before).mean() for before, after in pairs])
 
 
 def seam(frames: np.ndarray, joints: Sequence[int] = (), loop: bool = False) -> float:
@@ -38,6 +53,42 @@ def seam(frames: np.ndarray, joints: Sequence[int] = (), loop: bool = False) -> 
     return float(each[places].max()) / usual
 
 
+def seam_of_real_clips(folder: str | Path) -> float:
+    """The floor of `seam`: the median of it over a folder's mp4 clips, each with a joint in its middle that is none."""
+    found = []
+    for frames in real_clips(folder):
+        try:
+            found.append(seam(frames, [len(frames) // 2]))
+        except ValueError:  # it stands still
+            continue
+    if not found:
+        raise ValueError(f"nothing moves in the clips of {folder}")
+    return float(np.median(found))
+
+
+def identity(pipeline: Pipeline, clip: Clip, given: Clip, at: float = 0.0) -> dict[str, float]:
+    """How well frames that were given from the time `at` on come back, beside the autoencoder's own loss, in dB.
+
+    {"psnr": against what was given, "round_trip": of the autoencoder alone, "lost": their difference}. A picture stands
+    for one latent frame. ValueError when less than a latent frame of it lies within the clip.
+    """
+    need_groups(pipeline)
+    if not 0 <= at <= clip.seconds:
+        raise ValueError(f"the clip lasts {clip.seconds:g} s: nothing can be given in it at {at:g} s")
+    group, side = pipeline.autoencoder.temporal_compression, pipeline.autoencoder.spatial_compression
+    width, height = (each // side * side for each in clip.size)
+    frames = fit(at_rate(given, clip.fps) if given.num_frames > 1 else given.frames.repeat(group, axis=0), clip.size)
+    frames = frames[:, :height, :width]
+    shown = clip.frames[round(at * clip.fps) :, :height, :width][: len(frames) // group * group]
+    count = len(shown) // group * group
+    if not count:
+        raise ValueError(f"nothing that was given lies in the clip at {at:g} s: whole groups of {group} frames count")
+    with torch.inference_mode():
+        own = to_frames(pipeline.autoencoder.decode(encode(pipeline, frames[:count])))
+    values = {"psnr": psnr(shown[:count], frames[:count]), "round_trip": psnr(own, frames[:count])}
+    return values | {"lost": values["round_trip"] - values["psnr"]}
+
+
 def appearance(frames: np.ndarray) -> dict[str, float]:
     """What drifts over a long video: sharpness, saturation and contrast, means over frames in [0, 1]."""
     floats = frames.astype(np.float32) / 255
@@ -51,10 +102,115 @@ def appearance(frames: np.ndarray) -> dict[str, float]:
     }
 
 
-def drift(frames: np.ndarray, fps: float) -> dict[str, float]:
-    """Each quantity of `appearance` in the last 5 seconds over that in the first 5. ValueError below 10 seconds."""
+def drift(frames: np.ndarray, fps: float, recogniser: Recogniser | None = None) -> dict[str, float]:
+    """Each quantity of `appearance` in the last 5 seconds over that in the first 5; with a recogniser also how sure it
+    is of what it sees. ValueError below 10 seconds."""
     count = round(DRIFT_SECONDS * fps)
     if len(frames) < 2 * count:
         raise ValueError(f"drift needs at least {2 * DRIFT_SECONDS:g} s of video, got {len(frames) / fps:.1f}")
-    first, last = appearance(frames[:count]), appearance(frames[-count:])
+    first, last = (quantities(part, recogniser) for part in (frames[:count], frames[-count:]))
     return {name: last[name] / max(value, 1e-6) for name, value in first.items()}
+
+
+def quantities(frames: np.ndarray, recogniser: Recogniser | None) -> dict[str, float]:
+    found = appearance(frames)
+    if recogniser is not None:
+        found["confidence"] = float(np.mean([sure for _, sure in recogniser.read(frames).values()]))
+    return found
+
+
+def drift_of_real_clips(folder: str | Path, recogniser: Recogniser | None = None) -> dict[str, float]:
+    """The floor of `drift`: by how much each quantity of long real clips changes, up or down, in the mean.
+
+    1.1 says that the larger of first and last is on average a tenth above the other.
+    """
+    try:
+        each = [drift(frames, fps, recogniser) for frames, fps in clips_and_rates(folder)]
+    except ValueError as error:
+        raise ValueError(f"real clips of {folder}: {error}") from None
+    return {name: float(np.exp(np.mean([abs(np.log(max(one[name], 1e-6))) for one in each]))) for name in each[0]}
+
+
+def curves(frames: np.ndarray, fps: float, recogniser: Recogniser | None = None) -> Curves:
+    """The quantities of `drift` in each window of 3 s, beginning at every second."""
+    span = round(3 * fps)
+    starts = range(0, max(1, len(frames) - span + 1), max(1, round(fps)))
+    each = [quantities(frames[start : start + span], recogniser) for start in starts]
+    return {name: [one[name] for one in each] for name in each[0]}
+
+
+def plot(path: str | Path, lines: dict[str, Curves]) -> None:
+    """A png with a panel for each quantity, all relative to their beginning, and a line for each named video."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    names = list(next(iter(lines.values())))
+    figure, panels = pyplot.subplots(1, len(names), figsize=(4 * len(names), 3), sharex=True, layout="constrained")
+    for panel, name in zip(np.atleast_1d(panels), names, strict=True):
+        panel.axhspan(0.85, 1.15, color="0.93")
+        for label, found in lines.items():
+            values = np.array(found[name])
+            panel.plot(values / max(values[:3].mean(), 1e-6), label=label)
+        panel.set(title=name, xlabel="seconds", ylim=(0, 2))
+    np.atleast_1d(panels)[0].legend()
+    figure.savefig(path, dpi=100)
+    pyplot.close(figure)
+
+
+def cost(pipeline: Pipeline, prompt: str, seconds: float = 60.0, **options: Any) -> dict[str, float]:
+    """Seconds of work for a second of video, from 5 to 15 s and in the last ten, and the peak of memory at the end over
+    that at 15 s: {"early", "late", "ratio", "memory_ratio"}.
+
+    Medians over the windows that lie in these spans, each from its text to the text of the next. ValueError for a video
+    too short to hold both.
+    """
+    too_short = f"cost needs a video of at least {COST_SECONDS:g} s made in windows, got {seconds:g} s"
+    if seconds < COST_SECONDS:
+        raise ValueError(too_short)
+    request = pipeline.request(prompt, seconds=seconds, **options)
+    moments: list[tuple[float, float]] = []  # of the beginning of each window: time, and the peak of memory by then
+
+    def note(stage: str = "text", done: int = 0, total: int = 0) -> None:
+        if stage == "text" and done == 0:
+            moments.append((time.perf_counter(), peak_memory(pipeline.device)))
+
+    for _ in pipeline.run(request, on_progress=note):
+        pass
+    note()
+    new = pipeline.settings.max_frames / pipeline.settings.fps / 2  # seconds that a window adds, after the first
+    spans = EARLY, (request.num_frames / pipeline.settings.fps - 10, request.num_frames / pipeline.settings.fps)
+    early, late = (
+        [index for index in range(1, len(moments) - 1) if low <= (index + 1) * new and (index + 2) * new <= high]
+        for low, high in spans
+    )
+    if not early or not late or early[-1] >= late[0]:
+        raise ValueError(too_short)
+    each = [
+        float(np.median([moments[index + 1][0] - moments[index][0] for index in windows])) / new
+        for windows in (early, late)
+    ]
+    memory = moments[late[-1] + 1][1] / moments[early[-1] + 1][1]
+    return {"early": each[0], "late": each[1], "ratio": each[1] / each[0], "memory_ratio": memory}
+
+
+def peak_memory(device: torch.device) -> float:
+    """Bytes: the most that this process has held so far, on its GPU or in main memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def real_clips(folder: str | Path) -> Iterable[np.ndarray]:
+    return (frames for frames, _ in clips_and_rates(folder))
+
+
+def clips_and_rates(folder: str | Path) -> Iterable[tuple[np.ndarray, float]]:
+    """Frames and frame rate of each mp4 of a folder. ValueError when there is none."""
+    paths = sorted(Path(folder).glob("*.mp4"))
+    if not paths:
+        raise ValueError(f"there are no clips (*.mp4) in {folder}")
+    return ((frames, fps) for frames, fps, _ in map(read_video, paths))

@@ -1,10 +1,11 @@
 """The video autoencoder: 4 frames of 8x8 pixels become one latent vector, and back.
 
 The encoder sees each group of 4 frames by itself, so a latent frame means the same wherever it stands and
-cutting, joining or looping latents is exact. The decoder also looks at the group before, so it streams with
-constant memory. Cheap by construction: pixels are unshuffled by 4 and the frames of a group are stacked as
-channels first, so the widest feature maps are a quarter of the picture's size, once per group and not per
-frame; convolutions are 2-D and channels-last (up to 1.8 times as fast on a CPU).
+cutting, joining or looping latents is exact. The decoder also looks at the groups before, and at the latents of
+the one that follows; what is left of a jump where two groups meet is filtered out, as video codecs do between
+blocks. It streams with constant memory, one group late. Cheap by construction: pixels are unshuffled by 4 and the
+frames of a group are stacked as channels first, so the widest feature maps are a quarter of the picture's size,
+once per group and not per frame; convolutions are 2-D and channels-last (up to 1.8 times as fast on a CPU).
 """
 
 from dataclasses import dataclass
@@ -21,8 +22,10 @@ GROUP = 4  # frames in a group
 PATCH = 4  # pixels unshuffled at the entrance; one more halving of the size follows
 PAST = 4  # a block sees 1/PAST of the channels of the group before
 LOG_VARIANCE_LIMITS = (-12.0, 6.0)
+SHARES = (0.125, 0.375)  # of a jump that the second and the first frame on either side of a border take over
+JUMP = 0.15  # of values in [-1, 1]: what is much larger is no error but something that moves
 
-State = list[Tensor]  # of a stream: the features of the last group, one tensor for each block of the decoder
+State = list[Tensor]  # of a stream: each block's features of the last group, and its last two frames
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class AutoencoderConfig:
     encoder_widths: tuple[int, int] = (128, 192)
     encoder_depths: tuple[int, int] = (1, 3)
     decoder_widths: tuple[int, int] = (128, 256)
-    decoder_depths: tuple[int, int] = (2, 3)
+    decoder_depths: tuple[int, int] = (4, 5)
 
     def __post_init__(self) -> None:
         for name in ("encoder_widths", "encoder_depths", "decoder_widths", "decoder_depths"):
@@ -118,24 +121,25 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """(B T) C h w -> (B T) (4 3) 8h 8w."""
+    """B T 2C h w, each group beside the one that follows -> (B T) (4 3) 8h 8w."""
 
     def __init__(self, config: AutoencoderConfig):
         super().__init__()
         quarter, eighth = config.decoder_widths
-        self.conv_in = nn.Conv2d(config.latent_channels, eighth, 3, padding=1)
+        self.conv_in = nn.Conv2d(2 * config.latent_channels, eighth, 3, padding=1)
         self.eighth = nn.ModuleList(Block(eighth, past=True) for _ in range(config.decoder_depths[1]))
         self.up = nn.Conv2d(eighth, 4 * quarter, 1)
         self.quarter = nn.ModuleList(Block(quarter, past=True) for _ in range(config.decoder_depths[0]))
         self.norm = nn.LayerNorm(quarter)
         self.head = nn.Conv2d(quarter, GROUP * 3 * PATCH**2, 3, padding=1)
 
-    def forward(self, x: Tensor, groups: int, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        groups = x.shape[1]
         before: list[Tensor | None] = [None] * (len(self.eighth) + len(self.quarter))
         if state is not None:
             before = list(state)
         after: State = []
-        x = self.conv_in(x.contiguous(memory_format=torch.channels_last))
+        x = self.conv_in(x.flatten(0, 1).contiguous(memory_format=torch.channels_last))
         for index, block in enumerate([*self.eighth, *self.quarter]):
             if index == len(self.eighth):
                 x = F.pixel_shuffle(self.up(x), 2).contiguous(memory_format=torch.channels_last)
@@ -151,6 +155,7 @@ class Autoencoder(nn.Module):
     spatial_compression = 2 * PATCH
     temporal_compression = GROUP
     streams = True  # decodes piece by piece
+    causal = False  # a latent frame is made of its own group alone, and decoding looks at the one after a piece
     latent_mean: Tensor
     latent_std: Tensor
 
@@ -175,6 +180,10 @@ class Autoencoder(nn.Module):
     def latent_frames(self, num_frames: int) -> int:
         """Latent frames of a video; its last group is filled up by repeating the last frame."""
         return -(-num_frames // GROUP)
+
+    def num_frames(self, latent_frames: int) -> int:
+        """The most frames that so many latent frames hold."""
+        return latent_frames * GROUP
 
     def encode(self, video: Tensor) -> Tensor:
         """B 3 T H W to latents B C T/4 H/8 W/8. T is a multiple of 4, or 1: a still is one latent frame.
@@ -203,24 +212,39 @@ class Autoencoder(nn.Module):
         """Latents B C T h w to video B 3 4T 8h 8w, not clamped."""
         return self.decode_next(latents)[0]
 
-    def decode_next(self, latents: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def decode_next(
+        self, latents: Tensor, state: State | None = None, following: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """Decode the next latent frames of a stream: piece by piece this gives what `decode` gives at once.
 
         state is None at the start (the first group is then its own past) and else what the call before
-        returned. A loop starts with the state that its own end leaves. ValueError for a wrong shape.
+        returned. following: the latent frame B C 1 h w after these, None at the end. While one follows, the
+        last two frames are kept back, and come with the next ones. ValueError for a wrong shape.
         """
+        video, features = self._decode(latents, None if state is None else state[:-1], following)
+        kept = video[:, :, :0] if state is None else state[-1]
+        video = smooth_borders(torch.cat([kept.float(), video.float()], dim=2), kept.shape[2] or GROUP)
+        ready = video.shape[2] - (0 if following is None else len(SHARES))
+        return video[:, :, :ready], [*features, video[:, :, -len(SHARES) :]]
+
+    def _decode(
+        self, latents: Tensor, state: State | None = None, following: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """As `decode_next`, without the filter where groups meet, and with nothing kept back."""
         if latents.ndim != 5 or latents.shape[1] != self.latent_channels or not latents.shape[2]:
             raise ValueError(
                 f"latents must be B {self.latent_channels} T h w with T above 0, got {tuple(latents.shape)}"
             )
         batch, _, groups = latents.shape[:3]
-        x = self._unscale(latents.to(self.latent_dtype))
-        x, state = self.decoder(x.transpose(1, 2).flatten(0, 1), groups, state)
+        following = latents[:, :, -1:] if following is None else following
+        shifted = torch.cat([latents[:, :, 1:], following], dim=2)
+        x = torch.cat([self._unscale(frames.to(self.latent_dtype)) for frames in (latents, shifted)], dim=1)
+        x, state = self.decoder(x.transpose(1, 2), state)
         return x.unflatten(0, (batch, groups)).unflatten(2, (3, GROUP)).transpose(1, 2).flatten(2, 3), state
 
     def decode_raw(self, latents: Tensor) -> Tensor:
-        """`decode` for latents as `encode_distribution` gives them: for training the autoencoder."""
-        return self.decode(self._scale(latents))
+        """The network alone, for latents as `encode_distribution` gives them: for training the autoencoder."""
+        return self._decode(self._scale(latents))[0]
 
     @property
     def latent_dtype(self) -> torch.dtype:
@@ -231,6 +255,23 @@ class Autoencoder(nn.Module):
 
     def _unscale(self, latents: Tensor) -> Tensor:
         return latents * self.latent_std.view(-1, 1, 1, 1) + self.latent_mean.view(-1, 1, 1, 1)
+
+
+def smooth_borders(video: Tensor, first: int) -> Tensor:
+    """Video B 3 T H W with its groups, each decoded for itself, made to meet: at frame `first`, and every 4 from there.
+
+    A jump is what the step across a border has more than the steps before and after it. Where it is small it is an
+    error, and spread over two frames on either side; where it is large something moves, and it stays.
+    """
+    frames = list(video.unbind(2))
+    for border in range(first, len(frames) - 1, GROUP):
+        a, b, c, d = frames[border - 2 : border + 2]
+        jump = (c - b) - 0.5 * ((b - a) + (d - c))
+        size = F.avg_pool2d(jump.abs().mean(1, keepdim=True), 3, stride=1, padding=1, count_include_pad=False)
+        jump = jump * torch.exp(-((size / JUMP) ** 2))
+        far, near = (share * jump for share in SHARES)
+        frames[border - 2 : border + 2] = [a + far, b + near, c - near, d - far]
+    return torch.stack(frames, dim=2)
 
 
 def to_video(frames: np.ndarray, device: torch.device) -> Tensor:

@@ -23,6 +23,7 @@ class WanAutoencoder(nn.Module):
 
     latent_mean: Tensor
     latent_std: Tensor
+    causal = True  # a latent frame depends on those before it, and decoding on nothing that comes after
 
     def __init__(self, vae: Any, tiled: bool = False) -> None:
         """vae: diffusers' AutoencoderKLWan."""
@@ -39,6 +40,10 @@ class WanAutoencoder(nn.Module):
     def latent_frames(self, num_frames: int) -> int:
         """Latent frames of a video: the first frame has one of its own, each group of 4 after it another."""
         return 1 - (1 - num_frames) // self.temporal_compression
+
+    def num_frames(self, latent_frames: int) -> int:
+        """The most frames that so many latent frames hold."""
+        return 1 + (latent_frames - 1) * self.temporal_compression
 
     @property
     def dtype(self) -> torch.dtype:
@@ -68,11 +73,13 @@ class WanAutoencoder(nn.Module):
         tiles = [self.stream(z[..., row, column], self.nothing())[0] for row in rows for column in columns]
         return self.finish(self.join(tiles, len(columns), z.shape[3], z.shape[4]))
 
-    def decode_next(self, latents: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def decode_next(
+        self, latents: Tensor, state: State | None = None, following: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """Decode the next latent frames of a stream; state None at the start, else what the call before returned.
 
-        Piece by piece this gives what `decode` gives at once; in tiles there is only one piece. ValueError for a wrong
-        shape.
+        following is not looked at: these decoders are causal. Piece by piece this gives what `decode` gives at once; in
+        tiles there is only one piece. ValueError for a wrong shape.
         """
         if self.tiled:
             if state is not None:

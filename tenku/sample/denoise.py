@@ -81,33 +81,45 @@ def denoise(
     for latents in (start, given):
         if latents is not None and latents.shape != noise.shape:
             raise ValueError(f"given latents {tuple(latents.shape)} and noise {tuple(noise.shape)} differ in shape")
-    x = noise
+    x, own = noise, None
     if start is not None:
         start = start.to(noise)
-        times = flow.from_level(times, conditioning.strength)
-        x = flow.interpolate(start, noise, times[0])
+        strength = torch.as_tensor(conditioning.strength, dtype=torch.float32)
+        if strength.ndim and params.solver == "unipc":
+            raise ValueError("unipc takes one strength for all frames: choose another solver, or one strength")
+        times = flow.from_level(times, float(strength.max()))
+        own = flow.nearest_time(strength, times).expand(noise.shape[0], noise.shape[2]).to(noise.device)  # B T
+        x = flow.interpolate(start, noise, own)
     if known is not None and given is not None:
         given, known = given.to(noise), known.to(noise.device)
         where = known[:, None, :, None, None]  # B 1 T 1 1
-        shown = flow.interpolate(given, noise, noise.new_full((len(noise),), conditioning.known_t))
+
+    def seen(t: float) -> Tensor:
+        """B T: how noisy each frame is at the time t. One with little strength waits until all others are there."""
+        level = torch.full((noise.shape[0], noise.shape[2]), t, device=noise.device)
+        level = level if own is None else torch.minimum(level, own)
+        shown = conditioning.known_t
+        return level if known is None or shown is None else torch.where(known, shown, level)
 
     def hold(x: Tensor, t: float) -> Tensor:
-        """Known frames as they are shown, kept places as noisy as everything else."""
-        if start is not None and conditioning.keep is not None:
-            x = torch.where(conditioning.keep.to(x.device), flow.interpolate(start, noise, torch.tensor(t)), x)
-        return torch.where(where, shown, x) if known is not None else x
+        """Frames that wait and places that are kept as the start is, known frames as they are shown."""
+        if start is not None and own is not None:
+            stays = (own <= t)[:, None, :, None, None]
+            stays = stays if conditioning.keep is None else stays | conditioning.keep.to(x.device)
+            x = torch.where(stays, flow.interpolate(start, noise, seen(t)), x)
+        return x if given is None else torch.where(where, flow.interpolate(given, noise, seen(t)), x)
+
+    differ = (known is not None and conditioning.known_t is not None) or (own is not None and strength.ndim > 0)
 
     def velocity(x: Tensor, t: float) -> Tensor:
         t = flow.to_level(t, params.levels)
-        level = torch.full((len(x),), t, device=x.device)
-        if known is not None:
-            level = torch.where(known, conditioning.known_t, t).to(torch.float32)  # B T
-        return guided(x, level, t)
+        level = seen(t)
+        return guided(x, level if differ else level[:, 0], t)
 
     way = on_a_circle(velocity, noise.shape[2]) if conditioning.cyclic else velocity
     first, *_ = steps = times.tolist()
     x = solve(way, hold(x, first), steps, params.solver, hold=hold, on_step=on_step)
-    return torch.where(where, given, x) if known is not None and given is not None else x
+    return x if given is None else torch.where(where, given, x)
 
 
 def on_a_circle(velocity: Callable[[Tensor, float], Tensor], frames: int) -> Callable[[Tensor, float], Tensor]:

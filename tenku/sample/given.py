@@ -1,6 +1,7 @@
 """What people bring, made to fit a model: pictures and clips of any size, shape and frame rate."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -8,6 +9,9 @@ from PIL import Image
 from torch import Tensor
 
 from tenku.types import Clip, ModelSettings
+from tenku.video import MAX_FRAMES
+
+LONGEST_SIDE = 1280  # pixels, the most that the weights of any model were trained on
 
 
 def nearest_size(settings: ModelSettings, size: tuple[int, int]) -> tuple[int, int]:
@@ -28,19 +32,30 @@ def fit(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.stack([np.asarray(Image.fromarray(frame).resize(size, method, box=box)) for frame in frames])
 
 
+def read_given(path: str | Path) -> Clip:
+    """A picture or clip from a file, its frames no larger than a model takes them. ValueError when it is not one."""
+    return Clip.load(path, longest_side=LONGEST_SIDE)
+
+
 def at_rate(clip: Clip, fps: float) -> np.ndarray:
-    """The clip's frames as a video of another frame rate shows them: at each moment, the one that is seen then."""
+    """The clip's frames as a video of another frame rate shows them: at each moment, the one that is seen then.
+
+    ValueError for a clip so long that it has too many of them.
+    """
     count = max(1, round(clip.seconds * fps))
+    if count > MAX_FRAMES:
+        longest = MAX_FRAMES / fps
+        raise ValueError(f"a clip of {clip.seconds:.0f} s is too long: at most {longest:.0f} s can be taken up")
     moments = (np.arange(count) + 0.5) / fps * clip.fps
     return clip.frames[np.minimum(moments.astype(int), len(clip.frames) - 1)]
 
 
-def whole_groups(frames: np.ndarray, group: int, keep: str) -> np.ndarray:
-    """As many frames as whole groups hold; `keep` says which end of the clip stays: "start" or "end"."""
-    count = len(frames) // group * group
-    if not count:
+def whole_groups(frames: np.ndarray, group: int, keep: str, extra: int = 0) -> np.ndarray:
+    """As many frames as whole groups hold, and `extra`; `keep` says which end of the clip stays: "start" or "end"."""
+    count = (len(frames) - extra) // group * group + extra
+    if count < group:
         raise ValueError(
-            f"a clip of {len(frames)} frames is too short: at least {group} are needed; animate a picture?"
+            f"a clip of {len(frames)} frames is too short: at least {group + extra} are needed; animate a picture?"
         )
     return frames[:count] if keep == "start" else frames[len(frames) - count :]
 

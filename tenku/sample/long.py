@@ -2,7 +2,7 @@
 
 Nothing goes through pixels on the way and only one window is remembered, so memory and the cost of a second stay the
 same. History is shown with a little noise, and the network is told so: it was trained to forgive what is wrong there,
-which stops errors from growing (diffusion forcing, arXiv 2407.01392; 2 % as in SkyReels-V2, arXiv 2504.13074).
+which stops errors from growing (diffusion forcing, arXiv 2407.01392).
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from tenku.types import Conditioning
 if TYPE_CHECKING:
     from tenku.sample.pipeline import OnProgress, Pipeline
 
-HISTORY_NOISE = 0.02
+HISTORY_NOISE = 0.1
 Change = Callable[[Conditioning], Conditioning]
 
 
@@ -37,6 +37,11 @@ def leading(known: Tensor) -> int:
     return int(known.int().cumprod(0).sum())
 
 
+def holds(can: str, known: Tensor) -> bool:
+    """Whether a model that `can` be given "any", the "first" or "none" of its frames was trained to see these clean."""
+    return can == "any" or (can == "first" and not bool(known[1:].any()))
+
+
 def fill(
     pipeline: "Pipeline",
     request: Request,
@@ -48,17 +53,19 @@ def fill(
 ) -> Tensor:
     """Latents 1 C T h w with the frames that are not known (T bool) made to fit the others and the prompt.
 
-    `also` may ask for more of them.
+    `also` may ask for more of them. To a model that was not trained to see such frames clean they are shown as noisy
+    as what it makes, at every step.
     """
 
     def change(condition: Conditioning) -> Conditioning:
         condition = also(condition) if also is not None else condition
         if not bool(known.any()):
             return condition
-        return conditioning.with_known_frames(condition, latents, known, known_t)
+        clean = holds(pipeline.settings.known, known)
+        return conditioning.with_known_frames(condition, latents, known, known_t if clean else None)
 
     if pipeline.autoencoder.latent_frames(request.num_frames) != latents.shape[2]:
-        request = replace(request, num_frames=latents.shape[2] * pipeline.autoencoder.temporal_compression)
+        request = replace(request, num_frames=pipeline.autoencoder.num_frames(latents.shape[2]))
     return pipeline.latents(request, change=change, on_progress=on_progress)
 
 
@@ -73,13 +80,14 @@ def onwards(
 ) -> Iterator[Tensor]:
     """Latents 1 C T h w from first to last frame, a window at a time; pieces come as soon as they are made.
 
-    given: the whole clip, of which the frames True in known (T bool) are read; those known from the beginning on are
-    not given back. also: what else is asked of a part of the clip, a text of its own for example. Each window has a
-    seed of its own, so that it does not repeat the one before it.
+    given: the whole clip, of which the frames True in known (T bool) are read. also: what else is asked of a part of
+    the clip, a text of its own for example. Each window has a seed of its own, so that it does not repeat the last.
     """
     most, total = window(pipeline), given.shape[2]
     done = leading(known)
     history, own = given[:, :, max(0, done - most) : done], True
+    if done:
+        yield given[:, :, :done]
     while done < total:
         context = min(history.shape[2], most // 2 if done else 0)
         part = slice(done - context, min(total, done - context + most))

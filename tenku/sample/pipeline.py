@@ -27,7 +27,7 @@ from tenku.sample import conditioning
 from tenku.sample.denoise import denoise
 from tenku.sample.long import onwards
 from tenku.sample.request import Request, make_request
-from tenku.types import Clip, Conditioning, ModelSettings, Plan
+from tenku.types import Clip, Conditioning, ModelSettings, Plan, Stream
 
 # Called as on_progress(stage, done, total) with stage "text", "denoise" or "decode"; an exception raised in
 # it ends the generation, which is how to cancel one.
@@ -68,7 +68,7 @@ class Pipeline:
         self.transformer = transformer
         self.plan = plan or Plan()
         self._device = device
-        # Seconds that each stage of the last clip took.
+        # Seconds that each stage took, added up; `run` begins anew.
         self.timings: dict[str, float] = {}
 
     @classmethod
@@ -153,37 +153,33 @@ class Pipeline:
             shift=shift,
             solver=solver,
         )
-        return self.run(request, on_progress=on_progress)
+        return self.run(request, on_progress=on_progress).clip()
+
+    def stream(self, prompt: str, *, on_progress: OnProgress | None = None, **options: Any) -> Stream:
+        """The same video frame by frame: `for frame in pipeline.stream("…", seconds=60)`, each as soon as it is there.
+
+        The options are those of `generate`, and so are the errors.
+        """
+        return self.run(self.request(prompt, **options), on_progress=on_progress)
 
     def request(self, prompt: str, **options: Any) -> Request:
         """Check the options of `generate` without doing the work. Raises ValueError as that would."""
         return make_request(self.settings, self.size_multiple, prompt, **options)
 
-    def run(self, request: Request, *, on_progress: OnProgress | None = None) -> Clip:
-        """The clip of a checked request."""
-        stages: dict[str, float] = {}
-        if request.num_frames > self.settings.max_frames:
-            with stopwatch(stages, "windows"):
-                frames = np.concatenate(list(self.stream(request, on_progress=on_progress)))
-        else:
-            latents = self.latents(request, on_progress=on_progress, stages=stages)
-            with stopwatch(stages, "decode"):
-                frames = np.concatenate(
-                    list(self.decode(latents, request.num_frames, crop=request.crop, on_progress=on_progress))
-                )
-        self.timings = stages
-        return Clip(frames, self.settings.fps, self.metadata(request) | {"timings": stages})
-
-    def stream(self, request: Request, *, on_progress: OnProgress | None = None) -> Iterator[np.ndarray]:
-        """The same frames as `run`, a few at a time as soon as they are decoded (uint8, k H W 3).
+    def run(self, request: Request, *, on_progress: OnProgress | None = None) -> Stream:
+        """The video of a checked request, made while it is read.
 
         What is longer than the model makes at once is made window by window, in memory that stays the same.
         """
+        self.timings.clear()
+        pieces: Iterator[Tensor]
         if request.num_frames <= self.settings.max_frames:
-            pieces = iter([self.latents(request, on_progress=on_progress)])
+            pieces = (self.latents(each, on_progress=on_progress) for each in [request])
         else:
             pieces = onwards(self, request, *self.nothing_known(request), on_progress=on_progress)
-        return self.decode(pieces, request.num_frames, crop=request.crop, on_progress=on_progress)
+        frames = self.decode(pieces, request.num_frames, crop=request.crop, on_progress=on_progress)
+        size = request.crop or (request.width, request.height)
+        return Stream(frames, self.settings.fps, request.num_frames, size, self.metadata(request))
 
     @torch.inference_mode()
     def latents(
@@ -192,18 +188,16 @@ class Pipeline:
         *,
         change: Callable[[Conditioning], Conditioning] | None = None,
         on_progress: OnProgress | None = None,
-        stages: dict[str, float] | None = None,
     ) -> Tensor:
         """Latents 1 C T H W of a request. `change` may add to its conditioning: known frames, for example."""
-        stages = {} if stages is None else stages
         report = on_progress or (lambda stage, done, total: None)
-        with stopwatch(stages, "text"):
+        with stopwatch(self.timings, "text"):
             report("text", 0, 1)
             condition = conditioning.from_text(self.text_encoder, [request.prompt], request.negative_prompt)
             if change is not None:
                 condition = change(condition)
             report("text", 1, 1)
-        with stopwatch(stages, "denoise"):
+        with stopwatch(self.timings, "denoise"):
             report("denoise", 0, request.params.num_steps)
             # Streamed blocks have no turn: they are never there as a whole.
             with nullcontext() if self.plan.stream else self.at_work(*self.networks):
@@ -245,29 +239,38 @@ class Pipeline:
         crop: tuple[int, int] | None = None,
         on_progress: OnProgress | None = None,
         state: Any = None,
+        following: Tensor | None = None,
+        skip: int = 0,
     ) -> Iterator[np.ndarray]:
         """Frames (uint8, k H W 3) of latents 1 C T H W, whole or as they come, piece by piece with constant memory.
 
         crop: (width, height) to cut out of the middle. state: what the autoencoder remembers of frames before the
-        first, None for nothing.
+        first, None for nothing. following: the latent frame 1 C 1 H W after the last, None where the video ends. skip:
+        frames at the beginning that are not given.
         """
         total, done = self.autoencoder.latent_frames(num_frames), 0
         pieces = [latents] if isinstance(latents, Tensor) else latents
         size = DECODE_FRAMES if self.autoencoder.streams else total
-        if on_progress is not None:
-            on_progress("decode", 0, total)
-        for piece in pieces:
+        report = on_progress or (lambda stage, done, total: None)
+        causal = self.autoencoder.causal
+        with_next: Iterable[tuple[Tensor, Tensor | None]]
+        with_next = ((piece, None) for piece in pieces) if causal else one_late(pieces, following)
+        for piece, after in with_next:
+            parts = piece.split(size, dim=2)
+            firsts = [part[:, :, :1] for part in parts[1:]]
             with self.at_work(self.autoencoder):
-                for part in piece.split(size, dim=2):
-                    with torch.inference_mode():  # not around the yield: the mode would leak into the caller
-                        pixels, state = self.autoencoder.decode_next(part, state)
+                report("decode", min(done, total), total)
+                for part, next_frame in zip(parts, [*firsts, after], strict=True):
+                    # Not around the yield: the mode would leak into the caller.
+                    with stopwatch(self.timings, "decode"), torch.inference_mode():
+                        pixels, state = self.autoencoder.decode_next(part, state, next_frame)
                         frames = cut(to_frames(pixels), crop)
-                    if num_frames > 0:
+                    skip, frames = skip - min(skip, len(frames)), frames[skip:]
+                    if num_frames > 0 and len(frames):
                         yield frames[:num_frames]
                     num_frames -= len(frames)
                     done += part.shape[2]
-                    if on_progress is not None:
-                        on_progress("decode", min(done, total), total)
+                    report("decode", min(done, total), total)
 
     def metadata(self, request: Request) -> dict[str, Any]:
         """What a clip remembers of how it was made: enough to make it again."""
@@ -320,6 +323,21 @@ def find(model: str | Path) -> Path:
     return Path(model)
 
 
+def one_late(pieces: Iterable[Tensor], following: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """The same latents 1 C T H W, each piece with the frame after it: its own last one, which then begins the next.
+
+    following: the frame after all of them, None at the end of a video.
+    """
+    held: Tensor | None = None
+    for piece in pieces:
+        piece = piece if held is None else torch.cat([held, piece], dim=2)
+        held = piece[:, :, -1:]
+        if piece.shape[2] > 1:
+            yield piece[:, :, :-1], held
+    if held is not None:
+        yield held, following
+
+
 def to_frames(video: Tensor) -> np.ndarray:
     """1 3 T H W in [-1, 1] to uint8 T H W 3."""
     pixels = (video[0].float().clamp(-1, 1) + 1).mul(127.5).round().to(torch.uint8)
@@ -336,7 +354,7 @@ def cut(frames: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
 
 @contextmanager
 def stopwatch(stages: dict[str, float], stage: str) -> Iterator[None]:
-    """Seconds that a block takes, noted under the name of its stage."""
+    """Seconds that a block takes, added to those of its stage."""
     start = time.perf_counter()
     yield
-    stages[stage] = round(time.perf_counter() - start, 3)
+    stages[stage] = stages.get(stage, 0.0) + time.perf_counter() - start

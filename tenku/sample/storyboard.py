@@ -12,8 +12,8 @@
     prompt = "The ball hits a wall of blocks."
     picture = "wall.png"      # or clip = "hit.mp4"
 
-The prompt of a card holds until the next card. Given frames stand exactly at their time (in whole latent frames), and
-everything between them is made: a longer video window by window.
+The prompt of a card holds until the next card. Given frames stand at their time (in whole latent frames), and all
+between them is made: a longer video window by window. The decoder makes two frames on either side of a joint meet.
 """
 
 import tomllib
@@ -24,10 +24,10 @@ from typing import Any
 from torch import Tensor
 
 from tenku.sample import conditioning, tasks
-from tenku.sample.given import at_rate, fit, join, whole_groups
-from tenku.sample.long import Change, leading, onwards
+from tenku.sample.given import at_rate, fit, read_given, whole_groups
+from tenku.sample.long import Change, onwards
 from tenku.sample.pipeline import OnProgress, Pipeline
-from tenku.types import Clip
+from tenku.types import Clip, Stream
 
 KEYS = {"seconds": (int, float), "size": str, "seed": int, "negative": str, "card": list}
 CARD_KEYS = {"at": (int, float), "prompt": str, "picture": str, "clip": str}
@@ -90,7 +90,7 @@ def read_card(path: Path, number: int, values: Any) -> Card:
     files = [values[key] for key in ("picture", "clip") if key in values]
     if len(files) > 1:
         raise ValueError(f"{name} has a picture and a clip: one of them can stand there")
-    given = Clip.load(path.parent / files[0]) if files else None
+    given = read_given(path.parent / files[0]) if files else None
     if given is not None and "picture" in values:
         given = Clip(given.frames[:1], given.fps)
     return Card(values["at"], values["prompt"], given)
@@ -111,10 +111,11 @@ def produce(
     size: tuple[int, int] | None = None,
     on_progress: OnProgress | None = None,
     **options: Any,
-) -> Clip:
+) -> Stream:
     """The video of a storyboard; options as in `Pipeline.generate`. ValueError when given frames overlap or overrun."""
-    tasks.need(pipeline, "any")
     request = pipeline.request(board.cards[0].prompt, size=size, seconds=board.seconds, **options)
+    if request.num_frames > pipeline.settings.max_frames:
+        tasks.need_groups(pipeline)
     for card in board.cards:
         pipeline.request(card.prompt)
     group, fps = pipeline.autoencoder.temporal_compression, pipeline.settings.fps
@@ -122,22 +123,21 @@ def produce(
     given = given.clone()
     for card in board.cards:
         if card.given is not None:
-            place(pipeline, card, given, known, round(card.at * fps / group), request.width, request.height)
-    prompts = [spoken(board, (index + 0.5) * group / fps) for index in range(len(known))]
+            place(pipeline, card, given, known, int(card.at * fps / group + 0.5), request.width, request.height)
+    prompts = [card_at(board, (index + 0.5) * group / fps).prompt for index in range(len(known))]
 
     def texts(part: slice) -> Change:
         return lambda each: conditioning.with_texts(each, pipeline.text_encoder, prompts[part])
 
     pieces = onwards(pipeline, request, given, known, also=texts, on_progress=on_progress)
-    latents = join([given[:, :, : leading(known)], *pieces])
-    clip = tasks.finish(pipeline, request, latents, "storyboard", on_progress, num_frames=request.num_frames)
-    clip.metadata["cards"] = [{"at": card.at, "prompt": card.prompt} for card in board.cards]
-    return clip
+    video = tasks.finish(pipeline, request, pieces, request.num_frames, "storyboard", on_progress)
+    video.metadata["cards"] = [{"at": card.at, "prompt": card.prompt} for card in board.cards]
+    return video
 
 
-def spoken(board: Storyboard, moment: float) -> str:
-    """The prompt that holds at a moment."""
-    return [card.prompt for card in board.cards if card.at <= moment or card.at == 0][-1]
+def card_at(board: Storyboard, moment: float) -> Card:
+    """The card whose prompt holds at a moment."""
+    return [card for card in board.cards if card.at <= moment or card.at == 0][-1]
 
 
 def place(pipeline: Pipeline, card: Card, given: Tensor, known: Tensor, index: int, width: int, height: int) -> None:
@@ -145,10 +145,10 @@ def place(pipeline: Pipeline, card: Card, given: Tensor, known: Tensor, index: i
     assert card.given is not None
     frames = card.given.frames
     if len(frames) > 1:
-        frames = whole_groups(
-            at_rate(card.given, pipeline.settings.fps), pipeline.autoencoder.temporal_compression, "start"
-        )
-    latents = tasks.encode(pipeline, fit(frames, (width, height)))
+        extra = int(pipeline.autoencoder.causal and index == 0)
+        frames = at_rate(card.given, pipeline.settings.fps)
+        frames = whole_groups(frames, pipeline.autoencoder.temporal_compression, "start", extra)
+    latents = tasks.encode_at(pipeline, fit(frames, (width, height)), index)
     part = slice(index, index + latents.shape[2])
     if part.stop > len(known):
         raise ValueError(f"what the card at {card.at:g} shows goes on past the end of the video")

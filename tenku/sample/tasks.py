@@ -6,10 +6,13 @@
     loop      a clip whose end leads into its beginning
     remix     a clip made anew after another prompt, all of it or some places
 
-All give back a Clip. What is known comes back as it was given, but for the autoencoder's own loss.
+All give back a Stream: frames are made while they are read, `.clip()` is all of them and `.save(path)` a file.
+What is known comes back as it was given, but for the autoencoder's own loss; the decoder makes frames at a joint meet.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,10 +21,10 @@ from torch import Tensor
 
 from tenku.model.autoencoder import to_video
 from tenku.sample.given import at_rate, fit, join, nearest_size, whole_groups
-from tenku.sample.long import Change, backwards, fill, leading, onwards, window
-from tenku.sample.pipeline import OnProgress, Pipeline
+from tenku.sample.long import Change, backwards, fill, onwards, window
+from tenku.sample.pipeline import OnProgress, Pipeline, stopwatch
 from tenku.sample.request import Request
-from tenku.types import Clip
+from tenku.types import Clip, Stream
 
 ENCODE_FRAMES = 64  # at a time: a long clip needs no more memory than a short one
 
@@ -35,30 +38,28 @@ def animate(
     size: tuple[int, int] | None = None,
     on_progress: OnProgress | None = None,
     **options: Any,
-) -> Clip:
+) -> Stream:
     """A clip that begins with the picture `first`, ends with `last`, or both; see `Pipeline.generate` for the options.
 
     Pictures are scaled to fill the size (None: the nearest that the model was trained on) and cut. ValueError without
-    a picture, or when the model cannot hold frames at that end.
+    a picture.
     """
     pictures = [each for each in (first, last) if each is not None]
     if not pictures:
         raise ValueError("there is no picture to animate: give the first frame, the last one, or both")
-    need(pipeline, "first" if last is None else "any")
     size = size or nearest_size(pipeline.settings, pictures[0].size)
     request = pipeline.request(prompt, size=size, **options)
     latents, known = pipeline.nothing_known(request)
     latents = latents.clone()
     for picture, index in ((first, 0), (last, -1)):
         if picture is not None:
-            latents[:, :, index] = encode(pipeline, fit(picture.frames[:1], (request.width, request.height)))[:, :, 0]
+            frames = fit(picture.frames[:1], (request.width, request.height))
+            latents[:, :, index] = encode_at(pipeline, frames, index)[:, :, 0]
             known[index] = True
     if bool(known.all()):
         raise ValueError("with so few frames nothing is left to make between the pictures: ask for more seconds")
-    latents = join(
-        [latents[:, :, : leading(known)], *onwards(pipeline, request, latents, known, on_progress=on_progress)]
-    )
-    return finish(pipeline, request, latents, "animate", on_progress, num_frames=request.num_frames)
+    pieces = onwards(pipeline, request, latents, known, on_progress=on_progress)
+    return finish(pipeline, request, pieces, request.num_frames, "animate", on_progress)
 
 
 def extend(
@@ -71,7 +72,7 @@ def extend(
     size: tuple[int, int] | None = None,
     on_progress: OnProgress | None = None,
     **options: Any,
-) -> Clip:
+) -> Stream:
     """The clip with `forward` seconds made after it and `backward` seconds before it, in whole latent frames.
 
     Longer ones are made window by window, each from the end of what there is: memory and cost a second stay the same.
@@ -79,7 +80,7 @@ def extend(
     """
     if min(forward, backward) < 0 or not forward + backward > 0:
         raise ValueError(f"say how far to extend: forward or backward above 0 s, got {forward:g} and {backward:g}")
-    need(pipeline, "any")
+    need_groups(pipeline)
     request = clip_request(pipeline, prompt, [clip], size, options)
     frames = prepare(pipeline, clip, request, keep="end" if forward else "start")
     latents = encode(pipeline, frames)
@@ -88,8 +89,9 @@ def extend(
     known = torch.arange(length + count) < length
     after = onwards(pipeline, request, join([latents, blank]), known, on_progress=on_progress)
     before = backwards(pipeline, request, latents, latent_count(pipeline, backward), on_progress=on_progress)
-    latents = join([before, latents, *after])
-    return finish(pipeline, request, latents, "extend", on_progress)
+    pieces = chain([before] if backward else [], after)
+    total = (before.shape[2] + length + count) * pipeline.autoencoder.temporal_compression
+    return finish(pipeline, request, pieces, total, "extend", on_progress)
 
 
 def connect(
@@ -102,14 +104,14 @@ def connect(
     size: tuple[int, int] | None = None,
     on_progress: OnProgress | None = None,
     **options: Any,
-) -> Clip:
+) -> Stream:
     """Both clips with `seconds` of new frames between them, from the end of the one into the start of the other."""
-    need(pipeline, "any")
+    need_groups(pipeline)
     request = clip_request(pipeline, prompt, [before, after], size, options)
     a = encode(pipeline, prepare(pipeline, before, request, keep="end"))
     b = encode(pipeline, prepare(pipeline, after, request, keep="start"))
     middle = between(pipeline, request, a, b, seconds, on_progress)
-    return finish(pipeline, request, join([a, middle, b]), "connect", on_progress)
+    return finish_whole(pipeline, request, join([a, middle, b]), "connect", on_progress)
 
 
 def loop(
@@ -121,19 +123,19 @@ def loop(
     size: tuple[int, int] | None = None,
     on_progress: OnProgress | None = None,
     **options: Any,
-) -> Clip:
+) -> Stream:
     """A clip that can be played over and over without a seam.
 
     Without a clip all of it is made, on a circle: at every step the latents start at another frame, so no place is
     ever the end. With a clip, `seconds` of new frames lead from its end back to its start. Either way decoding begins
     with what the end leaves behind.
     """
-    need(pipeline, "any")
+    need_groups(pipeline)
     if clip is not None:
         request = clip_request(pipeline, prompt, [clip], size, options)
         given = encode(pipeline, prepare(pipeline, clip, request, keep="start"))
         way_back = between(pipeline, request, given, given, 1.5 if seconds is None else seconds, on_progress)
-        return finish(pipeline, request, join([given, way_back]), "loop", on_progress, wraps=True)
+        return finish_whole(pipeline, request, join([given, way_back]), "loop", on_progress, wraps=True)
     request = pipeline.request(prompt, seconds=seconds, size=size, **options)
     count = pipeline.autoencoder.temporal_compression
     longest = pipeline.settings.max_frames
@@ -142,38 +144,59 @@ def loop(
         raise ValueError(f"a loop lasts {shortest:g} to {longest_seconds:g} s, got {seconds:g}")
     request = replace(request, num_frames=request.num_frames // count * count)
     latents = pipeline.latents(request, change=lambda each: replace(each, cyclic=True), on_progress=on_progress)
-    return finish(pipeline, request, latents, "loop", on_progress, wraps=True)
+    return finish_whole(pipeline, request, latents, "loop", on_progress, wraps=True)
 
 
 def remix(
     pipeline: Pipeline,
     prompt: str,
     clip: Clip,
-    strength: float = 0.6,
+    strength: float | tuple[float, float] = 0.6,
     *,
     keep: Clip | None = None,
     size: tuple[int, int] | None = None,
     on_progress: OnProgress | None = None,
     **options: Any,
-) -> Clip:
+) -> Stream:
     """The clip made anew after the prompt: noised to the level `strength` and denoised from there (SDEdit, 2108.01073).
 
-    Little strength keeps layout and motion, 1 keeps nothing. keep: a mask, white where the clip should stay as it is,
+    Little strength keeps layout and motion, 1 keeps nothing; two are those of the first and the last frame, and what
+    lies between changes evenly. keep: a mask, white where the clip should stay as it is,
     a picture for all frames or a clip. A long clip is done window by window, each beginning with the end of the one
-    before. ValueError when the strength is not above 0 and at most 1, or the clip is too short.
+    before. ValueError when the strength is not above 0 and at most 1, the clip is too short, or the model takes one
+    noise level for all frames and is asked for two.
     """
-    need(pipeline, "any")
     request = clip_request(pipeline, prompt, [clip], size, options)
-    given = encode(pipeline, prepare(pipeline, clip, request, keep="start"))
+    frames = prepare(pipeline, clip, request, keep="start")
+    if len(frames) > pipeline.settings.max_frames:
+        need_groups(pipeline)
+    given = encode(pipeline, frames)
+    levels = strengths(pipeline, strength, given.shape[2])
     mask = None if keep is None else kept_places(pipeline, keep, request, given.shape[2])
+
+    def of(part: slice) -> float | Tensor:
+        return levels if isinstance(levels, float) else levels[part]
 
     def begin(part: slice) -> Change:
         kept = mask if mask is None else mask[:, :, part]
-        return lambda each: replace(each, start_latents=given[:, :, part], strength=strength, keep=kept)
+        return lambda each: replace(each, start_latents=given[:, :, part], strength=of(part), keep=kept)
 
     nothing = torch.zeros(given.shape[2], dtype=torch.bool)
-    made = join(list(onwards(pipeline, request, given, nothing, also=begin, on_progress=on_progress)))
-    return finish(pipeline, request, made, "remix", on_progress)
+    pieces = onwards(pipeline, request, given, nothing, also=begin, on_progress=on_progress)
+    return finish(pipeline, request, pieces, len(frames), "remix", on_progress)
+
+
+def strengths(pipeline: Pipeline, strength: float | tuple[float, float], count: int) -> float | Tensor:
+    """One level for all latent frames, or one for each of them."""
+    if isinstance(strength, int | float):
+        return float(strength)
+    if pipeline.settings.known != "any":
+        raise ValueError(f"{pipeline.settings.name} has one strength for all frames; embedded can change it on the way")
+    if count < 2:
+        raise ValueError("two strengths need a clip of at least two latent frames, 8 frames: give one strength")
+    if not 0 <= min(strength) < max(strength) <= 1:
+        raise ValueError(f"two strengths lie between 0 and 1 and differ, got {strength[0]:g} and {strength[1]:g}")
+    return torch.linspace(*strength, count)
 
 
 def kept_places(pipeline: Pipeline, mask: Clip, request: Request, count: int) -> Tensor:
@@ -189,14 +212,13 @@ def kept_places(pipeline: Pipeline, mask: Clip, request: Request, count: int) ->
 # what they are made of
 
 
-def need(pipeline: Pipeline, frames: str) -> None:
-    """ValueError unless the model can hold such frames: "first", or "any"."""
-    can = pipeline.settings.known
-    if can == "any" or can == frames:
-        return
-    which = "any but the first frame" if can == "first" else "frames"
-    others = "embedded" if frames == "any" else "embedded and wan2.2-5b"
-    raise ValueError(f"{pipeline.settings.name} was not trained to hold {which}: {others} can")
+def need_groups(pipeline: Pipeline) -> None:
+    """ValueError unless latent frames mean the same wherever they stand."""
+    if pipeline.autoencoder.causal:
+        raise ValueError(
+            f"{pipeline.settings.name} cannot do this: each of its latent frames is made out of all before it, so none "
+            "can be moved or continued elsewhere; embedded can"
+        )
 
 
 def clip_request(
@@ -206,17 +228,32 @@ def clip_request(
 
 
 def prepare(pipeline: Pipeline, clip: Clip, request: Request, keep: str) -> np.ndarray:
-    """A clip's frames at the model's rate and in the request's size, in whole groups."""
-    frames = whole_groups(at_rate(clip, pipeline.settings.fps), pipeline.autoencoder.temporal_compression, keep)
+    """A clip's frames at the model's rate and in the request's size, in whole groups; one more when they are causal."""
+    autoencoder = pipeline.autoencoder
+    frames = at_rate(clip, pipeline.settings.fps)
+    frames = whole_groups(frames, autoencoder.temporal_compression, keep, extra=int(autoencoder.causal))
     return fit(frames, (request.width, request.height))
 
 
 @torch.inference_mode()
 def encode(pipeline: Pipeline, frames: np.ndarray) -> Tensor:
-    """Latents 1 C T h w of uint8 T H W 3: whole groups, or a single frame for one latent frame."""
-    with pipeline.at_work(pipeline.autoencoder):
-        parts = [frames[start : start + ENCODE_FRAMES] for start in range(0, len(frames), ENCODE_FRAMES)]
+    """Latents 1 C T h w of uint8 T H W 3: a single frame for one latent frame, or as `prepare` gives them."""
+    with pipeline.at_work(pipeline.autoencoder), stopwatch(pipeline.timings, "encode"):
+        size = len(frames) if pipeline.autoencoder.causal else ENCODE_FRAMES
+        parts = [frames[start : start + size] for start in range(0, len(frames), size)]
         return join([pipeline.autoencoder.encode(to_video(part, pipeline.device)).float() for part in parts])
+
+
+def encode_at(pipeline: Pipeline, frames: np.ndarray, index: int) -> Tensor:
+    """Latents that may stand at the latent frame `index`: whole groups of uint8 T H W 3, or a picture.
+
+    A causal autoencoder makes the very first latent frame of one picture and each later one of 4 frames and all before
+    them; what stands later is therefore encoded as if its own first frame had come before.
+    """
+    if not pipeline.autoencoder.causal or index == 0:
+        return encode(pipeline, frames)
+    frames = frames.repeat(pipeline.autoencoder.temporal_compression, axis=0) if len(frames) == 1 else frames
+    return encode(pipeline, np.concatenate([frames[:1], frames]))[:, :, 1:]
 
 
 def latent_count(pipeline: Pipeline, seconds: float) -> int:
@@ -245,23 +282,38 @@ def between(
 def finish(
     pipeline: Pipeline,
     request: Request,
+    pieces: Iterable[Tensor],
+    num_frames: int,
+    task: str,
+    on_progress: OnProgress | None,
+    **how: Any,
+) -> Stream:
+    """The video of latents 1 C T h w as they come, with what a clip remembers; `how` as in `Pipeline.decode`."""
+    frames = pipeline.decode(pieces, num_frames, crop=request.crop, on_progress=on_progress, **how)
+    size = request.crop or (request.width, request.height)
+    return Stream(frames, pipeline.settings.fps, num_frames, size, pipeline.metadata(request) | {"task": task})
+
+
+def finish_whole(
+    pipeline: Pipeline,
+    request: Request,
     latents: Tensor,
     task: str,
     on_progress: OnProgress | None,
-    *,
-    num_frames: int | None = None,
     wraps: bool = False,
-) -> Clip:
-    """The clip of latents, with what a clip remembers.
+) -> Stream:
+    """The video of all its latents. wraps: its end leads to its beginning.
 
-    num_frames: how many of its frames, None for all. wraps: decoding begins with the state that the end leaves.
+    Decoding then begins with what the end leaves behind, two frames of it included, and goes on to the first latent
+    frame once more.
     """
+    num_frames = pipeline.autoencoder.num_frames(latents.shape[2])
+    if not wraps:
+        return finish(pipeline, request, [latents], num_frames, task, on_progress)
     autoencoder: Any = pipeline.autoencoder
-    state: Any = None
-    if wraps:
-        before = torch.arange(-autoencoder.memory_frames, 0) % latents.shape[2]
-        with torch.inference_mode():
-            _, state = autoencoder.decode_next(latents[:, :, before])
-    count = num_frames or latents.shape[2] * autoencoder.temporal_compression
-    pieces = list(pipeline.decode(latents, count, crop=request.crop, on_progress=on_progress, state=state))
-    return Clip(np.concatenate(pieces), pipeline.settings.fps, pipeline.metadata(request) | {"task": task})
+    first, second = latents[:, :, :1], latents[:, :, 1:2]
+    before = torch.arange(-autoencoder.memory_frames - 1, 0) % latents.shape[2]
+    with torch.inference_mode():
+        _, state = autoencoder.decode_next(latents[:, :, before], following=first)
+    around, skip = join([latents, first]), state[-1].shape[2]
+    return finish(pipeline, request, [around], num_frames, task, on_progress, state=state, following=second, skip=skip)

@@ -47,9 +47,9 @@ class AutoencoderTraining:
     minutes: float | None = None
     steps: int | None = None
     preset: str = "embedded"
-    batch_size: int = 6
+    batch_size: int = 5
     crop: int = 64  # pixels
-    groups: int = 3  # of 4 frames
+    groups: int = 4  # of 4 frames: those in the middle see one before and one after
     busy: float = 0.7  # share of crops chosen for their motion
     seed: int = 0
     muon_lr: float = 5e-3
@@ -60,10 +60,10 @@ class AutoencoderTraining:
     decay_from: float = 0.4  # share of the budget after which the rates fall in a line …
     final_lr: float = 0.01  # … to this share of themselves
     average_decay: float = 0.995
-    squared: float = 4.0  # weights of the loss's parts; L1 has 1
+    squared: float = 2.0  # weights of the loss's parts; L1 has 1
     edges: float = 0.5
-    structure: float = 0.5
-    flicker: float = 0.5
+    structure: float = 1.5
+    flicker: float = 1.0
     coarse: float = 0.25
     kl: float = 1e-3
     cache_gib: float = 4.0
@@ -107,7 +107,7 @@ class AutoencoderTraining:
 
 def polishing(settings: AutoencoderTraining, autoencoder: Path) -> AutoencoderTraining:
     """The same budget for the decoder of a trained autoencoder alone: no part of the loss that is for latents."""
-    settings = replace(settings, initial=autoencoder, decoder_only=True, coarse=0.0, flicker=1.0)
+    settings = replace(settings, initial=autoencoder, decoder_only=True, coarse=0.0)
     return replace(settings, muon_lr=3e-3, adamw_lr=1e-3, decay_from=0.2, average_decay=0.99)
 
 
@@ -218,7 +218,7 @@ class AutoencoderRun:
             noise = torch.randn(mean.shape, generator=generator, device=self.device)
             latents = mean + (0.5 * log_variance).exp() * noise
             decoded = self.autoencoder.decode_raw(latents).float()
-            decoded_small = self.autoencoder.decode_raw(halve(latents)).float()
+            decoded_small = self.autoencoder.decode_raw(halve(latents)).float() if settings.coarse else halve(video)
         parts = loss_parts(decoded, video, decoded_small, mean, log_variance, looked_at=int(random.integers(4)))
         self.optimizer.zero_grad()
         (parts * parts.new_tensor(settings.weights)).sum().backward()
@@ -325,7 +325,8 @@ def loss_parts(
     kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
     x, y = (frames[:, :, looked_at::4].transpose(1, 2).flatten(0, 1) for frames in (decoded, video))  # (B T/4) 3 H W
     coarse = (decoded_small - halve(video)).abs()
-    flicker = difference.diff(dim=2).abs()  # also where groups meet, which are encoded each by itself
+    meets = torch.arange(video.shape[2] - 1, device=video.device) % 4 == 3  # two groups, each encoded by itself
+    flicker = difference.diff(dim=2).abs() * (1 + 4 * meets)[:, None, None]
     parts = [difference.abs(), difference.square(), edges(x - y), 1 - similarity(x, y), flicker, coarse, kl]
     return torch.stack([part.mean() for part in parts])
 

@@ -3,8 +3,8 @@
 Diffusion forcing (arXiv 2407.01392) in the form that serves every task with one set of weights. A sample
 has one noise level for all of its frames. In about half of the samples some frames are known instead: at
 the head (picture to video, extend), at the tail (extend backwards), at both ends (connect, loop) or
-scattered (storyboard). Known frames are clean, t = 0, or carry a little noise with its true t, which
-later keeps long videos from drifting; they are out of the loss. A small share has a level of its own for
+scattered (storyboard). Known frames are clean, t = 0, or carry some noise with its true t, which later
+keeps long videos from drifting; they are out of the loss. A small share has a level of its own for
 every frame.
 """
 
@@ -29,8 +29,8 @@ class Objective:
     shift: float = 1.0
     conditioned: float = 0.5  # with known frames
     kinds: tuple[float, float, float, float] = (0.55, 0.15, 0.15, 0.15)  # head, tail, both, scattered
-    noisy: float = 0.3  # of the conditioned: known frames carry `history_noise`
-    history_noise: float = 0.02
+    noisy: float = 0.5  # of the conditioned: known frames carry some noise, at most `history_noise`
+    history_noise: float = 0.2
     independent: float = 0.1  # of the others: every frame has its own noise level
     caption_dropout: float = 0.1
 
@@ -69,7 +69,8 @@ def draw_times(known: Tensor, objective: Objective, generator: torch.Generator) 
     independent = torch.rand(batch, 1, generator=generator) < objective.independent
     t = torch.where(independent & ~known.any(1, keepdim=True), own, same)
     noisy = torch.rand(batch, 1, generator=generator) < objective.noisy
-    return torch.where(known, torch.where(noisy, objective.history_noise, 0.0), t)
+    amount = objective.history_noise * torch.rand(batch, 1, generator=generator)
+    return torch.where(known, torch.where(noisy, amount, 0.0), t)
 
 
 def drop_captions(captions: Sequence[str], share: float, generator: torch.Generator) -> list[str]:

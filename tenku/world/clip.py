@@ -38,8 +38,8 @@ def make_clip(
     width, height = size
     if any(not 16 <= side <= 2048 or side % 8 for side in size):
         raise ValueError(f"a clip's sides are multiples of 8 from 16 to 2048, not {width}x{height}")
-    if not 1 <= num_frames <= 480:
-        raise ValueError(f"a clip has 1 to 480 frames, not {num_frames}")
+    if not 1 <= num_frames <= 960:
+        raise ValueError(f"a clip has 1 to 960 frames, not {num_frames}")
     if device not in ("cpu", "cuda"):
         raise ValueError(f"clips are drawn on cpu or cuda, not {device!r}")
     if seed < 0:

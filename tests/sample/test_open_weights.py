@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,12 @@ import torch
 from tenku.cli import main
 from tenku.model.experts import Experts
 from tenku.model.wan_autoencoder import load_wan_autoencoder
-from tenku.sample import conditioning
+from tenku.sample import conditioning, tasks
 from tenku.sample.denoise import denoise
 from tenku.sample.open_weights import load_open_weights
-from tenku.sample.pipeline import Pipeline
-from tenku.types import Plan
+from tenku.sample.pipeline import Pipeline, to_frames
+from tenku.sample.storyboard import Card, Storyboard, produce
+from tenku.types import Clip, Plan
 
 diffusers = pytest.importorskip("diffusers")
 transformers = pytest.importorskip("transformers")
@@ -153,7 +155,7 @@ def test_text_to_video_is_diffusers(ours, theirs):
     with torch.no_grad():
         video = theirs.vae.decode(shifted).sample[0]
     pixels = ((video + 1) * 127.5).round().permute(1, 2, 3, 0).numpy()
-    frames = np.concatenate(list(ours.stream(request)))
+    frames = ours.run(request).clip().frames
     assert frames.shape == (FRAMES, SIZE[1], SIZE[0], 3)
     assert np.abs(frames - pixels).max() <= 1
 
@@ -334,3 +336,65 @@ def test_texts_one_by_one_and_parts_apart_change_nothing(copied):
     request = ask(plain)
     torch.testing.assert_close(frugal.latents(request), plain.latents(request), atol=1e-5, rtol=1e-5)
     assert frugal.text_encoder._model is None  # given back
+
+
+def some_clip(frames):
+    noise = np.random.default_rng(0).integers(0, 256, (frames, SIZE[1], SIZE[0], 3), dtype=np.uint8)
+    return Clip(noise, 16)
+
+
+def test_frames_are_held_by_models_that_were_not_trained_for_it(ours):
+    """Shown as noisy as the rest, they still come out as given; the 5B, trained for it, sees the first one clean."""
+    picture, levels = some_clip(1), []
+    forward = [network.forward for network in ours.networks]
+
+    def watched(network, *arguments, **more):
+        levels.append(arguments[1])
+        return network(*arguments, **more)
+
+    options = {"size": SIZE, "seconds": FRAMES / ours.settings.fps, "steps": 3, "seed": 1}
+    for network, call in zip(ours.networks, forward, strict=True):
+        network.forward = partial(watched, call)
+    try:
+        clip = tasks.animate(ours, PROMPT, picture, **options).clip()
+        asked = list(levels)
+        levels.clear()
+        tasks.animate(ours, PROMPT, picture, picture, **options).clip()
+    finally:
+        for network in ours.networks:
+            del network.forward
+    clean = ours.settings.known == "first"
+    assert all(level.ndim == (2 if clean else 1) for level in asked)
+    assert all((level.view(-1)[0] == 0) == clean for level in asked)
+    assert all(level.ndim == 1 for level in levels)  # a last frame was never shown clean to any of them
+    with torch.inference_mode():
+        own = ours.autoencoder.decode(tasks.encode(ours, picture.frames))
+    assert np.array_equal(clip.frames[:1], to_frames(own)) and len(clip.frames) == FRAMES
+
+
+def test_a_clip_is_remixed_within_one_window(ours):
+    given = some_clip(11)
+    with torch.inference_mode():
+        own = to_frames(ours.autoencoder.decode(tasks.encode(ours, given.frames[:9]))).astype(int)
+    little, much = (
+        np.abs(tasks.remix(ours, PROMPT, given, strength, size=SIZE, steps=3, seed=1).clip().frames - own).mean()
+        for strength in (0.01, 0.9)
+    )
+    assert little < 12 and much > 2 * little
+    with pytest.raises(ValueError, match="has one strength for all frames; embedded can change it"):
+        tasks.remix(ours, PROMPT, given, (0.1, 0.9), size=SIZE)
+
+
+def test_cards_stand_in_one_window(ours):
+    seconds = FRAMES / ours.settings.fps
+    board = Storyboard(seconds, (Card(0, PROMPT, some_clip(1)), Card(4 / ours.settings.fps, "A dog", some_clip(4))))
+    made = produce(ours, board, size=SIZE, steps=3, seed=1).clip()
+    assert len(made.frames) == FRAMES
+    for act in (
+        lambda: tasks.extend(ours, PROMPT, some_clip(9), forward=1, size=SIZE),
+        lambda: tasks.loop(ours, PROMPT, size=SIZE),
+        lambda: tasks.connect(ours, PROMPT, some_clip(9), some_clip(9), size=SIZE),
+        lambda: tasks.remix(ours, PROMPT, some_clip(500), size=SIZE),
+    ):
+        with pytest.raises(ValueError, match="each of its latent frames is made out of all before it.*embedded can"):
+            act()

@@ -11,7 +11,7 @@ from tenku.cli import main
 from tenku.sample import conditioning, tasks
 from tenku.sample.guidance import guided_velocity
 from tenku.sample.pipeline import to_frames
-from tenku.sample.storyboard import Card, Storyboard, produce, read_storyboard, spoken
+from tenku.sample.storyboard import Card, Storyboard, card_at, produce, read_storyboard
 from tenku.types import Clip
 
 ICE, BOXES = "a red rubber ball drops onto the ice", "the pyramid of green boxes topples"
@@ -19,7 +19,11 @@ ICE, BOXES = "a red rubber ball drops onto the ice", "the pyramid of green boxes
 
 @pytest.fixture(scope="module")
 def pipeline(tiny_folder):
-    return tenku.load(tiny_folder, device="cpu")
+    """With a decoder that does not look ahead: what is given comes back exactly, but for two frames at a joint."""
+    pipeline = tenku.load(tiny_folder, device="cpu")
+    with torch.no_grad():
+        pipeline.autoencoder.decoder.conv_in.weight[:, pipeline.autoencoder.latent_channels :] = 0
+    return pipeline
 
 
 def noisy_clip(frames, seed=0):
@@ -47,19 +51,21 @@ def test_a_text_for_each_frame(text_encoder, transformer):
 
 def test_prompts_hold_until_the_next_card():
     board = Storyboard(6.0, (Card(0, "a"), Card(2, "b"), Card(4.5, "c")))
-    assert [spoken(board, moment) for moment in (0, 1.9, 2, 4.4, 5.9)] == ["a", "a", "b", "b", "c"]
+    assert [card_at(board, moment).prompt for moment in (0, 1.9, 2, 4.4, 5.9)] == ["a", "a", "b", "b", "c"]
 
 
 def test_given_frames_stand_at_their_time(pipeline):
     picture, clip = noisy_clip(1, seed=1), noisy_clip(8, seed=2)
     board = Storyboard(4.0, (Card(0, ICE, picture), Card(1.5, BOXES), Card(3, ICE, clip)))
-    made = produce(pipeline, board, seed=1, steps=2)
+    made = produce(pipeline, board, seed=1, steps=2).clip()
     assert len(made.frames) == 64 and [card["at"] for card in made.metadata["cards"]] == [0, 1.5, 3]
     with torch.inference_mode():
         own = [to_frames(pipeline.autoencoder.decode(tasks.encode(pipeline, each.frames))) for each in (picture, clip)]
-    assert np.array_equal(made.frames[:4], own[0])
+    assert np.array_equal(made.frames[:2], own[0][:2])
     assert np.abs(made.frames[52:56].astype(int) - own[1][4:].astype(int)).mean() < 1  # its second group at 3.25 s
-    other = produce(pipeline, replace(board, cards=(board.cards[0], Card(1.5, ICE), board.cards[2])), seed=1, steps=2)
+    other = produce(
+        pipeline, replace(board, cards=(board.cards[0], Card(1.5, ICE), board.cards[2])), seed=1, steps=2
+    ).clip()
     assert not np.array_equal(other.frames[24:48], made.frames[24:48])
 
 
@@ -86,7 +92,7 @@ def test_boards_that_cannot_be(cards, message):
 )
 def test_frames_that_do_not_fit(pipeline, cards, message):
     with pytest.raises(ValueError, match=message):
-        produce(pipeline, Storyboard(2.0, cards))
+        produce(pipeline, Storyboard(2.0, cards)).clip()
 
 
 CARD = '[[card]]\nat = 0\nprompt = "a red ball"\n'

@@ -37,10 +37,10 @@ def test_share_of_conditioned_samples():
 
 
 def test_times_are_told_truly():
-    objective = Objective(conditioned=0.5, noisy=0.3, history_noise=0.02, independent=0.2)
+    objective = Objective(conditioned=0.5, noisy=0.3, history_noise=0.2, independent=0.2)
     known = draw_known(4000, 8, objective, generator())
     t = draw_times(known, objective, generator(1))
-    assert t[known].unique().tolist() == [0.0, pytest.approx(0.02)]
+    assert t[known].min() == 0 and 0.19 < t[known].max() < 0.2
     assert (t[known] > 0).float().mean() == pytest.approx(0.3, abs=0.05)
     unknown = t.masked_fill(known, float("nan"))
     spread = unknown.nan_to_num(0).amax(1) - unknown.nan_to_num(2).amin(1)

@@ -1,0 +1,41 @@
+"""`tenku expand`, and the option --expand: a short prompt made full."""
+
+import os
+from typing import Annotated
+
+import typer
+
+Chat = Annotated[
+    str | None,
+    typer.Option(envvar="TENKU_CHAT_URL", help="An OpenAI-compatible endpoint to expand with; key: TENKU_CHAT_KEY."),
+]
+ChatModel = Annotated[str, typer.Option(envvar="TENKU_CHAT_MODEL", help="The model that the endpoint is asked for.")]
+
+
+def expand(
+    prompt: Annotated[str, typer.Argument(help="A short prompt, in English or Chinese.")],
+    seed: Annotated[int, typer.Option(min=0, help="What is left open is filled in by chance.")] = 0,
+    chat: Chat = None,
+    chat_model: ChatModel = "default",
+) -> None:
+    """Print the full prompt that --expand would use."""
+    print(expanded(prompt, "embedded", seed, chat, chat_model))
+
+
+def expanded(prompt: str, model: str, seed: int, chat: str | None, chat_model: str) -> str:
+    """By the endpoint that the user named, else by the grammar of the miniature world, for models that know it.
+
+    ValueError for a model of another world without an endpoint, and for an empty prompt.
+    """
+    if not prompt.strip():
+        raise ValueError("the prompt is empty")
+    if chat:
+        from tenku.chat import expand as by_chat
+
+        return by_chat(prompt, chat, chat_model, os.environ.get("TENKU_CHAT_KEY"), seed)
+    from tenku.sample.pipeline import find
+    from tenku.world.expand import expand as by_grammar
+
+    if (find(model) / "model_index.json").is_file():
+        raise ValueError(f"--expand for {model} needs a chat endpoint: name one with --chat URL or TENKU_CHAT_URL")
+    return by_grammar(prompt, seed)

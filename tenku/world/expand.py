@@ -1,0 +1,223 @@
+"""A short prompt made full: what it names is kept, and what it leaves open is filled in from the world's grammar.
+
+The result is a long caption, which says everything that the captions of training said (as in Sora's report, where a
+language model does this). No network and no physics: of the event that is named the usual outcome is claimed.
+"""
+
+import re
+from typing import Any
+
+import numpy as np
+
+from tenku.world import captions, words
+
+COMMON = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white")
+NEON = ("pink", "cyan", "orange", "purple", "green", "blue")
+
+FOODS = ("burger", "cake", "donut", "apple", "watermelon")
+
+# What stands for an event, a light, a floor or a camera move in a prompt; the first that is found counts.
+EVENTS = {
+    "bite": ("bite", "bitten", "eaten", "咬", "吃"),
+    "brush": ("brush", "paintbrush", "draws", "画"),
+    "trail": ("trail", "leaving", "痕迹", "留下一道"),
+    "pour": ("pour", "tray", "倒进", "落进", "木盘"),
+    "cover": ("cover", "reveal", "lifts", "盖住", "露出", "抬起"),
+    "domino": ("domino", "多米诺", "骨牌"),
+    "pyramid": ("pyramid", "金字塔"),
+    "tower": ("tower", "blocks", "塔", "积木"),
+    "ramp": ("ramp", "slope", "斜坡"),
+    "pendulum": ("pendulum", "swing", "rope", "string", "摆"),
+    "throw": ("throw", "toss", "抛", "扔"),
+    "hide": ("behind", "墙后", "后面"),
+    "collide": ("hits", "bumps", "knocks", "topples", "collide", "撞", "碰"),
+    "slide": ("slide", "glide", "滑过", "滑动", "滑行"),
+    "roll": ("roll", "滚"),
+    "drop": ("drop", "fall", "bounc", "落", "掉", "弹"),
+}
+LIGHTS = {
+    "neon": ("neon", "霓虹"),
+    "night": ("night", "midnight", "city lights", "夜"),
+    "sunset": ("sunset", "golden-hour", "evening", "日落", "夕阳", "傍晚"),
+    "overcast": ("overcast", "cloud", "阴天", "多云"),
+    "studio": ("studio", "backdrop", "影棚"),
+    "day": ("sunny", "blue sky", "daylight", "晴", "阳光", "蓝天"),
+}
+FLOORS = {
+    "wet_asphalt": ("asphalt", "street", "柏油", "街"),
+    "wet_tiles": ("tile", "瓷砖", "石砖"),
+    "checker": ("checkered floor", "checkerboard", "棋盘格", "黑白格"),
+    "ice": ("ice", "icy", "frozen", "冰"),
+    "grass": ("grass", "lawn", "草"),
+    "wood": ("wooden floor", "planks", "木地板", "木板"),
+    "sand": ("sand", "beach", "沙"),
+    "marble": ("marble floor", "polished marble", "大理石地"),
+    "snow": ("snow ", "snowy", "snow-covered", "雪地", "积雪"),
+    "mirror": ("mirror", "reflective", "镜面", "反光"),
+    "carpet": ("carpet", "地毯"),
+    "matte": ("plain floor", "matte floor", "素色", "哑光地"),
+}
+CAMERAS = {
+    "orbit_left": ("orbits to the left", "circles to the left", "向左环绕", "向左绕"),
+    "orbit_right": ("orbit", "circles", "环绕", "绕行"),
+    "push_in": ("push in", "pushes in", "zoom in", "closer", "推近", "推进"),
+    "pull_out": ("pulls back", "pull back", "zoom out", "moves away", "拉远"),
+    "pan_left": ("pans left", "turns left", "向左摇"),
+    "pan_right": ("pans", "turns right", "向右摇"),
+    "rise": ("rises.", "camera rises", "upward", "升高", "升起。"),
+    "track": ("follows", "tracking", "跟随", "跟拍"),
+    "static": ("still", "static", "静止", "固定"),
+}
+
+
+STROKES = {
+    "wave": ("wav", "波浪"),
+    "circle": ("circle", "round", "圆圈", "圈"),
+    "zigzag": ("zigzag", "zig-zag", "锯齿"),
+    "heart": ("heart", "爱心", "心"),
+    "line": ("line", "straight", "直线"),
+}
+
+
+def thing(kind: str, role: str = "main", color: str = "red") -> dict[str, Any]:
+    return {"kind": kind, "role": role, "color": color, "material": None}
+
+
+BLOCKS = [thing("cube", "block", color) for color in ("red", "yellow", "blue", "green", "purple", "orange")]
+DOMINOES = [thing("domino", "block", color) for color in ("red", "yellow", "blue", "green", "purple", "orange")]
+
+# Of each event: its things, and what is different from an event in which nothing else happens.
+USUAL: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
+    "drop": ([thing("ball")], {"outcome": {"bounces": 2, "rest": True}}),
+    "roll": ([thing("ball")], {"direction": "right"}),
+    "slide": ([thing("cube")], {"direction": "right", "outcome": {"rest": True}}),
+    "collide": ([thing("ball"), thing("cube", "target")], {"direction": "right", "outcome": {"moved": 1}}),
+    "tower": ([thing("ball"), *BLOCKS], {"direction": "right", "outcome": {"tipped": 6}}),
+    "pyramid": ([thing("ball"), *BLOCKS], {"direction": "right", "outcome": {"tipped": 6}}),
+    "domino": ([thing("ball"), *DOMINOES], {"direction": "right", "outcome": {"tipped": 6}}),
+    "ramp": ([thing("ball"), thing("cube", "target")], {"direction": "right"}),
+    "pendulum": ([thing("ball")], {}),
+    "throw": ([thing("ball")], {"direction": "right", "outcome": {"bounces": 2}}),
+    "hide": ([thing("ball"), thing("wall", "wall", "gray")], {"direction": "right"}),
+    "bite": ([thing("burger")], {"count": 1}),
+    "brush": ([thing("brush")], {"stroke": "wave", "paint": "red"}),
+    "trail": ([thing("ball")], {"direction": "right"}),
+    "pour": ([thing("ball", "many", color) for color in ("red", "yellow", "blue", "green", "pink")] * 2, {}),
+    "cover": ([thing("ball"), thing("box", "box", "blue")], {}),
+}
+
+
+def expand(prompt: str, seed: int = 0) -> str:
+    """A long caption of what the prompt says, in its language. The same prompt and seed give the same words."""
+    rng = np.random.default_rng(seed)
+    language = "zh" if any("\u4e00" <= sign <= "\u9fff" for sign in prompt) else "en"
+    text = prompt.lower()
+    camera = found(CAMERAS, text)
+    text = " ".join(part for part in re.split(r"[.,;，。；]", text) if not re.search("camera|镜头|跟拍", part))
+    things = nouns(text, language)
+    food = any(noun["kind"] in FOODS for noun in things)
+    event = found(EVENTS, text) or ("bite" if food else "drop")
+    description = usual(event)
+    description["light"] = found(LIGHTS, text) or str(rng.choice(list(LIGHTS)))
+    description["floor"] = found(FLOORS, text) or str(rng.choice(list(FLOORS)))
+    description["camera"] = camera or str(rng.choice(["static", "static", *CAMERAS]))
+    if description["direction"] and re.search(r"\bleft\b|左", text):
+        description["direction"] = "left"
+    description["reveal"] = "reveal" in text or "露出" in text
+    if description["light"] == "neon":
+        named = colors_in(re.split("neon|霓虹", text)[0][-40:], language)
+        description["neon"] = [name for name in named if name in NEON] or rng.permutation(NEON)[:2].tolist()
+    if event == "brush":
+        description["stroke"] = found(STROKES, text) or str(rng.choice(list(words.STROKES)))
+        description["paint"] = (colors_in(text, language) or [str(rng.choice(COMMON))])[0]
+    if event == "pour" and (colors := colors_in(re.split("balls|小球", text)[0][-20:], language)):
+        for each in description["objects"]:
+            each["color"] = colors[-1]
+    dress(description, things, rng)
+    return captions.write(description, language, rng, "long")
+
+
+def usual(event: str) -> dict[str, Any]:
+    """The description of an event as it mostly goes."""
+    things, more = USUAL[event]
+    outcome = {"bounces": 0, "rest": False, "hit_target": True, "tipped": 0, "moved": 0, "over_wall": True}
+    return {
+        "direction": None,
+        **more,
+        "event": event,
+        "objects": [dict(each) for each in things],
+        "outcome": outcome | more.get("outcome", {}),
+    }
+
+
+def found(cues: dict[str, tuple[str, ...]], text: str) -> str | None:
+    """The first entry one of whose cues is in the text; an English one at the beginning of a word."""
+    return next((name for name, signs in cues.items() if any(places(sign, text) for sign in signs)), None)
+
+
+def places(sign: str, text: str, whole: bool = False) -> list[int]:
+    """Where a word stands: an English one begins there, or is there as a `whole`."""
+    pattern = re.escape(sign)
+    if sign.isascii():
+        pattern = rf"\b{pattern}\b" if whole else rf"\b{pattern}"
+    return [match.start() for match in re.finditer(pattern, text)]
+
+
+def longest_first(named: list[tuple[int, str, str]]) -> list[tuple[int, str, str]]:
+    """(place, word, name) in the order of the text, without words inside longer ones: the duck of "rubber duck"."""
+    kept: list[tuple[int, str, str]] = []
+    end = 0
+    for place, word, name in sorted(named, key=lambda each: (each[0], -len(each[1]))):
+        if place >= end:
+            kept.append((place, word, name))
+            end = place + len(word)
+    return kept
+
+
+def colors_in(text: str, language: str) -> list[str]:
+    """The colours that a text names, in its order."""
+    signs = {name: getattr(synonyms, language)[0] for name, synonyms in words.COLORS.items()}
+    named = [(place, sign, name) for name, sign in signs.items() for place in places(sign, text, whole=True)]
+    return [name for _, _, name in longest_first(named)]
+
+
+def nouns(text: str, language: str) -> list[dict[str, Any]]:
+    """The things that a text names, in its order: kind, and the colour and material said before it."""
+    named = [
+        (place, word, kind)
+        for kind, synonyms in words.KINDS.items()
+        for synonym in getattr(synonyms, language)
+        for word in {synonym, synonym.split()[-1]}  # "duck" is a rubber duck
+        for place in places(word, text, whole=True)
+        if kind != "domino"
+    ]
+    things: list[dict[str, Any]] = []
+    end = 0
+    for place, word, kind in longest_first(named):
+        before, end = text[end:place], place + len(word)
+        colors = colors_in(before, language)
+        materials = [
+            name
+            for name, forms in words.MATERIALS.items()
+            if any(part and part in before for pair in forms[language] for part in pair)
+        ]
+        color, material = (names[-1] if names else None for names in (colors, materials))
+        things.append({"kind": kind, "color": color, "material": material})
+    return things
+
+
+def dress(description: dict[str, Any], named: list[dict[str, Any]], rng: np.random.Generator) -> None:
+    """Give the things of an event the kinds, colours and materials that were named, and some colour to the others.
+
+    Main things and what they meet come in the order of the text, after a box or a wall that an event has.
+    """
+    for each in sorted(description["objects"], key=lambda each: each["role"] in ("main", "target")):
+        anything = each["role"] in ("main", "target")
+        fitting = [noun for noun in named if anything or noun["kind"] == each["kind"]]
+        if fitting:
+            named.remove(fitting[0])
+            each["kind"] = fitting[0]["kind"]
+        noun = fitting[0] if fitting else {}
+        if anything or noun:
+            each["color"] = noun.get("color") or str(rng.choice(COMMON))
+            each["material"] = noun.get("material")

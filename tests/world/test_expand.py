@@ -1,0 +1,57 @@
+"""Short prompts made full: what they name is in the caption, in their language, and the same seed says the same."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tenku.world import words
+from tenku.world.expand import EVENTS, USUAL, expand
+
+
+@pytest.mark.parametrize(
+    "prompt, kept",
+    [
+        ("a red ball drops onto wet asphalt at night", ("red", "night")),
+        ("a burger", ("bite", "burger", "plate")),
+        ("dominoes", ("row of six colorful dominoes",)),
+        ("a blue cube hits a green cylinder on ice", ("blue", "green cylinder")),
+        ("a paintbrush paints a heart", ("a heart in", "canvas")),
+        ("a duck rolls left under pink neon lights", ("duck", "to the left", "pink neon")),
+        ("a box reveals a yellow ball at sunset", ("box", "reveals a yellow")),
+        ("a metal ball swings", ("metal",)),
+        ("a dragon", ("falls", "drops")),
+        ("a brush draws a circle under neon lights", ("circle", "neon")),
+        ("a football player drops a red ball", ("red",)),
+        ("a red ball hits a blue ball", ("red", "blue")),
+        ("pour red balls into a tray", ("red balls", "tray")),
+        ("a ball rolls right. The camera pans left.", ("to the right", "left.")),
+        ("镜头环绕，红色的球落下", ("红色", "环绕")),
+        ("青绿色的球滚动", ("青绿色", "滚动")),
+        ("一个红色的球落在冰面上", ("红色",)),
+        ("多米诺骨牌倒下", ("多米诺骨牌",)),
+        ("一辆蓝色玩具车滑过雪地", ("蓝色", "滑动", "地")),
+        ("霓虹灯下的汉堡", ("汉堡", "霓虹灯", "咬")),
+    ],
+)
+def test_what_is_named_is_kept(prompt, kept):
+    for seed in range(20):
+        full = expand(prompt, seed)
+        full = full.replace("sphere", "ball").replace("circles", "环绕").replace("绕行", "环绕")
+        assert all(word in full for word in kept) if prompt != "a dragon" else any(word in full for word in kept)
+        assert expand(prompt, seed) == expand(prompt, seed) and len(full) > len(prompt)
+        assert full.endswith(("。", "."))
+    assert len({expand(prompt, seed) for seed in range(20)}) > 5
+
+
+def test_every_event_can_be_told():
+    assert set(EVENTS) == set(USUAL) == set(words.EVENTS)
+    for event, cues in EVENTS.items():
+        for cue in (cues[0], cues[-1]):
+            assert expand(f"something {cue}" if cue.isascii() else f"东西{cue}", seed=3), event
+
+
+def test_it_needs_no_physics_and_no_drawing():
+    code = "import sys; from tenku.world.expand import expand; expand('a ball'); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert "tenku.world.expand" in loaded and not {"numba", "mujoco", "torch"} & set(loaded)
