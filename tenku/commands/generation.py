@@ -120,7 +120,7 @@ def made(
     path = out or Path(f"{slug(request.prompt)}-{request.seed}.mp4")
     extra = [path.with_suffix(end) for end, asked in zip((".gif", ".webp", ".png"), also, strict=True) if asked]
     outputs = [check_output(each, VIDEO_SUFFIXES) for each in dict.fromkeys([path, *extra])]
-    width, height = request.crop or (request.width, request.height)
+    width, height = request.size
     if (width % 2 or height % 2) and any(each.suffix.lower() == ".mp4" for each in outputs):
         raise ValueError(f"an mp4 needs an even width and height, got {width}x{height}")
 

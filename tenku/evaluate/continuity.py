@@ -56,7 +56,7 @@ def seam(frames: np.ndarray, joints: Sequence[int] = (), loop: bool = False) -> 
 def seam_of_real_clips(folder: str | Path) -> float:
     """The floor of `seam`: the median of it over a folder's mp4 clips, each with a joint in its middle that is none."""
     found = []
-    for frames in real_clips(folder):
+    for frames, _ in clips_and_rates(folder):
         try:
             found.append(seam(frames, [len(frames) // 2]))
         except ValueError:  # it stands still
@@ -202,10 +202,6 @@ def peak_memory(device: torch.device) -> float:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def real_clips(folder: str | Path) -> Iterable[np.ndarray]:
-    return (frames for frames, _ in clips_and_rates(folder))
 
 
 def clips_and_rates(folder: str | Path) -> Iterable[tuple[np.ndarray, float]]:

@@ -172,14 +172,13 @@ class Pipeline:
         What is longer than the model makes at once is made window by window, in memory that stays the same.
         """
         self.timings.clear()
-        pieces: Iterator[Tensor]
-        if request.num_frames <= self.settings.max_frames:
-            pieces = (self.latents(each, on_progress=on_progress) for each in [request])
-        else:
-            pieces = onwards(self, request, *self.nothing_known(request), on_progress=on_progress)
-        frames = self.decode(pieces, request.num_frames, crop=request.crop, on_progress=on_progress)
-        size = request.crop or (request.width, request.height)
-        return Stream(frames, self.settings.fps, request.num_frames, size, self.metadata(request))
+        pieces = onwards(self, request, *self.nothing_known(request), on_progress=on_progress)
+        return self.video(request, pieces, request.num_frames, on_progress=on_progress)
+
+    def video(self, request: Request, pieces: Iterable[Tensor], num_frames: int, **how: Any) -> Stream:
+        """The video of latents 1 C T H W as they come, with what it remembers of its request; `how` as in `decode`."""
+        frames = self.decode(pieces, num_frames, crop=request.crop, **how)
+        return Stream(frames, self.settings.fps, num_frames, request.size, self.metadata(request))
 
     @torch.inference_mode()
     def latents(

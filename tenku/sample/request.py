@@ -31,6 +31,11 @@ class Request:
     params: SamplingParams
     crop: tuple[int, int] | None = None
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the video that comes out."""
+        return self.crop or (self.width, self.height)
+
 
 def make_request(
     settings: ModelSettings,

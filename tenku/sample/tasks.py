@@ -90,7 +90,7 @@ def extend(
     after = onwards(pipeline, request, join([latents, blank]), known, on_progress=on_progress)
     before = backwards(pipeline, request, latents, latent_count(pipeline, backward), on_progress=on_progress)
     pieces = chain([before] if backward else [], after)
-    total = (before.shape[2] + length + count) * pipeline.autoencoder.temporal_compression
+    total = pipeline.autoencoder.num_frames(before.shape[2] + length + count)
     return finish(pipeline, request, pieces, total, "extend", on_progress)
 
 
@@ -288,10 +288,10 @@ def finish(
     on_progress: OnProgress | None,
     **how: Any,
 ) -> Stream:
-    """The video of latents 1 C T h w as they come, with what a clip remembers; `how` as in `Pipeline.decode`."""
-    frames = pipeline.decode(pieces, num_frames, crop=request.crop, on_progress=on_progress, **how)
-    size = request.crop or (request.width, request.height)
-    return Stream(frames, pipeline.settings.fps, num_frames, size, pipeline.metadata(request) | {"task": task})
+    """The video of latents 1 C T h w as they come, which also remembers its task; `how` as in `Pipeline.decode`."""
+    video = pipeline.video(request, pieces, num_frames, on_progress=on_progress, **how)
+    video.metadata["task"] = task
+    return video
 
 
 def finish_whole(
