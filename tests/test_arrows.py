@@ -12,15 +12,16 @@ ROOT = Path(__file__).parent.parent / "tenku"
 MAY_IMPORT = {
     "types": {"video"},
     "video": set(),
+    "fit": {"types", "video"},
     "flow": {"types"},
     "model": {"types", "flow"},
     "machine": set(),
     "chat": set(),
-    "sample": {"types", "flow", "model", "video", "machine", "__init__"},  # of the package itself: its version
+    "sample": {"types", "fit", "flow", "model", "video", "machine", "__init__"},  # of the package itself: its version
     "world": {"types", "video"},
-    "data": {"types", "flow", "model", "video", "world"},
+    "data": {"types", "fit", "flow", "model", "video", "world"},
     "train": {"types", "flow", "model", "video", "data"},
-    "evaluate": {"types", "flow", "model", "video", "sample", "data", "train", "world"},
+    "evaluate": {"types", "fit", "flow", "model", "video", "sample", "data", "train", "world"},
     "pull": {"model"},
     "doctor": {"types", "flow", "model", "video", "sample", "machine", "__init__"},
     "__init__": {"types", "sample"},

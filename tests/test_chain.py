@@ -1,14 +1,16 @@
 """From nothing to a video by the commands alone: clips, autoencoder, latents, transformer, model, video."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
+from tenku import load
 from tenku.cli import main
 from tenku.model.weights import load_state
-from tenku.types import Clip
+from tenku.types import Clip, ModelSettings
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +107,27 @@ def test_missing_folders_are_named(place: Path, tmp_path: Path, capsys: pytest.C
         err = capsys.readouterr().err
         assert err.startswith("error: ") and "nowhere" in err and err.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_own_clips_fine_tune_a_model(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own, run = tmp_path / "own", tmp_path / "run"
+    own.mkdir()
+    for name in ("kite", "lantern", "silent"):
+        shutil.copy(place / "wide" / f"{2:010d}.mp4", own / f"{name}.mp4")
+    (own / "kite.txt").write_text("a kite in the wind\n风筝", encoding="utf-8")
+    (own / "lantern.txt").write_text("a lantern", encoding="utf-8")
+    command = ["train", "--from", str(place / "model"), "--clips", str(own), "--out", str(run), "--steps"]
+    assert main([*command, "2"]) == 0
+    assert "silent.mp4" in capsys.readouterr().err
+    settings, former = ModelSettings.load(run / "model"), ModelSettings.load(place / "model")
+    assert settings.sizes == ((48, 32), (32, 32)) and settings.defaults == former.defaults and settings.name == "run"
+    tuned = load(run / "model")
+    assert tuned.vocabulary.unknown_words("a ball, a kite, a zebra 风筝") == ["zebra"]
+    assert not torch.equal(
+        load_state(run / "model" / "transformer")["head.head.weight"],
+        load_state(place / "model" / "transformer")["head.head.weight"],
+    )
+    assert len(list((run / "previews").glob("*.png"))) == 1
+    assert main([*command, "3"]) == 0  # goes on: nothing is prepared or encoded again
+    assert json.loads((run / "log.jsonl").read_text().splitlines()[-1])["step"] == 3
+    assert tuned.generate("a kite", seconds=0.5, steps=1).size == (48, 32)

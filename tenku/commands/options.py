@@ -4,7 +4,7 @@ import os
 import re
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -89,6 +89,13 @@ def existing_folder(folder: Path, what: str) -> Path:
     if not folder.is_dir():
         raise ValueError(f"there is no {what} folder {folder}")
     return folder
+
+
+def listed(names: Iterable[str], longest: int = 3) -> str:
+    """The first names, and how many more there are."""
+    names = list(names)
+    more = len(names) - longest
+    return ", ".join(names[:longest]) + (f" and {more} more" if more > 0 else "")
 
 
 def slug(prompt: str, length: int = 48) -> str:

@@ -1,12 +1,13 @@
 """From clips to weights: train-autoencoder, encode, train, export. runs/embedded.sh shows them in a row."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tenku.commands.options import check_folder, existing_folder, say
+from tenku.commands.options import check_folder, existing_folder, listed, progress_bars, say
 
 if TYPE_CHECKING:
     from tenku.train.loop import Preview
@@ -21,6 +22,10 @@ PREVIEW_PROMPTS = (
     "阴天，绿色的球从墙后滚过，又出来了。",
     "白天，多米诺骨牌一个接一个倒下。",
 )
+
+PREVIEW_CLIPS = 6
+# For somebody's clips, which are few, on weights that are good already.
+OWN_CLIPS: dict[str, Any] = dict(batch_size=16, muon_lr=4e-3, adamw_lr=1e-3, stills_until=0.1, decay_from=0.3)
 
 Minutes = Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")]
@@ -37,7 +42,9 @@ def train_autoencoder(
     batch_size: Batch = None,
     validation: Annotated[Path | None, typer.Option(help="Held-out clips, measured as it trains.")] = None,
     resume: Resume = "auto",
-    initial: Annotated[Path | None, typer.Option(help="Go on from this autoencoder.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Weights to start from: embedded, or a folder with an autoencoder.")
+    ] = None,
     polish: Annotated[
         Path | None,
         typer.Option(
@@ -48,16 +55,17 @@ def train_autoencoder(
     """Train the video autoencoder on clips. The budget is --minutes or --steps."""
     for folder in clips:
         existing_folder(folder, "clip")
-    if initial is not None and polish is not None:
-        raise ValueError("--initial and --polish both name the autoencoder to go on from: choose one")
-    if (start := initial or polish) is not None:
-        existing_folder(start, "autoencoder")
+    if start is not None and polish is not None:
+        raise ValueError("--from and --polish both name the autoencoder to go on from: choose one")
+    if polish is not None:
+        existing_folder(polish, "autoencoder")
     if validation is not None:
         existing_folder(validation, "clip")
-    check_folder(out)
+    from tenku.sample.pipeline import find
     from tenku.train.autoencoder import AutoencoderTraining, polishing, train_autoencoder
 
-    settings = AutoencoderTraining(minutes, steps, preset, initial=initial)
+    settings = AutoencoderTraining(minutes, steps, preset, initial=None if start is None else find(start))
+    check_folder(out)
     if batch_size is not None:
         settings = replace(settings, batch_size=batch_size)
     if polish is not None:
@@ -88,9 +96,16 @@ def encode(
 
 
 def train(
-    latents: Annotated[Path, typer.Option(help="Folder that `tenku encode` wrote.")],
     out: Annotated[Path, typer.Option(help="Folder of the run: checkpoints, log, previews.")],
-    preset: Annotated[str, typer.Option(help="Size of the model: nano, embedded, …")] = "embedded",
+    latents: Annotated[Path | None, typer.Option(help="Folder that `tenku encode` wrote.")] = None,
+    clips: Annotated[
+        Path | None,
+        typer.Option(help="Instead of latents: a folder of your own clips or pictures with captions, see the README."),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Weights to start from: embedded, or a model folder.")
+    ] = None,
+    preset: Annotated[str, typer.Option(help="Size of a new model: nano, embedded, …")] = "embedded",
     minutes: Minutes = None,
     steps: Steps = None,
     batch_size: Batch = None,
@@ -99,29 +114,76 @@ def train(
     conditioned: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of samples with some clean frames given.")
     ] = None,
-    initial: Annotated[Path | None, typer.Option(help="Weights to start from: a model folder.")] = None,
     autoencoder: Annotated[Path | None, typer.Option(help="Draw a contact sheet with it at every checkpoint.")] = None,
 ) -> None:
-    """Train the transformer and its text encoder on latents. The budget is --minutes or --steps."""
-    existing_folder(latents, "latents")
-    if autoencoder is not None:
-        existing_folder(autoencoder, "autoencoder")
+    """Train the transformer and its text encoder. The budget is --minutes or --steps.
+
+    With --from MODEL --clips FOLDER everything happens here: clips are brought to the model's size, rate and length
+    (OUT/clips), encoded (OUT/latents), trained on, and OUT/model is a model that `tenku generate --model` takes.
+    """
+    if (latents is None) == (clips is None):
+        raise ValueError("name what to train on: --latents FOLDER, or --clips FOLDER with --from MODEL")
+    if clips is not None and start is None:
+        raise ValueError("--clips needs a model to start from: --from embedded, or a folder of your own")
+    for folder, what in ((latents, "latents"), (clips, "clip"), (autoencoder, "autoencoder")):
+        if folder is not None:
+            existing_folder(folder, what)
+    from tenku.sample.pipeline import find
     from tenku.train.loop import TrainConfig, train
 
+    initial = None if start is None else find(start)
     config = TrainConfig(
-        latents, out, preset=preset, minutes=minutes, steps=steps, seed=seed, resume=resume, initial=initial
+        latents or out / "latents", out, preset, minutes, steps, seed=seed, resume=resume, initial=initial
     )
+    if clips is not None:
+        config = replace(config, **OWN_CLIPS)
     if batch_size is not None:
         config = replace(config, batch_size=batch_size)
     if conditioned is not None:
         config = replace(config, objective=replace(config.objective, conditioned=conditioned))
     check_folder(out)
-    train(config, previews(autoencoder, latents) if autoencoder else None)
-    say(f"run in {out}")
+    if clips is None or initial is None:
+        train(config, previews(autoencoder, config.latents, PREVIEW_PROMPTS) if autoencoder else None)
+        say(f"run in {out}")
+        return
+    captions = encode_own(clips, initial, out)
+    train(config, previews(autoencoder or initial, config.latents, captions))
+    export_tuned(out, initial)
+    say(f'model in {out / "model"}: tenku generate "{captions[0]}" --model {out / "model"}')
 
 
-def previews(autoencoder_folder: Path, latents: Path) -> "Preview":
-    """A function that draws PREVIEW_PROMPTS as a contact sheet, with the weights that training hands it."""
+def encode_own(clips: Path, model: Path, out: Path) -> list[str]:
+    """Somebody's clips to OUT/clips and OUT/latents, as a model takes them; returns some of their captions."""
+    from tenku.data import own
+    from tenku.data.latents import encode_clips
+    from tenku.types import ModelSettings
+
+    found, silent = own.find_clips(clips)
+    if silent:
+        say(f"note: {len(silent)} files have no caption and are left out: {listed(path.name for path in silent)}")
+    with progress_bars() as stages:
+        settings = ModelSettings.load(model)
+        wrong = own.prepare(found, clips, out / "clips", settings, lambda done, total: stages("clips", done, total))
+    if wrong:
+        say(f"note: {len(wrong)} files cannot be read and are left out: {listed(wrong)}")
+    # Not mirrored: their captions may say left or right.
+    encode_clips(out / "clips", model, out / "latents", mirror=False)
+    spread = [found[index * len(found) // PREVIEW_CLIPS] for index in range(min(PREVIEW_CLIPS, len(found)))]
+    return [next(iter(clip.captions.values()))[0] for clip in spread]
+
+
+def export_tuned(run: Path, model: Path) -> None:
+    """RUN/model: the run's weights with the settings of the model that it started from, its clips' sizes first."""
+    from tenku.train.build import export
+    from tenku.types import ModelSettings
+
+    folder = export(run, run / "model", model)
+    settings, tuned = ModelSettings.load(model), ModelSettings.load(folder)
+    replace(settings, name=run.name, sizes=tuple(dict.fromkeys(tuned.sizes + settings.sizes))).save(folder)
+
+
+def previews(autoencoder_folder: Path, latents: Path, prompts: Sequence[str]) -> "Preview":
+    """A function that draws videos of the prompts as a contact sheet, with the weights that training hands it."""
     from tenku import video
     from tenku.data.latents import read_manifest
     from tenku.model import TextEncoder, Transformer
@@ -130,16 +192,16 @@ def previews(autoencoder_folder: Path, latents: Path) -> "Preview":
     from tenku.types import ModelSettings
 
     manifest = read_manifest(latents)
-    widest = manifest["buckets"][0]
-    frames = widest["shape"][0] * manifest["temporal_compression"]
-    settings = ModelSettings("preview", manifest["fps"], (tuple(widest["size"]),), frames)
+    commonest = max(manifest["buckets"], key=lambda bucket: sum(len(shard["clips"]) for shard in bucket["shards"]))
+    frames = commonest["shape"][0] * manifest["temporal_compression"]
+    settings = ModelSettings("preview", manifest["fps"], (tuple(commonest["size"]),), frames)
     autoencoder = load_autoencoder(autoencoder_folder)
 
     def draw(text: TextEncoder, transformer: Transformer, path: Path) -> None:
         device = next(transformer.parameters()).device
         pipeline = Pipeline(settings, autoencoder.to(device), text, transformer)
-        clips = [pipeline.generate(prompt, seed=PREVIEW_SEED) for prompt in PREVIEW_PROMPTS]
-        video.write_png(path, video.contact_sheet([clip.frames for clip in clips], labels=list(PREVIEW_PROMPTS)))
+        clips = [pipeline.generate(prompt, seed=PREVIEW_SEED) for prompt in prompts]
+        video.write_png(path, video.contact_sheet([clip.frames for clip in clips], labels=list(prompts)))
 
     return draw
 

@@ -193,13 +193,15 @@ def describe(sample: Sample, mirror: bool) -> list[dict[str, Any]]:
 
 
 def is_encoded(out: Path, shard: Shard, settings: dict[str, Any]) -> bool:
-    """Whether a former run left this very shard: same clips, same autoencoder, same settings."""
+    """Whether a former run left this very shard: same clips, same captions, same autoencoder, same settings."""
     note_path = out / f"{shard.name}.json"
     if not note_path.is_file() or not (out / f"{shard.name}.safetensors").is_file():
         return False
     note = read_json(note_path)
     same = all(note.get(key) == value for key, value in settings.items())
-    return same and note.get("seeds") == [sample.seed for sample in shard.samples]
+    captions = [entry["captions"] for entry in note.get("clips", []) if not entry["mirrored"]]
+    seeds = [sample.seed for sample in shard.samples]
+    return same and note.get("seeds") == seeds and captions == [sample.truth["captions"] for sample in shard.samples]
 
 
 def write_manifest(

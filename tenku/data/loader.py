@@ -67,8 +67,8 @@ def load_buckets(folder: str | Path) -> tuple[list[Bucket], list[Bucket]]:
     """(training, validation) clips of a latents folder.
 
     Validation are the clips whose split is not "train"; where there are none, the last 2 % (at most 64)
-    of the seeds, with their mirrored selves, are held out. ValueError when a shard is missing or does not
-    match the manifest.
+    of the seeds, with their mirrored selves, are held out: none of fewer than 25 clips. ValueError when a
+    shard is missing or does not match the manifest.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
@@ -91,10 +91,10 @@ def load_buckets(folder: str | Path) -> tuple[list[Bucket], list[Bucket]]:
 def held_out_seeds(clips: Sequence[dict[str, Any]]) -> set[int]:
     """Seeds of training clips to keep for validation, when no clip belongs to that split already."""
     seeds = sorted({clip["seed"] for clip in clips if clip["split"] == "train"})
-    if len(seeds) < 2 or any(clip["split"] == "validation" for clip in clips):
+    if any(clip["split"] == "validation" for clip in clips):
         return set()
-    count = min(MAX_VALIDATION, max(1, round(VALIDATION_SHARE * len(seeds))))
-    return set(seeds[-count:])
+    count = min(MAX_VALIDATION, int(VALIDATION_SHARE * len(seeds) + 0.5))
+    return set(seeds[len(seeds) - count :])
 
 
 def load_bucket(folder: Path, description: dict[str, Any], channels: int) -> tuple[Bucket, list[dict[str, Any]]]:

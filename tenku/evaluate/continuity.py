@@ -14,7 +14,7 @@ import torch
 
 from tenku.evaluate.distances import psnr
 from tenku.evaluate.recogniser import Recogniser
-from tenku.sample.given import at_rate, fit
+from tenku.fit import at_rate, fit
 from tenku.sample.pipeline import Pipeline, to_frames
 from tenku.sample.tasks import encode, need_groups
 from tenku.types import Clip

@@ -72,6 +72,10 @@ class Vocabulary:
                     words.update(_parts(piece))
         return cls(frozenset(words), frozenset(characters), frozenset(pairs))
 
+    def __or__(self, other: "Vocabulary") -> "Vocabulary":
+        """What either of them has seen."""
+        return Vocabulary(self.words | other.words, self.characters | other.characters, self.pairs | other.pairs)
+
     def unknown_words(self, prompt: str) -> list[str]:
         """Content words of a prompt that no caption had, in their order, each once.
 

@@ -1,53 +1,20 @@
-"""What people bring, made to fit a model: pictures and clips of any size, shape and frame rate."""
+"""What people bring: pictures and clips from files, and the whole groups of frames in them."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from tenku.types import Clip, ModelSettings
-from tenku.video import MAX_FRAMES
+from tenku.types import Clip
 
 LONGEST_SIDE = 1280  # pixels, the most that the weights of any model were trained on
-
-
-def nearest_size(settings: ModelSettings, size: tuple[int, int]) -> tuple[int, int]:
-    """Of the sizes that a model was trained on, the one whose aspect is nearest to that of (width, height)."""
-    aspect = np.log(size[0] / size[1])
-    return min(settings.sizes, key=lambda each: abs(np.log(each[0] / each[1]) - aspect))
-
-
-def fit(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """uint8 T H W 3 scaled to fill (width, height), what overhangs cut off evenly on both sides."""
-    width, height = size
-    own_height, own_width = frames.shape[1:3]
-    scale = min(own_width / width, own_height / height)  # own pixels for one of the model's
-    left, top = (own_width - scale * width) / 2, (own_height - scale * height) / 2
-    box = (left, top, left + scale * width, top + scale * height)
-    # Lanczos when it gets smaller (it averages what vanishes), bicubic when it grows.
-    method = Image.Resampling.LANCZOS if scale > 1 else Image.Resampling.BICUBIC
-    return np.stack([np.asarray(Image.fromarray(frame).resize(size, method, box=box)) for frame in frames])
 
 
 def read_given(path: str | Path) -> Clip:
     """A picture or clip from a file, its frames no larger than a model takes them. ValueError when it is not one."""
     return Clip.load(path, longest_side=LONGEST_SIDE)
-
-
-def at_rate(clip: Clip, fps: float) -> np.ndarray:
-    """The clip's frames as a video of another frame rate shows them: at each moment, the one that is seen then.
-
-    ValueError for a clip so long that it has too many of them.
-    """
-    count = max(1, round(clip.seconds * fps))
-    if count > MAX_FRAMES:
-        longest = MAX_FRAMES / fps
-        raise ValueError(f"a clip of {clip.seconds:.0f} s is too long: at most {longest:.0f} s can be taken up")
-    moments = (np.arange(count) + 0.5) / fps * clip.fps
-    return clip.frames[np.minimum(moments.astype(int), len(clip.frames) - 1)]
 
 
 def whole_groups(frames: np.ndarray, group: int, keep: str, extra: int = 0) -> np.ndarray:

@@ -23,8 +23,9 @@ from typing import Any
 
 from torch import Tensor
 
+from tenku.fit import at_rate, fit
 from tenku.sample import conditioning, tasks
-from tenku.sample.given import at_rate, fit, read_given, whole_groups
+from tenku.sample.given import read_given, whole_groups
 from tenku.sample.long import Change, onwards
 from tenku.sample.pipeline import OnProgress, Pipeline
 from tenku.types import Clip, Stream

@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tenku.fit import at_rate, fit, nearest_size
 from tenku.model.autoencoder import to_video
-from tenku.sample.given import at_rate, fit, join, nearest_size, whole_groups
+from tenku.sample.given import join, whole_groups
 from tenku.sample.long import Change, backwards, fill, onwards, window
 from tenku.sample.pipeline import OnProgress, Pipeline, stopwatch
 from tenku.sample.request import Request

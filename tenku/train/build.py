@@ -30,11 +30,13 @@ from tenku.types import ModelSettings
 def build_models(
     preset: str, latent_channels: int, buckets: Sequence[Bucket], initial: Path | None = None
 ) -> tuple[TextEncoder, Transformer]:
-    """New models in the sizes of a preset, with a tokenizer made from the captions, or those of a folder.
+    """New models in the sizes of a preset, with a tokenizer made from the captions, or those of a folder, whose
+    vocabulary then has the words of the captions too.
 
     ValueError when there is no such preset, when it has no text encoder of ours to train, or when the
     initial weights take another number of latent channels.
     """
+    seen = Vocabulary.from_captions(all_captions(buckets, "en"), all_captions(buckets, "zh"))
     if initial is not None:
         transformer = load_transformer(initial, dtype=torch.float32)
         if transformer.config.latent_channels != latent_channels:
@@ -42,13 +44,14 @@ def build_models(
                 f"{initial} takes {transformer.config.latent_channels} latent channels, "
                 f"the latents have {latent_channels}"
             )
-        return load_text_encoder(initial), transformer
+        text = load_text_encoder(initial)
+        text.vocabulary |= seen
+        return text, transformer
     sizes = presets.get(preset)
     if sizes.text is None:
         raise ValueError(f"the preset {preset!r} has no text encoder to train with it; choose embedded or nano")
     tokenizer = train_tokenizer(all_captions(buckets), sizes.text.vocab_size)
-    vocabulary = Vocabulary.from_captions(all_captions(buckets, "en"), all_captions(buckets, "zh"))
-    text = TextEncoder(sizes.text, tokenizer, vocabulary)
+    text = TextEncoder(sizes.text, tokenizer, seen)
     return text, Transformer(replace(sizes.transformer, latent_channels=latent_channels))
 
 

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from tenku.cli import main
-from tenku.sample.given import LONGEST_SIDE, at_rate, read_given
+from tenku.fit import at_rate
+from tenku.sample.given import LONGEST_SIDE, read_given
 from tenku.types import Clip
 
 

@@ -7,9 +7,10 @@ from PIL import Image
 
 import tenku
 from tenku.cli import main
+from tenku.fit import at_rate, fit, nearest_size
 from tenku.sample import tasks
 from tenku.sample.denoise import on_a_circle
-from tenku.sample.given import at_rate, fit, nearest_size, whole_groups
+from tenku.sample.given import whole_groups
 from tenku.sample.pipeline import to_frames
 from tenku.types import Clip, ModelSettings
 

@@ -1,0 +1,164 @@
+"""Somebody's own clips: every form of captions is found, every kind of file becomes what a model takes."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tenku.cli import main
+from tenku.data.own import find_clips, prepare
+from tenku.data.source import clips
+from tenku.types import Clip, ModelSettings
+
+MODEL = ModelSettings("m", 16, ((32, 32), (48, 32)), 16)
+
+
+def write(path, count=8, size=(64, 64), fps=16.0, brightness=100):
+    width, height = size
+    frames = np.full((count, height, width, 3), brightness, np.uint8)
+    frames[:] += np.arange(count, dtype=np.uint8)[:, None, None, None]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Clip(frames, fps).save(path)
+
+
+def found_in(folder):
+    return {clip.path.name: clip.captions for clip in find_clips(folder)[0]}
+
+
+def test_captions_beside_the_clips(tmp_path):
+    write(tmp_path / "a.mp4")
+    write(tmp_path / "deeper" / "b.mp4")
+    write(tmp_path / "c.mp4")
+    (tmp_path / "a.txt").write_text("\ufeffa  red\tkite\n\n一只风筝\na kite\na kite\n", encoding="utf-8")
+    (tmp_path / "deeper" / "b.txt").write_text("a boat", encoding="utf-8")
+    assert found_in(tmp_path) == {
+        "a.mp4": {"en": ["a red kite", "a kite"], "zh": ["一只风筝"]},
+        "b.mp4": {"en": ["a boat"]},
+    }
+    assert find_clips(tmp_path)[1] == [tmp_path / "c.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "metadata.jsonl",
+            '{"file_name": "a.mp4", "text": "a kite"}\n{"file_name": "in/b.mp4", "text": ["b", "博"]}\n',
+        ),
+        ("metadata.csv", 'file_name,text\na.mp4,a kite\nin/b.mp4,"b"\nin/b.mp4,博\n'),
+        ("meta.json", '[{"file": "a.mp4", "caption": "a kite"}, {"video": "./in/b.mp4", "prompt": ["b", "博"]}]'),
+    ],
+)
+def test_captions_in_a_table(tmp_path, name, text):
+    write(tmp_path / "a.mp4")
+    write(tmp_path / "in" / "b.mp4")
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    assert found_in(tmp_path) == {"a.mp4": {"en": ["a kite"]}, "b.mp4": {"en": ["b"], "zh": ["博"]}}
+
+
+def test_clips_of_the_world_bring_their_captions(tmp_path):
+    write(tmp_path / "0.mp4")
+    (tmp_path / "0.json").write_text(json.dumps({"captions": {"en": ["a ball"], "zh": ["一个球"]}}), encoding="utf-8")
+    assert found_in(tmp_path) == {"0.mp4": {"en": ["a ball"], "zh": ["一个球"]}}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("metadata.jsonl", '{"text": "a kite"}', "metadata.jsonl, row 1: no file_name, file or video"),
+        ("metadata.jsonl", "a.mp4 a kite", "metadata.jsonl is not JSONL"),
+        ("metadata.json", '{"a.mp4": "a kite"}', "should hold objects"),
+        ("a.txt", b"\xff\xfea\x00", "a.txt is not UTF-8"),
+        ("a.txt", " \n", "none of the 1 clips"),
+    ],
+)
+def test_wrong_captions_are_named(tmp_path, name, text, said):
+    write(tmp_path / "a.mp4")
+    (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ValueError, match=said):
+        find_clips(tmp_path)
+
+
+def test_a_folder_without_clips_is_named(tmp_path):
+    with pytest.raises(ValueError, match="holds no clips or pictures"):
+        find_clips(tmp_path)
+
+
+def prepared(tmp_path):
+    found, _ = find_clips(tmp_path / "own")
+    wrong = prepare(found, tmp_path / "own", tmp_path / "out", MODEL)
+    return clips(tmp_path / "out"), wrong
+
+
+def test_clips_take_the_models_size_rate_and_length(tmp_path):
+    own = tmp_path / "own"
+    write(own / "long.mp4", count=88, size=(128, 64), fps=32)  # 44 frames at 16 a second: 16, 16 and 12
+    write(own / "rest.mp4", count=20)  # 16, and 4 that are too few
+    write(own / "loop.gif", count=5, fps=10)
+    Image.new("RGB", (200, 210), (200, 30, 30)).save(own / "still.jpg")
+    for name in ("long", "rest", "loop", "still"):
+        (own / f"{name}.txt").write_text(f"a {name}")
+    samples, wrong = prepared(tmp_path)
+    shapes = sorted((sample.truth["source"], sample.frames().shape[:3]) for sample in samples)
+    assert shapes == [
+        ("long.mp4", (12, 32, 48)),
+        ("long.mp4", (16, 32, 48)),
+        ("long.mp4", (16, 32, 48)),
+        ("loop.gif", (8, 32, 32)),
+        ("rest.mp4", (16, 32, 32)),
+        ("still.jpg", (1, 32, 32)),
+    ]
+    assert not wrong and len({sample.seed for sample in samples}) == 6
+    pieces = [sample for sample in samples if sample.truth["source"] == "long.mp4"]
+    brightness = [sample.frames().mean() for sample in sorted(pieces, key=lambda sample: sample.seed)]
+    assert brightness[0] < brightness[1]  # in their order
+
+
+def test_a_second_time_only_what_is_new_is_made(tmp_path):
+    own = tmp_path / "own"
+    for name in ("a", "b"):
+        write(own / f"{name}.mp4")
+        (own / f"{name}.txt").write_text(name)
+    before = {sample.path: sample.path.stat().st_mtime_ns for sample in prepared(tmp_path)[0]}
+    (own / "a.txt").write_text("another caption")
+    (own / "b.mp4").unlink()
+    write(own / "c.mp4")
+    (own / "c.txt").write_text("c")
+    samples, _ = prepared(tmp_path)
+    by_source = {sample.truth["source"]: sample for sample in samples}
+    assert sorted(by_source) == ["a.mp4", "c.mp4"]
+    assert by_source["a.mp4"].truth["captions"] == {"en": ["another caption"]}
+    assert before[by_source["a.mp4"].path] == by_source["a.mp4"].path.stat().st_mtime_ns
+    assert by_source["c.mp4"].path not in before
+
+
+def test_files_that_cannot_be_read_are_named_and_left_out(tmp_path):
+    own = tmp_path / "own"
+    write(own / "good.mp4")
+    (own / "bad.mp4").write_bytes(b"no video at all")
+    for name in ("good", "bad"):
+        (own / f"{name}.txt").write_text(name)
+    samples, wrong = prepared(tmp_path)
+    assert [sample.truth["source"] for sample in samples] == ["good.mp4"]
+    assert len(wrong) == 1 and "bad.mp4" in wrong[0]
+    (own / "good.mp4").unlink()
+    with pytest.raises(ValueError, match="none of the clips can be read"):
+        prepared(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "name what to train on"),
+        (["--latents", "l", "--clips", "c"], "name what to train on"),
+        (["--clips", "c"], "--clips needs a model to start from"),
+        (["--clips", "nowhere", "--from", "embedded"], "there is no clip folder nowhere"),
+        (["--clips", ".", "--from", "unheard-of"], "no model folder unheard-of"),
+    ],
+)
+def test_what_to_train_on_must_be_clear(tmp_path, monkeypatch, capsys, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--out", "run", "--steps", "1", *arguments]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
