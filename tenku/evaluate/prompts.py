@@ -15,11 +15,13 @@ from typing import Any, Protocol
 import numpy as np
 from rich.progress import track
 
+from tenku.evaluate.distances import kernel_distance
 from tenku.evaluate.recogniser import Frames, Recogniser, labels_of, read_clip_folder, score
 from tenku.types import Clip
 from tenku.video import contact_sheet, write_png
 
-JUDGED = ("light", "floor", "color", "event")
+JUDGED = ("light", "floor", "color", "event")  # what has to be right for a clip to count as right
+READ = (*JUDGED, "kind")
 LANGUAGES = {"en": "English", "zh": "Chinese"}
 SHEET_CLIPS = 24
 
@@ -75,6 +77,7 @@ def evaluate_prompts(
     pairs = read_clip_folder(clips, n) if isinstance(clips, (str, Path)) else clips
     judgements: list[Judgement] = []
     shown: list[Frames] = []
+    features: list[tuple[np.ndarray, np.ndarray]] = []
     for i, (frames, truth) in enumerate(track(_first(pairs, n), total=n, description="judging prompts")):
         language = "en" if i % 2 == 0 else "zh"
         prompt = truth["captions"][language][1]
@@ -91,11 +94,14 @@ def evaluate_prompts(
                 {name: found for name, (found, _) in recogniser.read(frames[:visible]).items()},
             )
         )
+        features.append((recogniser.features(clip.frames), recogniser.features(frames[:visible])))
         if len(shown) < SHEET_CLIPS:
             shown.append(clip.frames)
     if len(judgements) < n:
         raise ValueError(f"{n} prompts need {n} held-out clips; there are {len(judgements)}")
-    result = {"settings": {**settings, "seed": seed, "n": n}, **tabulate(judgements, recogniser)}
+    made, real = (np.stack(side) for side in zip(*features, strict=True))
+    distance = {"kernel_distance": kernel_distance(made, real) if n > 1 else None}
+    result = {"settings": {**settings, "seed": seed, "n": n}, **distance, **tabulate(judgements, recogniser)}
     _write(result, shown, Path(out))
     return result
 
@@ -114,7 +120,7 @@ def tabulate(judgements: Sequence[Judgement], recogniser: Recogniser) -> dict[st
     table: dict[str, Any] = {}
     for group, members in groups.items():
         rows: dict[str, Any] = {}
-        for label in JUDGED:
+        for label in READ:
             generated, real = (
                 score([pair for member in members for pair in member.pairs(side, label)])
                 for side in ("generated", "real")
@@ -152,8 +158,8 @@ def _share(part: float | None, whole: float | None) -> float | None:
 def to_markdown(result: dict[str, Any]) -> str:
     """The table for people: a row a line of evidence, a column a thing judged."""
     table = result["table"]
-    columns = [*JUDGED, "all"]
-    titles = {"color": "main colour", "all": "all of these"}
+    columns = [*JUDGED, "all", "kind"]
+    titles = {"color": "main colour", "all": "all of these", "kind": "main shape"}
 
     def row(title: str, group: str, key: str) -> str:
         cells = []
@@ -163,7 +169,8 @@ def to_markdown(result: dict[str, Any]) -> str:
             cells.append("–" if value is None else f"{100 * value:.0f} %{count}")
         return f"| {title} | " + " | ".join(cells) + " |"
 
-    n = result["settings"]["n"]
+    n, distance = result["settings"]["n"], result["kernel_distance"]
+    told = "–" if distance is None else f"{distance:.3f}"
     lines = [
         "| right | " + " | ".join(titles.get(label, label) for label in columns) + " |",
         "|---" * (len(columns) + 1) + "|",
@@ -173,6 +180,8 @@ def to_markdown(result: dict[str, Any]) -> str:
         row("generated as a share of the ceiling", "both", "share_of_ceiling"),
         row("always naming the commonest class", "both", "majority"),
         row("chance", "both", "chance"),
+        "",
+        f"Distance from the real clips, in the judge's features (kernel video distance): {told}.",
         "",
         f"Settings: {json.dumps(result['settings'])}. With n = {n} a share is uncertain by about "
         f"± {100 / n**0.5:.0f} points (95 %). Samples on the sheet are the first ones, unselected:",

@@ -165,6 +165,11 @@ class RecogniserNetwork(nn.Module):
         )
 
     def forward(self, video: Tensor) -> dict[str, Tensor]:
+        x = self.features(video)
+        return {name: head(x).float() for name, head in self.heads.items()}
+
+    def features(self, video: Tensor) -> Tensor:
+        """B T 3 H W in [0, 1] -> B 2·hidden: what all the labels are read from."""
         num_frames = video.shape[1]
         changes = torch.diff(video, dim=1, prepend=video[:, :1])
         x = torch.cat([2 * video - 1, 4 * changes], dim=2).flatten(0, 1)  # (B T) 6 H W
@@ -177,8 +182,7 @@ class RecogniserNetwork(nn.Module):
         x = self.project(torch.cat(pooled, dim=1)).unflatten(0, (-1, num_frames)).transpose(1, 2)  # B D T
         for conv, norm in zip(self.along_time, self.norms, strict=True):
             x = x + F.relu(norm(conv(x)))
-        x = torch.cat([x.mean(2), x.amax(2)], dim=1)
-        return {name: head(x).float() for name, head in self.heads.items()}
+        return torch.cat([x.mean(2), x.amax(2)], dim=1)
 
 
 class Recogniser:
@@ -221,9 +225,15 @@ class Recogniser:
     @torch.inference_mode()
     def probabilities(self, frames: Frames) -> dict[str, Tensor]:
         """Softmax over the classes of each label, for one clip (uint8 T H W 3, any size)."""
-        video = shrink(evenly(frames, self.config.num_frames), self.config.side)
-        logits = self.network(video[None].float() / 255)
-        return {name: row[0].softmax(0) for name, row in logits.items()}
+        return {name: row[0].softmax(0) for name, row in self.network(self._video(frames)).items()}
+
+    @torch.inference_mode()
+    def features(self, frames: Frames) -> np.ndarray:
+        """What the network makes of one clip before it decides, a vector: for the distance between sets of clips."""
+        return self.network.features(self._video(frames))[0].float().numpy()
+
+    def _video(self, frames: Frames) -> Tensor:
+        return shrink(evenly(frames, self.config.num_frames), self.config.side)[None].float() / 255
 
     def read(self, frames: Frames) -> dict[str, tuple[str, float]]:
         """label -> (most likely class, its probability)."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tenku.evaluate.distances import evaluate_autoencoder, psnr, ssim
+from tenku.evaluate.distances import evaluate_autoencoder, kernel_distance, psnr, ssim
 from tenku.model.autoencoder import Autoencoder, nano
 from tenku.model.weights import save_module
 from tenku.video import write_clip
@@ -76,3 +76,15 @@ def test_evaluation_of_an_autoencoder(tmp_path: Path) -> None:
     assert (tmp_path / "sheet.png").stat().st_size > 100
     with pytest.raises(ValueError, match="no clips"):
         evaluate_autoencoder(tmp_path / "model", tmp_path / "model")
+
+
+def test_kernel_distance_tells_sets_apart():
+    rng = np.random.default_rng(0)
+    a, b, wider, moved = (rng.normal(mean, scale, (80, 6)) for mean, scale in ((0, 1), (0, 1), (0, 2), (1, 1)))
+    same = kernel_distance(a, b)
+    assert abs(same) < 0.1 * kernel_distance(a, moved) and abs(same) < 0.1 * kernel_distance(a, wider)
+    assert kernel_distance(a, moved) == pytest.approx(kernel_distance(moved, a))
+    halves = [kernel_distance(a[k::4], b[k::4]) for k in range(4)]
+    assert abs(np.mean(halves)) < 0.1 * kernel_distance(a, moved)  # few clips do not look farther apart
+    with pytest.raises(ValueError, match="at least 2"):
+        kernel_distance(a[:1], b)

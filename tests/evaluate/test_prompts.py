@@ -22,6 +22,9 @@ class Reader:
         numbers = {"light": light, "floor": floor, "color": color, "event": light, "kind": 0}
         return {name: (LABELS[name][number], 1.0) for name, number in numbers.items()}
 
+    def features(self, frames):
+        return frames[0, 0, 0].astype(np.float32)
+
 
 class Replay:
     """Stands for a pipeline that makes clip `order(i)` for prompt i, and notes what it was asked."""
@@ -60,8 +63,9 @@ def test_a_perfect_pipeline_reaches_the_ceiling_and_uses_both_languages(tmp_path
     result = evaluate_prompts(pipeline, Reader(), iter(clips), tmp_path, n=10, seed=5, steps=2, size=(16, 16))
     assert [prompt for prompt, _ in pipeline.asked[:3]] == ["long 0", "长 1", "long 2"]
     assert pipeline.asked[3][1] == {"seed": 8, "steps": 2, "size": (16, 16)}
+    assert result["kernel_distance"] <= 0  # not above it but by chance
     for group in ("both", "en", "zh"):
-        for label in ("light", "floor", "color", "event", "all"):
+        for label in ("light", "floor", "color", "event", "kind", "all"):
             assert result["table"][group][label]["generated"] == 1.0
             assert result["table"][group][label]["share_of_ceiling"] == 1.0
     assert result["table"]["both"]["light"]["majority"] == pytest.approx(0.2)
@@ -79,7 +83,7 @@ def test_a_pipeline_that_ignores_the_prompt_scores_what_it_should(tmp_path):
     assert table["light"]["generated"] == pytest.approx(2 / 12) == table["light"]["majority"]
     assert table["floor"]["generated"] == pytest.approx(1 / 12)
     assert table["all"]["generated"] == pytest.approx(1 / 12)
-    assert table["light"]["real"] == 1.0
+    assert table["light"]["real"] == 1.0 and result["kernel_distance"] > 1
     assert sum(table["event"]["confusions"].values()) == 10 and not table["event"]["confusions_on_real"]
 
 
