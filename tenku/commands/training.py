@@ -132,6 +132,8 @@ def train(
     from tenku.train.loop import TrainConfig, train
 
     initial = None if start is None else find(start)
+    if initial is not None and not (initial / "text" / "tokenizer.json").is_file():
+        raise ValueError(f"{start} has no text encoder of ours: start from embedded, or a model of `tenku export`")
     config = TrainConfig(
         latents or out / "latents", out, preset, minutes, steps, seed=seed, resume=resume, initial=initial
     )
@@ -158,7 +160,7 @@ def encode_own(clips: Path, model: Path, out: Path) -> list[str]:
     from tenku.data.latents import encode_clips
     from tenku.types import ModelSettings
 
-    found, silent = own.find_clips(clips)
+    found, silent = own.find_clips(clips, without=out)
     if silent:
         say(f"note: {len(silent)} files have no caption and are left out: {listed(path.name for path in silent)}")
     with progress_bars() as stages:

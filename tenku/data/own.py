@@ -45,14 +45,15 @@ class OwnClip:
         return hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
-def find_clips(folder: str | Path) -> tuple[list[OwnClip], list[Path]]:
-    """(clips with a caption, files without one), both in the order of their names, subfolders too.
+def find_clips(folder: str | Path, without: Path | None = None) -> tuple[list[OwnClip], list[Path]]:
+    """(clips with a caption, files without one), both in the order of their names, subfolders too but for `without`.
 
     ValueError when no file has a caption, or a table of captions cannot be read.
     """
     folder = Path(folder)
     told = read_tables(folder)
-    files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in ENDINGS and path.is_file()]
+    paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in ENDINGS and path.is_file()]
+    files = [path for path in paths if without is None or without.resolve() not in path.resolve().parents]
     found, silent = [], []
     for path in files:
         captions = captions_beside(path) or told.get(path.relative_to(folder).as_posix(), [])

@@ -80,6 +80,15 @@ def test_wrong_captions_are_named(tmp_path, name, text, said):
         find_clips(tmp_path)
 
 
+def test_the_runs_own_folder_is_not_read(tmp_path):
+    write(tmp_path / "a.mp4")
+    write(tmp_path / "run" / "clips" / "b.mp4")
+    for path in (tmp_path / "a.txt", tmp_path / "run" / "clips" / "b.txt"):
+        path.write_text("a kite")
+    found, silent = find_clips(tmp_path, without=tmp_path / "run")
+    assert [clip.path.name for clip in found] == ["a.mp4"] and not silent
+
+
 def test_a_folder_without_clips_is_named(tmp_path):
     with pytest.raises(ValueError, match="holds no clips or pictures"):
         find_clips(tmp_path)
@@ -155,10 +164,12 @@ def test_files_that_cannot_be_read_are_named_and_left_out(tmp_path):
         (["--clips", "c"], "--clips needs a model to start from"),
         (["--clips", "nowhere", "--from", "embedded"], "there is no clip folder nowhere"),
         (["--clips", ".", "--from", "unheard-of"], "no model folder unheard-of"),
+        (["--clips", ".", "--from", "."], "has no text encoder of ours"),
+        (["--clips", ".", "--from", "embedded"], "holds no clips or pictures"),
     ],
 )
 def test_what_to_train_on_must_be_clear(tmp_path, monkeypatch, capsys, arguments, said):
     monkeypatch.chdir(tmp_path)
     assert main(["train", "--out", "run", "--steps", "1", *arguments]) == 2
     assert said in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
+    assert not list(tmp_path.rglob("*.safetensors"))
