@@ -24,6 +24,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
 MAX_FRAMES = 20_000
 MAX_PIXELS = 4096 * 2304  # of one frame
+MAX_PICTURE = 2**27  # pixels of a still picture that is made smaller at once: phones take 50 million
 MAX_BYTES = 4 * 2**30  # of all decoded frames
 BT709 = 1  # the H.264 code of its primaries, transfer curve and matrix
 LIMITED_RANGE, FULL_RANGE, UNSPECIFIED = 1, 2, 2
@@ -309,7 +310,8 @@ def _read_picture(
     """png, jpeg, gif and webp, moving or still."""
     try:
         with Image.open(path, formats=("PNG", "JPEG", "GIF", "WEBP")) as picture:
-            count = getattr(picture, "n_frames", 1)
+            count = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)  # phones add a smaller copy
+            max_pixels = MAX_PICTURE if longest_side and count == 1 else max_pixels
             limit = _frame_limit(path, *picture.size, _shrunk(*picture.size, longest_side), max_frames, max_pixels)
             if count > limit:
                 raise ValueError(f"{path} is too long: {count} frames, at most {limit} are read")
@@ -319,7 +321,7 @@ def _read_picture(
                 upright = _upright(picture)
                 frames.append(np.asarray(upright.resize(_shrunk(*upright.size, longest_side))))
                 milliseconds += picture.info.get("duration", 0)
-    except (UnidentifiedImageError, OSError, SyntaxError, EOFError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, EOFError) as error:
         raise ValueError(f"{path} is not a readable picture: {error}") from error
     fps = 1000 * count / milliseconds if milliseconds else 16.0
     return np.stack(frames), fps, {}

@@ -128,6 +128,12 @@ def test_own_clips_fine_tune_a_model(place: Path, tmp_path: Path, capsys: pytest
         load_state(place / "model" / "transformer")["head.head.weight"],
     )
     assert len(list((run / "previews").glob("*.png"))) == 1
-    assert main([*command, "3"]) == 0  # goes on: nothing is prepared or encoded again
+    assert main([*command, "2"]) == 0 and "spent its budget" in capsys.readouterr().err
+    made = {path: path.stat().st_mtime_ns for path in [*run.glob("clips/*.mp4"), *run.glob("latents/*.safetensors")]}
+    (own / "lantern.txt").write_text("a zebra", encoding="utf-8")
+    assert main([*command, "3"]) == 0  # goes on, with the new caption; nothing is cut or encoded again
+    assert made and all(path.stat().st_mtime_ns == moment for path, moment in made.items())
     assert json.loads((run / "log.jsonl").read_text().splitlines()[-1])["step"] == 3
+    assert not load(run / "model").vocabulary.unknown_words("a zebra")
+    assert main([*command, "4", "--batch-size", "3"]) == 2  # before anything is touched
     assert tuned.generate("a kite", seconds=0.5, steps=1).size == (48, 32)

@@ -1,5 +1,6 @@
 """From clips to weights: train-autoencoder, encode, train, export. runs/embedded.sh shows them in a row."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -86,11 +87,10 @@ def encode(
         existing_folder(folder, "clip")
     existing_folder(autoencoder, "autoencoder")
     check_folder(out)
-    import torch
-
     from tenku.data.latents import encode_clips
+    from tenku.train.loop import choose_device
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = choose_device("auto").type
     encode_clips(clips, autoencoder, out, mirror=mirror, batch_size=batch_size, device=device)
     say(f"latents in {out}")
 
@@ -129,7 +129,7 @@ def train(
         if folder is not None:
             existing_folder(folder, what)
     from tenku.sample.pipeline import find
-    from tenku.train.loop import TrainConfig, train
+    from tenku.train.loop import TrainConfig, checkpoint_to_resume, is_spent, train
 
     initial = None if start is None else find(start)
     if initial is not None and not (initial / "text" / "tokenizer.json").is_file():
@@ -144,59 +144,80 @@ def train(
     if conditioned is not None:
         config = replace(config, objective=replace(config.objective, conditioned=conditioned))
     check_folder(out)
+    checkpoint_to_resume(config)
     if clips is None or initial is None:
         train(config, previews(autoencoder, config.latents, PREVIEW_PROMPTS) if autoencoder else None)
         say(f"run in {out}")
         return
     captions = encode_own(clips, initial, out)
+    if is_spent(config):
+        say("note: this run has spent its budget, nothing is trained; a larger one goes on, another --out begins anew")
     train(config, previews(autoencoder or initial, config.latents, captions))
-    export_tuned(out, initial)
-    say(f'model in {out / "model"}: tenku generate "{captions[0]}" --model {out / "model"}')
+    model = export_tuned(out, initial)
+    say(f"model in {model}: tenku generate {shlex.quote(captions[0])} --model {shlex.quote(str(model))}")
 
 
 def encode_own(clips: Path, model: Path, out: Path) -> list[str]:
     """Somebody's clips to OUT/clips and OUT/latents, as a model takes them; returns some of their captions."""
     from tenku.data import own
-    from tenku.data.latents import encode_clips
+    from tenku.data.files import read_json
+    from tenku.data.latents import encode_clips, folder_digest
+    from tenku.model import load_text_encoder
+    from tenku.train.loop import choose_device
     from tenku.types import ModelSettings
 
-    found, silent = own.find_clips(clips, without=out)
-    if silent:
-        say(f"note: {len(silent)} files have no caption and are left out: {listed(path.name for path in silent)}")
+    run = out / "config.json"
+    if run.is_file() and read_json(run)["clips"]["autoencoder"] != folder_digest(model):
+        raise ValueError(f"{out} holds a run that started from another model: choose another folder")
+    found = own.find_clips(clips, without=(out / "clips", out / "previews"))
     with progress_bars() as stages:
         settings = ModelSettings.load(model)
-        wrong = own.prepare(found, clips, out / "clips", settings, lambda done, total: stages("clips", done, total))
-    if wrong:
-        say(f"note: {len(wrong)} files cannot be read and are left out: {listed(wrong)}")
+        wrong = own.prepare(
+            found.clips, clips, out / "clips", settings, lambda done, total: stages("clips", done, total)
+        )
+    text = load_text_encoder(model)
+    long = [
+        caption for clip in found.clips for told in clip.captions.values() for caption in told if text.is_cut(caption)
+    ]
+    for names, what in (
+        (found.silent, "clips have no caption and are left out"),
+        (wrong, "clips cannot be read and are left out"),
+        (found.lost, "captions name no clip that is there"),
+        (long, "captions are longer than the model reads and are cut"),
+    ):
+        if names:
+            say(f"note: {len(names)} {what}: {listed(names)}")
     # Not mirrored: their captions may say left or right.
-    encode_clips(out / "clips", model, out / "latents", mirror=False)
-    spread = [found[index * len(found) // PREVIEW_CLIPS] for index in range(min(PREVIEW_CLIPS, len(found)))]
+    encode_clips(out / "clips", model, out / "latents", mirror=False, device=choose_device("auto").type)
+    count = min(PREVIEW_CLIPS, len(found.clips))
+    spread = [found.clips[index * len(found.clips) // count] for index in range(count)]
     return [next(iter(clip.captions.values()))[0] for clip in spread]
 
 
-def export_tuned(run: Path, model: Path) -> None:
+def export_tuned(run: Path, model: Path) -> Path:
     """RUN/model: the run's weights with the settings of the model that it started from, its clips' sizes first."""
     from tenku.train.build import export
     from tenku.types import ModelSettings
 
     folder = export(run, run / "model", model)
     settings, tuned = ModelSettings.load(model), ModelSettings.load(folder)
-    replace(settings, name=run.name, sizes=tuple(dict.fromkeys(tuned.sizes + settings.sizes))).save(folder)
+    sizes = tuple(dict.fromkeys(tuned.sizes + settings.sizes))
+    replace(settings, name=run.resolve().name, sizes=sizes).save(folder)
+    return folder
 
 
 def previews(autoencoder_folder: Path, latents: Path, prompts: Sequence[str]) -> "Preview":
     """A function that draws videos of the prompts as a contact sheet, with the weights that training hands it."""
     from tenku import video
-    from tenku.data.latents import read_manifest
+    from tenku.data.latents import read_manifest, sizes_of
     from tenku.model import TextEncoder, Transformer
     from tenku.model.autoencoder import load_autoencoder
     from tenku.sample.pipeline import Pipeline
     from tenku.types import ModelSettings
 
     manifest = read_manifest(latents)
-    commonest = max(manifest["buckets"], key=lambda bucket: sum(len(shard["clips"]) for shard in bucket["shards"]))
-    frames = commonest["shape"][0] * manifest["temporal_compression"]
-    settings = ModelSettings("preview", manifest["fps"], (tuple(commonest["size"]),), frames)
+    frames = max(bucket["shape"][0] for bucket in manifest["buckets"]) * manifest["temporal_compression"]
+    settings = ModelSettings("preview", manifest["fps"], tuple(sizes_of(manifest)), frames)
     autoencoder = load_autoencoder(autoencoder_folder)
 
     def draw(text: TextEncoder, transformer: Transformer, path: Path) -> None:

@@ -5,12 +5,13 @@
     not OUT/manifest.json                   written last: buckets, their shards and all clips
 
 Shards are cut by position in the sorted list of clips, so a run that was killed goes on at the first
-shard that is missing, and a clip folder that has grown costs only its new clips. Every clip can also be
+shard that is missing, and clips added at the end of the list cost only themselves. Every clip can also be
 encoded flipped left to right, with captions written anew for the flipped description: twice the data for
 the price of encoding.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -114,14 +115,14 @@ def encode_samples(
     with Progress(*columns, disable=not show_progress) as progress:
         task = progress.add_task("encode", total=len(samples))
         for shard in shards:
-            if not is_encoded(out, shard, settings):
+            entries = [entry for sample in shard.samples for entry in describe(sample, mirror)]
+            note = {**settings, "seeds": [sample.seed for sample in shard.samples], "clips": entries}
+            if not is_encoded(out, shard, note):
                 batches = read_ahead(shard.samples, batch_size, autoencoder.temporal_compression)
                 encoded = [encode_frames(autoencoder, frames, mirror, device) for frames in batches]
-                entries = [entry for sample in shard.samples for entry in describe(sample, mirror)]
                 write_tensors(out / f"{shard.name}.safetensors", {"latents": torch.cat(encoded).to(dtype)})
-                seeds = [sample.seed for sample in shard.samples]
-                # last, as the sign that the shard is whole
-                write_json(out / f"{shard.name}.json", {**settings, "seeds": seeds, "clips": entries}, indent=None)
+            # last, as the sign that the shard is whole; again, since captions may have been edited
+            write_json(out / f"{shard.name}.json", note, indent=None)
             progress.advance(task, len(shard.samples))
     return write_manifest(out, shards, autoencoder, settings, samples)
 
@@ -192,16 +193,22 @@ def describe(sample: Sample, mirror: bool) -> list[dict[str, Any]]:
     ]
 
 
-def is_encoded(out: Path, shard: Shard, settings: dict[str, Any]) -> bool:
-    """Whether a former run left this very shard: same clips, same captions, same autoencoder, same settings."""
-    note_path = out / f"{shard.name}.json"
-    if not note_path.is_file() or not (out / f"{shard.name}.safetensors").is_file():
+def is_encoded(out: Path, shard: Shard, note: dict[str, Any]) -> bool:
+    """Whether a former run left the latents of this very shard: same clips, same autoencoder, same settings."""
+    path = out / f"{shard.name}.json"
+    if not path.is_file() or not (out / f"{shard.name}.safetensors").is_file():
         return False
-    note = read_json(note_path)
-    same = all(note.get(key) == value for key, value in settings.items())
-    captions = [entry["captions"] for entry in note.get("clips", []) if not entry["mirrored"]]
-    seeds = [sample.seed for sample in shard.samples]
-    return same and note.get("seeds") == seeds and captions == [sample.truth["captions"] for sample in shard.samples]
+    former = read_json(path)
+    return all(former.get(key) == value for key, value in note.items() if key != "clips")
+
+
+def sizes_of(manifest: dict[str, Any]) -> list[tuple[int, int]]:
+    """(width, height) of all buckets of a manifest, that of most clips first."""
+    counts: Counter[tuple[int, int]] = Counter()
+    for bucket in manifest["buckets"]:
+        width, height = bucket["size"]
+        counts[width, height] += sum(len(shard["clips"]) for shard in bucket["shards"])
+    return [size for size, _ in counts.most_common()]
 
 
 def write_manifest(

@@ -69,24 +69,21 @@ def _as_floats(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Squared maximum mean discrepancy of two sets of features, N D and M D, by a cubic polynomial kernel.
+    """Squared maximum mean discrepancy of two sets of features, both N D, by a cubic polynomial kernel.
 
     Without bias for few clips, where Fréchet's distance depends on their number; around 0 for sets of one kind, even
-    below it (Kernel Video Distance of Unterthiner et al. 1812.01717, after Bińkowski et al. 1801.01401). ValueError for
-    fewer than two of either.
+    below it (Kernel Video Distance of Unterthiner et al. 1812.01717, after Bińkowski et al. 1801.01401). Rows of the
+    same number may belong together, as clips of one caption do: only others are compared. ValueError for fewer than two.
     """
-    if min(len(a), len(b)) < 2 or a.shape[1:] != b.shape[1:]:
-        raise ValueError(f"two sets of at least 2 vectors of one length are needed, got {a.shape} and {b.shape}")
+    if len(a) < 2 or a.shape != b.shape:
+        raise ValueError(f"two sets of equally many vectors, at least 2, are needed, got {a.shape} and {b.shape}")
 
-    def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return (x.astype(np.float64) @ y.T / x.shape[1] + 1) ** 3
-
-    def among(x: np.ndarray) -> float:
-        """The mean over pairs of different clips."""
-        values = kernel(x, x)
+    def kernel(x: np.ndarray, y: np.ndarray) -> float:
+        """The mean over pairs of different numbers."""
+        values = (x.astype(np.float64) @ y.T / x.shape[1] + 1) ** 3
         return float((values.sum() - np.trace(values)) / (len(x) * (len(x) - 1)))
 
-    return among(a) + among(b) - 2 * float(kernel(a, b).mean())
+    return kernel(a, a) + kernel(b, b) - 2 * kernel(a, b)
 
 
 def evaluate_autoencoder(

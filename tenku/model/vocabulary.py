@@ -36,7 +36,7 @@ _CHINESE = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 _MARKS = r"\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0dff\u0e31-\u0e4e"  # of letters, in some scripts
 _WORD = rf"(?![{_CHINESE}])[^\W\d_](?:(?![{_CHINESE}])[^\W\d_]|[{_MARKS}])*"
 _PIECES = re.compile(rf"[{_CHINESE}]+|{_WORD}(?:['’]{_WORD})*|[\d.,]*\d[a-z]*|\S")
-_CHINESE_RUN = re.compile(rf"[{_CHINESE}]+")
+CHINESE_RUN = re.compile(rf"[{_CHINESE}]+")
 
 
 def normalize(text: str) -> str:
@@ -65,7 +65,7 @@ class Vocabulary:
         pairs: set[str] = set()
         for caption in [*english, *chinese]:
             for piece in _PIECES.findall(normalize(caption)):
-                if _CHINESE_RUN.match(piece):
+                if CHINESE_RUN.match(piece):
                     characters.update(piece)
                     pairs.update(piece[i : i + 2] for i in range(len(piece) - 1))
                 elif piece[0].isalpha() and piece not in STOP_WORDS:
@@ -83,7 +83,7 @@ class Vocabulary:
         """
         unknown: dict[str, None] = {}
         for piece in _PIECES.findall(normalize(prompt)):
-            if _CHINESE_RUN.match(piece):
+            if CHINESE_RUN.match(piece):
                 unknown.update(dict.fromkeys(self._unknown_chinese(piece)))
             elif _is_visible_word(piece[0]) and not self._knows(piece):
                 unknown[piece] = None

@@ -1,5 +1,6 @@
 """The models of a run: made from a preset or initial weights, read back from the run, exported as weights."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -30,13 +31,11 @@ from tenku.types import ModelSettings
 def build_models(
     preset: str, latent_channels: int, buckets: Sequence[Bucket], initial: Path | None = None
 ) -> tuple[TextEncoder, Transformer]:
-    """New models in the sizes of a preset, with a tokenizer made from the captions, or those of a folder, whose
-    vocabulary then has the words of the captions too.
+    """New models in the sizes of a preset, with a tokenizer made from the captions, or those of a folder.
 
     ValueError when there is no such preset, when it has no text encoder of ours to train, or when the
     initial weights take another number of latent channels.
     """
-    seen = Vocabulary.from_captions(all_captions(buckets, "en"), all_captions(buckets, "zh"))
     if initial is not None:
         transformer = load_transformer(initial, dtype=torch.float32)
         if transformer.config.latent_channels != latent_channels:
@@ -44,15 +43,17 @@ def build_models(
                 f"{initial} takes {transformer.config.latent_channels} latent channels, "
                 f"the latents have {latent_channels}"
             )
-        text = load_text_encoder(initial)
-        text.vocabulary |= seen
-        return text, transformer
+        return load_text_encoder(initial), transformer
     sizes = presets.get(preset)
     if sizes.text is None:
         raise ValueError(f"the preset {preset!r} has no text encoder to train with it; choose embedded or nano")
     tokenizer = train_tokenizer(all_captions(buckets), sizes.text.vocab_size)
-    text = TextEncoder(sizes.text, tokenizer, seen)
-    return text, Transformer(replace(sizes.transformer, latent_channels=latent_channels))
+    return TextEncoder(sizes.text, tokenizer), Transformer(replace(sizes.transformer, latent_channels=latent_channels))
+
+
+def learn_words(text: TextEncoder, buckets: Sequence[Bucket]) -> None:
+    """The words of the captions become known ones, beside those that were known before."""
+    text.vocabulary |= Vocabulary.from_captions(all_captions(buckets, "en"), all_captions(buckets, "zh"))
 
 
 def save_text(text: TextEncoder, run: Path) -> None:
@@ -61,8 +62,10 @@ def save_text(text: TextEncoder, run: Path) -> None:
         raise ValueError("the text encoder has no tokenizer")
     folder = run / "text"
     folder.mkdir(parents=True, exist_ok=True)
-    text.tokenizer.save(str(folder / "tokenizer.json"))
-    text.vocabulary.save(folder / "vocabulary.json")
+    text.tokenizer.save(str(folder / "tokenizer.json.partial"))
+    text.vocabulary.save(folder / "vocabulary.json.partial")
+    for name in ("tokenizer.json", "vocabulary.json"):  # a run that is started again writes them anew
+        os.replace(folder / f"{name}.partial", folder / name)
 
 
 def describe_models(text: TextEncoder, transformer: Transformer) -> dict[str, Any]:

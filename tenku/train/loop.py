@@ -25,11 +25,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor, nn
 
 from tenku.data.files import read_json, write_json
-from tenku.data.latents import read_manifest
+from tenku.data.latents import read_manifest, sizes_of
 from tenku.data.loader import Lengths, Loader, load_buckets
 from tenku.model import TextEncoder, Transformer
 from tenku.train import checkpoint, step
-from tenku.train.build import build_models, describe_models, export, rebuild_models, save_text
+from tenku.train.build import build_models, describe_models, export, learn_words, rebuild_models, save_text
 from tenku.train.ema import Average
 from tenku.train.measure import Log, Window, step_flops
 from tenku.train.optim import build_optimizer, is_hidden_matrix
@@ -149,10 +149,11 @@ class Run:
             torch.manual_seed(config.seed)
             channels = training[0].latents.shape[1]
             self.text, self.transformer = build_models(config.preset, channels, training, config.initial)
-            save_text(self.text, config.out)
-            write_json(config.out / "config.json", describe_run(config, self.text, self.transformer))
         else:
             self.text, self.transformer = rebuild_models(config.out)
+        learn_words(self.text, training)
+        save_text(self.text, config.out)
+        write_json(config.out / "config.json", describe_run(config, self.text, self.transformer))
         self.modules: dict[str, nn.Module] = {"transformer": self.transformer, "text": self.text}
         for module in self.modules.values():
             module.to(self.device, torch.float32).train()
@@ -349,15 +350,23 @@ def describe_run(config: TrainConfig, text: TextEncoder, transformer: Transforme
     """RUN/config.json: enough to rebuild the models and to tell what they were trained on."""
     manifest = read_manifest(config.latents)
     longest = max(bucket["shape"][0] for bucket in manifest["buckets"])
-    commonest_first = sorted(manifest["buckets"], key=lambda bucket: -len(bucket["shards"]))
     clips = {
-        "sizes": list(dict.fromkeys(tuple(bucket["size"]) for bucket in commonest_first)),
+        "sizes": sizes_of(manifest),
         "max_frames": longest * manifest["temporal_compression"],
         "fps": manifest["fps"],
         "autoencoder": manifest["autoencoder"],
     }
     asked = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(config).items()}
     return {"run": asked, "clips": clips, **describe_models(text, transformer)}
+
+
+def is_spent(config: TrainConfig) -> bool:
+    """Whether a former run in the folder has used up the budget, so that another start would add nothing."""
+    newest = checkpoint.latest(config.out)
+    if newest is None:
+        return False
+    state = read_json(newest / "state.json")
+    return config.progress(state["step"], state["elapsed"]) >= 1
 
 
 @contextmanager

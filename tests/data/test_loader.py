@@ -91,6 +91,12 @@ def test_without_a_validation_split_the_last_seeds_are_held_out_with_their_mirro
     assert len(training[0].captions) == 118 and len(all_captions(validation)) == 6
 
 
+def test_of_a_few_clips_none_is_held_out(tmp_path):
+    write_latents(tmp_path, ["train"] * 24)
+    training, validation = load_buckets(tmp_path)
+    assert len(training[0].captions) == 48 and not validation
+
+
 def test_splits_of_the_manifest_are_kept_apart(tmp_path):
     write_latents(tmp_path, ["train"] * 5 + ["validation"] * 2 + ["combinations"])
     training, validation = load_buckets(tmp_path)

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from tenku.cli import main
+from tenku.data.files import write_json
 from tenku.data.own import find_clips, prepare
 from tenku.data.source import clips
 from tenku.types import Clip, ModelSettings
@@ -23,7 +24,7 @@ def write(path, count=8, size=(64, 64), fps=16.0, brightness=100):
 
 
 def found_in(folder):
-    return {clip.path.name: clip.captions for clip in find_clips(folder)[0]}
+    return {clip.path.name: clip.captions for clip in find_clips(folder).clips}
 
 
 def test_captions_beside_the_clips(tmp_path):
@@ -36,7 +37,7 @@ def test_captions_beside_the_clips(tmp_path):
         "a.mp4": {"en": ["a red kite", "a kite"], "zh": ["一只风筝"]},
         "b.mp4": {"en": ["a boat"]},
     }
-    assert find_clips(tmp_path)[1] == [tmp_path / "c.mp4"]
+    assert find_clips(tmp_path).silent == ["c.mp4"]
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,7 @@ def test_captions_beside_the_clips(tmp_path):
             '{"file_name": "a.mp4", "text": "a kite"}\n{"file_name": "in/b.mp4", "text": ["b", "博"]}\n',
         ),
         ("metadata.csv", 'file_name,text\na.mp4,a kite\nin/b.mp4,"b"\nin/b.mp4,博\n'),
+        ("metadata.csv", '\ufefffile_name, text\r\na.mp4, "a\nkite"\r\nin\\b.mp4, b\r\nin/b.mp4, 博\r\n'),
         ("meta.json", '[{"file": "a.mp4", "caption": "a kite"}, {"video": "./in/b.mp4", "prompt": ["b", "博"]}]'),
     ],
 )
@@ -55,6 +57,29 @@ def test_captions_in_a_table(tmp_path, name, text):
     write(tmp_path / "in" / "b.mp4")
     (tmp_path / name).write_text(text, encoding="utf-8")
     assert found_in(tmp_path) == {"a.mp4": {"en": ["a kite"]}, "b.mp4": {"en": ["b"], "zh": ["博"]}}
+
+
+def test_tables_in_folders_below_accents_and_rows_without_a_clip(tmp_path):
+    composed, apart = "café.mp4", "cafe\u0301.mp4"
+    write(tmp_path / "train" / apart)
+    rows = [
+        {"file_name": composed, "text": "a café"},
+        {"file_name": "gone.mp4", "text": "gone"},
+        {"file_name": "x.mp4"},
+    ]
+    (tmp_path / "train" / "metadata.jsonl").write_text("\n\n".join(map(json.dumps, rows)) + "\n  \n")
+    found = find_clips(tmp_path)
+    assert [clip.captions for clip in found.clips] == [{"en": ["a café"]}]
+    assert found.lost == ["train/gone.mp4", "train/x.mp4"]
+
+
+def test_hidden_files_are_passed_over(tmp_path):
+    write(tmp_path / "a.mp4")
+    (tmp_path / "a.txt").write_text("a kite")
+    for name in ("._a.mp4", "._a.txt", "__MACOSX/a.mp4", ".cache/metadata.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"\x00\x05\x16\x07\xff")
+    assert found_in(tmp_path) == {"a.mp4": {"en": ["a kite"]}} and not find_clips(tmp_path).silent
 
 
 def test_clips_of_the_world_bring_their_captions(tmp_path):
@@ -69,6 +94,10 @@ def test_clips_of_the_world_bring_their_captions(tmp_path):
         ("metadata.jsonl", '{"text": "a kite"}', "metadata.jsonl, row 1: no file_name, file or video"),
         ("metadata.jsonl", "a.mp4 a kite", "metadata.jsonl is not JSONL"),
         ("metadata.json", '{"a.mp4": "a kite"}', "should hold objects"),
+        ("metadata.csv", "file_name,text\na.mp4,a kite, high up\n", "row 1: too many fields"),
+        ("metadata.csv", 'file_name,text\na.mp4,"a kite\n', "metadata.csv is not CSV: unexpected end of data"),
+        ("metadata.jsonl", '{"file": "a.mp4", "text": {"en": "a kite"}}', "row 1: a caption is a text or a list"),
+        ("a.json", '{"captions": {"en": [null]}}', "a.json: a caption is a text or a list"),
         ("a.txt", b"\xff\xfea\x00", "a.txt is not UTF-8"),
         ("a.txt", " \n", "none of the 1 clips"),
     ],
@@ -85,8 +114,8 @@ def test_the_runs_own_folder_is_not_read(tmp_path):
     write(tmp_path / "run" / "clips" / "b.mp4")
     for path in (tmp_path / "a.txt", tmp_path / "run" / "clips" / "b.txt"):
         path.write_text("a kite")
-    found, silent = find_clips(tmp_path, without=tmp_path / "run")
-    assert [clip.path.name for clip in found] == ["a.mp4"] and not silent
+    found = find_clips(tmp_path, without=[tmp_path / "run" / "clips"])
+    assert [clip.path.name for clip in found.clips] == ["a.mp4"] and not found.silent
 
 
 def test_a_folder_without_clips_is_named(tmp_path):
@@ -95,8 +124,7 @@ def test_a_folder_without_clips_is_named(tmp_path):
 
 
 def prepared(tmp_path):
-    found, _ = find_clips(tmp_path / "own")
-    wrong = prepare(found, tmp_path / "own", tmp_path / "out", MODEL)
+    wrong = prepare(find_clips(tmp_path / "own").clips, tmp_path / "own", tmp_path / "out", MODEL)
     return clips(tmp_path / "out"), wrong
 
 
@@ -140,6 +168,44 @@ def test_a_second_time_only_what_is_new_is_made(tmp_path):
     assert by_source["a.mp4"].truth["captions"] == {"en": ["another caption"]}
     assert before[by_source["a.mp4"].path] == by_source["a.mp4"].path.stat().st_mtime_ns
     assert by_source["c.mp4"].path not in before
+
+
+def test_a_caption_changed_in_part_by_a_kill_is_changed_again(tmp_path, monkeypatch):
+    own = tmp_path / "own"
+    write(own / "a.mp4", count=32)
+    (own / "a.txt").write_text("before")
+    prepared(tmp_path)
+    (own / "a.txt").write_text("after")
+    written = []
+
+    def killed(path, value, indent=1):
+        if written:
+            raise KeyboardInterrupt
+        written.append(path)
+        write_json(path, value, indent)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("tenku.data.own.write_json", killed)
+        prepared(tmp_path)
+    assert [sample.truth["captions"]["en"] for sample in prepared(tmp_path)[0]] == [["after"], ["after"]]
+
+
+def test_what_else_lies_in_the_runs_folder_stays(tmp_path):
+    write(tmp_path / "own" / "a.mp4")
+    (tmp_path / "own" / "a.txt").write_text("a kite")
+    write(tmp_path / "out" / "2024-05-01.mp4")
+    with pytest.raises(ValueError, match="holds other clips .2024-05-01.mp4.: choose another folder"):
+        prepared(tmp_path)
+    (tmp_path / "out" / "2024-05-01.mp4").rename(tmp_path / "out" / "my-holiday.mov")
+    prepared(tmp_path)
+    assert (tmp_path / "out" / "my-holiday.mov").is_file()
+
+
+def test_another_kind_of_model_takes_other_pieces(tmp_path):
+    write(tmp_path / "a.mp4")
+    (tmp_path / "a.txt").write_text("a kite")
+    clip = find_clips(tmp_path).clips[0]
+    assert clip.key(tmp_path, MODEL) != clip.key(tmp_path, ModelSettings("m", 16, ((64, 64),), 16))
 
 
 def test_files_that_cannot_be_read_are_named_and_left_out(tmp_path):

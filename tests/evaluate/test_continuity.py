@@ -14,7 +14,7 @@ from tenku.evaluate import continuity
 from tenku.evaluate.continuity import drift, seam
 from tenku.evaluate.recogniser import Recogniser, RecogniserConfig, RecogniserNetwork
 from tenku.sample import tasks
-from tenku.types import Clip, ModelSettings
+from tenku.types import Clip, ModelSettings, Plan
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_cost_compares_windows_early_and_late(monkeypatch):
     class Slowing:
         """Frames that take a second each, and two from the fortieth second of the video on."""
 
-        settings, device = ModelSettings("m", 16, max_frames=48), torch.device("cpu")
+        settings, device, plan = ModelSettings("m", 16, max_frames=48), torch.device("cpu"), Plan()
 
         def request(self, prompt, seconds):
             return SimpleNamespace(num_frames=round(16 * seconds))

@@ -86,5 +86,6 @@ def test_kernel_distance_tells_sets_apart():
     assert kernel_distance(a, moved) == pytest.approx(kernel_distance(moved, a))
     halves = [kernel_distance(a[k::4], b[k::4]) for k in range(4)]
     assert abs(np.mean(halves)) < 0.1 * kernel_distance(a, moved)  # few clips do not look farther apart
+    assert kernel_distance(a, a) == pytest.approx(0, abs=1e-12)
     with pytest.raises(ValueError, match="at least 2"):
-        kernel_distance(a[:1], b)
+        kernel_distance(a[:1], b[:1])

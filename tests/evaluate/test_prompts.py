@@ -63,7 +63,7 @@ def test_a_perfect_pipeline_reaches_the_ceiling_and_uses_both_languages(tmp_path
     result = evaluate_prompts(pipeline, Reader(), iter(clips), tmp_path, n=10, seed=5, steps=2, size=(16, 16))
     assert [prompt for prompt, _ in pipeline.asked[:3]] == ["long 0", "长 1", "long 2"]
     assert pipeline.asked[3][1] == {"seed": 8, "steps": 2, "size": (16, 16)}
-    assert result["kernel_distance"] <= 0  # not above it but by chance
+    assert result["kernel_distance"] == pytest.approx(0)
     for group in ("both", "en", "zh"):
         for label in ("light", "floor", "color", "event", "kind", "all"):
             assert result["table"][group][label]["generated"] == 1.0

@@ -94,6 +94,22 @@ def test_large_frames_shrink_while_they_are_read(tmp_path):
     assert read_given(encode(tmp_path / "b.mp4", counting(3))).size == (48, 32)
 
 
+def test_photos_of_phones_are_taken(tmp_path):
+    large, small = Image.new("RGB", (8064, 6048), (200, 30, 30)), Image.new("RGB", (80, 60))
+    large.save(tmp_path / "large.jpg", quality=20)
+    assert read_given(tmp_path / "large.jpg").size == (1280, 960)
+    large.resize((800, 600)).save(tmp_path / "two.jpg", "MPO", save_all=True, append_images=[small])
+    assert read_given(tmp_path / "two.jpg").frames.shape == (1, 600, 800, 3)
+    with pytest.raises(ValueError, match="large.jpg is too large: 8064x6048"):
+        Clip.load(tmp_path / "large.jpg")  # at full size, that is
+
+
+def test_a_picture_that_would_not_fit_in_memory_is_refused(tmp_path):
+    Image.new("1", (20_000, 10_000)).save(tmp_path / "bomb.png")
+    with pytest.raises(ValueError, match="bomb.png is not a readable picture"):
+        read_given(tmp_path / "bomb.png")
+
+
 def test_an_hour_is_too_long():
     hour = Clip(counting(120), 1 / 30)
     with pytest.raises(ValueError, match="a clip of 3600 s is too long: at most 1250 s can be taken up"):
