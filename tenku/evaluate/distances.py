@@ -73,7 +73,7 @@ def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
 
     Without bias for few clips, where Fréchet's distance depends on their number; around 0 for sets of one kind, even
     below it (Kernel Video Distance of Unterthiner et al. 1812.01717, after Bińkowski et al. 1801.01401). Rows of the
-    same number may belong together, as clips of one caption do: only others are compared. ValueError for fewer than two.
+    same number may belong together, as clips of one caption do: only others are compared. ValueError for fewer than 2.
     """
     if len(a) < 2 or a.shape != b.shape:
         raise ValueError(f"two sets of equally many vectors, at least 2, are needed, got {a.shape} and {b.shape}")
