@@ -152,7 +152,7 @@ def train(
     captions = encode_own(clips, initial, out)
     if is_spent(config):
         say("note: this run has spent its budget, nothing is trained; a larger one goes on, another --out begins anew")
-    train(config, previews(autoencoder or initial, config.latents, captions))
+    train(config, previews(autoencoder or initial, config.latents, captions, initial))
     model = export_tuned(out, initial)
     say(f"model in {model}: tenku generate {shlex.quote(captions[0])} --model {shlex.quote(str(model))}")
 
@@ -206,8 +206,11 @@ def export_tuned(run: Path, model: Path) -> Path:
     return folder
 
 
-def previews(autoencoder_folder: Path, latents: Path, prompts: Sequence[str]) -> "Preview":
-    """A function that draws videos of the prompts as a contact sheet, with the weights that training hands it."""
+def previews(autoencoder_folder: Path, latents: Path, prompts: Sequence[str], model: Path | None = None) -> "Preview":
+    """A function that draws videos of the prompts as a contact sheet, with the weights that training hands it.
+
+    They are sampled as a model folder says, if one is named.
+    """
     from tenku import video
     from tenku.data.latents import read_manifest, sizes_of
     from tenku.model import TextEncoder, Transformer
@@ -218,6 +221,8 @@ def previews(autoencoder_folder: Path, latents: Path, prompts: Sequence[str]) ->
     manifest = read_manifest(latents)
     frames = max(bucket["shape"][0] for bucket in manifest["buckets"]) * manifest["temporal_compression"]
     settings = ModelSettings("preview", manifest["fps"], tuple(sizes_of(manifest)), frames)
+    if model is not None:
+        settings = replace(settings, defaults=ModelSettings.load(model).defaults)
     autoencoder = load_autoencoder(autoencoder_folder)
 
     def draw(text: TextEncoder, transformer: Transformer, path: Path) -> None:
