@@ -34,7 +34,7 @@ class AutoencoderConfig:
 
     latent_channels: int = 16
     encoder_widths: tuple[int, int] = (128, 192)
-    encoder_depths: tuple[int, int] = (1, 3)
+    encoder_depths: tuple[int, int] = (2, 5)
     decoder_widths: tuple[int, int] = (128, 256)
     decoder_depths: tuple[int, int] = (4, 5)
 

@@ -106,8 +106,10 @@ class AutoencoderTraining:
 
 
 def polishing(settings: AutoencoderTraining, autoencoder: Path) -> AutoencoderTraining:
-    """The same budget for the decoder of a trained autoencoder alone: no part of the loss that is for latents."""
-    settings = replace(settings, initial=autoencoder, decoder_only=True, coarse=0.0)
+    """The same budget for the decoder of a trained autoencoder alone: crops from anywhere, structure above all, and no
+    part of the loss that is for latents.
+    """
+    settings = replace(settings, initial=autoencoder, decoder_only=True, busy=0.0, structure=5.0, coarse=0.0)
     return replace(settings, muon_lr=3e-3, adamw_lr=1e-3, decay_from=0.2, average_decay=0.99)
 
 
