@@ -26,6 +26,7 @@ MAX_FRAMES = 20_000
 MAX_PIXELS = 4096 * 2304  # of one frame
 MAX_PICTURE = 2**27  # pixels of a still picture that is made smaller at once: phones take 50 million
 MAX_BYTES = 4 * 2**30  # of all decoded frames
+REPRODUCIBLE = {"x264-params": "cpu-independent=1"}  # else x264's fast routines give other bytes at times
 BT709 = 1  # the H.264 code of its primaries, transfer curve and matrix
 LIMITED_RANGE, FULL_RANGE, UNSPECIFIED = 1, 2, 2
 ITU601, ITU709 = 5, 1  # swscale's names for the two matrices
@@ -36,16 +37,7 @@ BT2020_TO_SRGB = np.array(
 )
 CONTAINER_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder", "creation_time"}
 PICTURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"RIFF")
-FONTS = (
-    "NotoSansCJK",
-    "NotoSansSC",
-    "SourceHanSans",
-    "wqy-",
-    "DroidSansFallback",
-    "PingFang",
-    "msyh",
-    "Unifont",
-)
+FONTS = ("NotoSansCJK", "NotoSansSC", "SourceHanSans", "wqy-", "DroidSansFallback", "PingFang", "msyh", "Unifont")
 FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "/System/Library/Fonts", "C:/Windows/Fonts")
 LABEL_HEIGHT = 18
 
@@ -127,7 +119,7 @@ def _encode(
             container.metadata.update(metadata)
             stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
             stream.height, stream.width = height, width
-            stream.pix_fmt, stream.options = pixel_format, options
+            stream.pix_fmt, stream.options = pixel_format, options | REPRODUCIBLE
             context = stream.codec_context
             context.thread_count = threads
             context.color_primaries = context.color_trc = context.colorspace = BT709

@@ -70,6 +70,21 @@ def test_frames_and_rate_come_back_in_order(tmp_path: Path) -> None:
     assert psnr(frames, back[::-1]) < 25
 
 
+@pytest.mark.parametrize("write", [video.write_video, video.write_clip])
+def test_the_same_frames_give_the_same_bytes_every_time(tmp_path: Path, write) -> None:
+    """Without cpu-independent, x264 gives one of several files, by what lies in memory beside its own."""
+    rng = np.random.default_rng(0)
+    picture = rng.normal(size=(96, 96, 3)).cumsum(0).cumsum(1)
+    picture = (255 * (picture - picture.min()) / np.ptp(picture)).astype(np.uint8)
+    frames = np.stack([picture[3 * k : 3 * k + 64, 2 * k : 2 * k + 64] for k in range(8)])
+    beside, found = [], set()
+    for _ in range(40):
+        beside = [rng.bytes(int(rng.integers(1_000, 200_000))), *beside[:20]]
+        write(tmp_path / "a.mp4", frames, 16)
+        found.add((tmp_path / "a.mp4").read_bytes())
+    assert len(found) == 1
+
+
 def test_a_training_clip_may_be_odd_and_has_the_same_bytes_twice(tmp_path: Path) -> None:
     frames = moving(height=33, width=47)
     for name in ("a.mp4", "b.mp4"):
