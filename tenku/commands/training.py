@@ -144,11 +144,11 @@ def train(
     if conditioned is not None:
         config = replace(config, objective=replace(config.objective, conditioned=conditioned))
     check_folder(out)
-    checkpoint_to_resume(config)
     if clips is None or initial is None:
         train(config, previews(autoencoder, config.latents, PREVIEW_PROMPTS) if autoencoder else None)
         say(f"run in {out}")
         return
+    checkpoint_to_resume(config)  # refuses another run in this folder before its clips are touched
     captions = encode_own(clips, initial, out)
     if is_spent(config):
         say("note: this run has spent its budget, nothing is trained; a larger one goes on, another --out begins anew")

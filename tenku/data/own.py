@@ -29,10 +29,9 @@ class OwnClip:
 
     def key(self, folder: Path, model: ModelSettings) -> str:
         """Another one for another place, size or date of the file, and for what another kind of model takes."""
-        state = self.path.stat()
-        kind = f"{model.sizes} {model.fps} {model.max_frames}"
-        told = f"{self.path.relative_to(folder)} {state.st_size} {state.st_mtime_ns} {kind}"
-        return hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+        file = self.path.stat()
+        parts = self.path.relative_to(folder), file.st_size, file.st_mtime_ns, model.sizes, model.fps, model.max_frames
+        return hashlib.sha256(" ".join(map(str, parts)).encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
