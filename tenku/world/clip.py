@@ -42,6 +42,11 @@ def make_clip(
         raise ValueError(f"a clip has 1 to 960 frames, not {num_frames}")
     if device not in ("cpu", "cuda"):
         raise ValueError(f"clips are drawn on cpu or cuda, not {device!r}")
+    if device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise ValueError("clips cannot be drawn on cuda here: torch finds no NVIDIA GPU")
     if seed < 0:
         raise ValueError(f"a seed is a whole number from 0, not {seed}")
     # At least the full three seconds are simulated, so that short clips show the beginning of the same event.

@@ -3,8 +3,10 @@
 import json
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from tenku.video import write_clip
@@ -58,7 +60,7 @@ def write_clips(
     make = partial(
         write_clip_of, out=out, size=size, num_frames=num_frames, split=split, samples=samples, device=device
     )
-    for _ in _made(missing, make, workers):
+    for _ in _made(missing, make, workers, device):
         done += 1
         on_progress(done, clips)
     return len(missing)
@@ -72,13 +74,21 @@ def _check_recipe(path: Path, recipe: dict[str, object]) -> None:
         raise ValueError(f"{path.parent} holds clips with {found}, not {recipe}: choose another folder")
 
 
-def _made(seeds: list[int], make: Callable[[int], int], workers: int) -> Iterator[int]:
+def _made(seeds: list[int], make: Callable[[int], int], workers: int, device: str) -> Iterator[int]:
     if not seeds:
         return
-    yield make(seeds[0])  # in this process: the ray tracer is compiled once, and the workers find it in the cache
     if workers == 1:
-        yield from map(make, seeds[1:])
+        yield from map(make, seeds)
         return
     context = multiprocessing.get_context("spawn")  # a fork would copy the threads of torch and of PyAV in any state
-    with context.Pool(workers) as pool:
-        yield from pool.imap_unordered(make, seeds[1:], chunksize=1)
+    with context.Pool(workers, _start_worker, (device,)) as pool:
+        yield make(seeds[0])  # in this process: the ray tracer is compiled once, and the workers find it in the cache
+        yield from pool.imap_unordered(make, seeds[1:])
+
+
+def _start_worker(device: str) -> None:
+    """Load what takes long while the first clip is made; Ctrl-C is for the process that started the workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import_module("tenku.world.clip")
+    if device == "cuda":
+        import_module("tenku.world.cuda")

@@ -119,6 +119,7 @@ def simulate(event: Event, grip: float, num_frames: int = 48) -> Motion:
     data = mujoco.MjData(model)
     ids = [model.body(f"b{i}").id for i in range(len(bodies))]
     index = {body_id: i for i, body_id in enumerate(ids)} | {0: FLOOR}
+    owner = np.array([index[body_id] for body_id in model.geom_bodyid])  # the body of each geometry
     _start(model, data, bodies, ids)
     n, t = len(bodies), num_frames
     motion = Motion(
@@ -132,6 +133,7 @@ def simulate(event: Event, grip: float, num_frames: int = 48) -> Motion:
         True,
     )
     touching: set[tuple[int, int]] = set()
+    before = b""  # which geometries touched at the last step: mostly the same as at this one
     six = np.zeros(6)
     for frame in range(num_frames):
         for k in range(SUBSTEPS if frame else 1):
@@ -141,7 +143,11 @@ def simulate(event: Event, grip: float, num_frames: int = 48) -> Motion:
                 mujoco.mj_step(model, data)
             else:
                 mujoco.mj_forward(model, data)
-            pairs = {_pair(index, model, geoms) for geoms in data.contact.geom}
+            geoms = data.contact.geom
+            if geoms.tobytes() == before:
+                continue
+            before = geoms.tobytes()
+            pairs = {(a, b) for a, b in np.sort(owner[geoms], axis=1).tolist()}
             for pair in pairs - touching:
                 motion.touches.setdefault(pair, []).append(round(now, 2))
             touching = pairs
@@ -155,11 +161,6 @@ def simulate(event: Event, grip: float, num_frames: int = 48) -> Motion:
     warned = data.warning[mujoco.mjtWarning.mjWARN_BADQACC].number
     motion.sound = not warned and bool(np.isfinite(motion.position).all())
     return motion
-
-
-def _pair(index: dict[int, int], model: mujoco.MjModel, geoms: Any) -> tuple[int, int]:
-    a, b = (index[int(model.geom_bodyid[g])] for g in geoms)
-    return (a, b) if a < b else (b, a)
 
 
 def outcome(event: Event, motion: Motion) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """From a simulated, filmed and lit event to pictures: packing into arrays, drawing, and developing like film."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -180,25 +181,34 @@ def draw(
         from tenku.world.cuda import draw_frames
 
         solids = parts[chosen], bodies[chosen], bites, strokes, lamps
-        radiance = draw_frames(*solids, views, light, floor, paint, FIRST, samples, size)
-    else:
-        radiance = np.zeros((len(chosen), height, width, 3), F4)
-        sums = np.zeros((height, width, 6), F4)
-        for k, frame in enumerate(chosen):
-            scene = (parts[frame], bodies[frame], bites[k], strokes[k], lamps)
-            shading.draw_frame(scene, views[k], light, floor, paint, FIRST, samples, sums, radiance[k])
+        drawn = draw_frames(*solids, views, light, floor, paint, FIRST, samples, size)
+        return develop(drawn, LIGHTS[look.light].exposure).cpu().numpy()
+    radiance = np.zeros((len(chosen), height, width, 3), F4)
+    sums = np.zeros((height, width, 6), F4)
+    for k, frame in enumerate(chosen):
+        scene = (parts[frame], bodies[frame], bites[k], strokes[k], lamps)
+        shading.draw_frame(scene, views[k], light, floor, paint, FIRST, samples, sums, radiance[k])
     return develop(radiance, LIGHTS[look.light].exposure)
 
 
-def develop(radiance: np.ndarray, exposure: float) -> np.ndarray:
-    """Glow around what is too bright, more saturation, a filmic tone curve (Narkowicz' fit of ACES), gamma 2.2."""
+def develop(radiance: Any, exposure: float) -> Any:
+    """Glow around what is too bright, more saturation, a filmic tone curve (Narkowicz' fit of ACES), gamma 2.2.
+
+    Takes linear radiance T H W 3, gives uint8: a NumPy array, or a torch tensor, on its own device.
+    """
     height, width = radiance.shape[1:3]
     fy, fx = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
     squared = ((fy**2 + fx**2) * (min(height, width) / 128) ** 2)[None, :, :, None]
-    spectrum = np.fft.rfft2(np.maximum(radiance - 0.9, 0), axes=(1, 2))
-    blur = sum(weight * np.exp(-2 * np.pi**2 * sigma**2 * squared) for sigma, weight in ((2.0, 0.22), (7.0, 0.2)))
-    x = (radiance + np.fft.irfft2(spectrum * blur, s=(height, width), axes=(1, 2))) * exposure
+    blur: Any = sum(weight * np.exp(-2 * np.pi**2 * sigma**2 * squared) for sigma, weight in ((2.0, 0.22), (7.0, 0.2)))
+    fft: Any = np.fft
+    if not isinstance(radiance, np.ndarray):
+        import torch
+
+        blur, fft = torch.from_numpy(blur).to(radiance), torch.fft
+    spectrum = fft.rfft2((radiance - 0.9).clip(0), None, (1, 2))
+    x = (radiance + fft.irfft2(spectrum * blur, (height, width), (1, 2))) * exposure
     grey = x.mean(-1, keepdims=True)
-    x = np.maximum(grey + (x - grey) * 1.18, 0)
-    x = np.clip(x * (2.51 * x + 0.03) / (x * (2.43 * x + 0.59) + 0.14), 0, 1)
-    return (x ** (1 / 2.2) * 255 + 0.5).astype(np.uint8)
+    x = (grey + (x - grey) * 1.18).clip(0)
+    x = (x * (2.51 * x + 0.03) / (x * (2.43 * x + 0.59) + 0.14)).clip(0, 1)
+    x = x ** (1 / 2.2) * 255 + 0.5
+    return x.astype(np.uint8) if isinstance(x, np.ndarray) else x.byte()

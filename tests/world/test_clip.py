@@ -126,12 +126,3 @@ def test_another_recipe_is_not_mixed_into_a_folder(tmp_path):
     write_clips(tmp_path, 1, seed=5, **SMALL)
     with pytest.raises(ValueError, match="choose another folder"):
         write_clips(tmp_path, 1, seed=5, size=(48, 32), num_frames=4)
-
-
-def test_what_the_gpu_gets_is_padded_without_a_trace():
-    from tenku.world.cuda import FAR, pad
-
-    rows = [np.zeros((0, 3), np.float32), np.ones((1, 3), np.float32), np.arange(6, dtype=np.float32).reshape(2, 3)]
-    padded = pad(rows, 3)
-    assert padded.shape == (3, 2, 3)
-    assert (padded[0] == FAR).all() and (padded[1] == 1).all() and np.array_equal(padded[2], rows[2])
