@@ -2,11 +2,13 @@
 
     python benchmarks/vs_diffusers.py                      # the embedded model's shape on the CPU
     python benchmarks/vs_diffusers.py --width 128 --height 128
-    python benchmarks/vs_diffusers.py --preset wan2.1-1.3b --device cuda --width 832 --height 480 --frames 81
+    python benchmarks/vs_diffusers.py --preset wan2.1-1.3b --device cuda --width 832 --height 480 --frames 81 \\
+        --text-tokens 512 --dtypes bf16 --steps 2 --repeats 3 --regional --check-frames 5 --check-steps 2
 
 Both walk the same UniPC schedule under guidance: tenku as `denoise` does, diffusers as its WanPipeline does (two calls
-of the network a step). In float32 their latents must agree before anything is timed. Then each way of running either
-side is timed in turns, and the fastest of ours is set against the fastest of theirs.
+of the network a step). In float32 their latents must agree before anything is timed, where that would take too long
+on the first frames alone (`--check-frames`). Then each way of running either side is timed in turns, and the fastest
+of ours is set against the fastest of theirs. What each of theirs keeps in float32 stays so, as when it is loaded.
 """
 
 import argparse
@@ -25,6 +27,7 @@ from tenku.sample.denoise import denoise
 from tenku.types import Conditioning, SamplingParams
 
 GUIDANCE, SHIFT = 5.0, 3.0
+DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 Run = Callable[[], Tensor]
 
 
@@ -40,8 +43,13 @@ def diffusers_network(config: TransformerConfig) -> nn.Module:
     return diffusers.WanTransformer3DModel(**values)
 
 
-def copy_of(ours: Transformer, side: str, dtype: torch.dtype, device: str, compiled: bool) -> nn.Module:
-    """The same weights in a network of one side's own, in one of the ways to run it."""
+def copy_of(
+    ours: Transformer, side: str, dtype: torch.dtype, device: str, compiled: bool, regional: bool = False
+) -> nn.Module:
+    """The same weights in a network of one side's own, in one of the ways to run it.
+
+    regional: compile one block for all of them, as diffusers advises (`compile_repeated_blocks`), not the whole.
+    """
     state = ours.state_dict()
     network: nn.Module
     if side == "tenku":
@@ -50,8 +58,15 @@ def copy_of(ours: Transformer, side: str, dtype: torch.dtype, device: str, compi
         network = diffusers_network(ours.config)
         state = {wan.to_diffusers(name): tensor for name, tensor in state.items()}
     network.load_state_dict(state)
-    network = network.to(device, dtype).eval().requires_grad_(False)
-    if compiled:
+    network = network.to(device).eval().requires_grad_(False)
+    kept = getattr(network, "_keep_in_fp32_modules", None) or ()
+    for name, parameter in network.named_parameters():
+        if not set(kept) & set(name.split(".")):
+            parameter.data = parameter.data.to(dtype)
+    if compiled and regional:
+        for block in network.blocks:
+            block.compile()
+    elif compiled:
         network.compile()
     return network
 
@@ -87,19 +102,38 @@ def synchronize(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def time_in_turns(runs: dict[str, Run], repeats: int, device: str) -> dict[str, float]:
-    """Median seconds of each; every round runs all of them, so that what slows the machine slows all."""
-    for run in runs.values():
-        run()  # compiles, and fills caches
+def seconds_of(run: Run, device: str) -> tuple[float, Tensor]:
+    synchronize(device)
+    start = time.perf_counter()
+    result = run()
+    synchronize(device)
+    return time.perf_counter() - start, result
+
+
+def time_in_turns(runs: dict[str, Run], repeats: int, device: str) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """Median seconds of each; every round runs all of them, so that what slows the machine slows all. And results."""
+    results = {}
+    for name, run in runs.items():  # compiles, and fills caches
+        first, results[name] = seconds_of(run, device)
+        print(f"  {name:<28} {first:8.1f} s the first time", flush=True)
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(repeats):
         for name, run in runs.items():
-            synchronize(device)
-            start = time.perf_counter()
-            run()
-            synchronize(device)
-            seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(each) for name, each in seconds.items()}
+            seconds[name].append(seconds_of(run, device)[0])
+        print("  a round: " + ", ".join(f"{each[-1]:.3f}" for each in seconds.values()) + " s", flush=True)
+    return {name: statistics.median(each) for name, each in seconds.items()}, results
+
+
+def print_kernels(run: Run, count: int = 12) -> None:
+    """What the GPU spends a run on."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        run()
+        torch.cuda.synchronize()
+    events = sorted(profile.key_averages(), key=lambda event: -event.self_device_time_total)
+    total = sum(event.self_device_time_total for event in events)
+    for event in events[:count]:
+        share, times = event.self_device_time_total / max(total, 1), event.count
+        print(f"    {100 * share:5.1f} % {event.self_device_time_total / 1000:9.2f} ms {times:5d} x {event.key[:100]}")
 
 
 def main() -> None:
@@ -113,44 +147,69 @@ def main() -> None:
     parser.add_argument("--text-tokens", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--no-compile", action="store_true", help="time the eager ways alone")
+    parser.add_argument("--regional", action="store_true", help="compile one block for all: quicker than the whole")
+    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=list(DTYPES), help="what is timed")
+    parser.add_argument("--check-frames", type=int, help="compare in float32 on so many frames (default: all)")
+    parser.add_argument("--check-steps", type=int, help="and in so many steps (default: all)")
+    parser.add_argument("--profile", action="store_true", help="print what a GPU spends the fastest runs on")
     options = parser.parse_args()
     device = options.device
+    torch.backends.cudnn.allow_tf32 = False  # on by default for their patches, which are a convolution
 
     torch.manual_seed(0)
     config = presets.get(options.preset).transformer
     with torch.device(device):
         ours = Transformer(config).eval().requires_grad_(False)
         random_weights(ours)
-    shape = (1, config.latent_channels, -(-options.frames // 4), options.height // 8, options.width // 8)
+
+    def shape_of(frames: int) -> tuple[int, ...]:
+        return 1, config.latent_channels, -(-frames // 4), options.height // 8, options.width // 8
+
+    shape = shape_of(options.frames)
     noise = torch.randn(shape, device=device)
     text, negative = (torch.randn(1, options.text_tokens, config.text_size, device=device) for _ in range(2))
 
     loops = {"tenku": run_ours, "diffusers": run_theirs}
 
     def prepared(side: str, dtype: torch.dtype, compiled: bool = False) -> Run:
-        network = copy_of(ours, side, dtype, device, compiled)
+        network = copy_of(ours, side, dtype, device, compiled, options.regional)
         return lambda: loops[side](network, noise, text.to(dtype), negative.to(dtype), options.steps)
 
+    check_frames, check_steps = options.check_frames or options.frames, options.check_steps or options.steps
+    few = noise[:, :, : shape_of(check_frames)[2]]
     with torch.inference_mode():
-        a, b = (prepared(side, torch.float32)() for side in loops)
+        a, b = (
+            loop(copy_of(ours, side, torch.float32, device, False), few, text, negative, check_steps)
+            for side, loop in loops.items()
+        )
         error = float((a - b).abs().max() / b.abs().max())
-        print(f"largest relative difference after {options.steps} steps in float32: {error:.1e}", flush=True)
+        print(f"largest relative difference after {check_steps} steps in float32: {error:.1e}", flush=True)
         assert error < 1e-4, "the two sides do not compute the same"
         runs = {
-            f"{side} {name}{' compiled' if compiled else ''}": prepared(side, dtype, compiled)
-            for name, dtype in (("float32", torch.float32), ("bf16", torch.bfloat16))
+            f"{side} {name}{' compiled' if compiled else ''}": prepared(side, DTYPES[name], compiled)
+            for name in options.dtypes
             for compiled in ([False] if options.no_compile else [False, True])
             for side in loops
         }
-        medians = time_in_turns(runs, options.repeats, device)
+        medians, results = time_in_turns(runs, options.repeats, device)
 
     tokens = shape[2] * shape[3] * shape[4] // 4
-    print(f"{options.preset}, {tokens} tokens, {options.steps} steps with guidance, {torch.get_num_threads()} threads")
+    place = f"{torch.get_num_threads()} threads"
+    if device == "cuda":
+        place = f"{torch.cuda.get_device_name()}, torch {torch.__version__}, cuDNN {torch.backends.cudnn.version()}"
+    print(f"{options.preset}, {tokens} tokens, {options.steps} steps with guidance, {place}")
     for name, seconds in medians.items():
         print(f"  {name:<28} {1000 * seconds / options.steps:8.1f} ms a step")
     best = {side: min((s, n) for n, s in medians.items() if n.startswith(side)) for side in ("tenku", "diffusers")}
     ratio = best["diffusers"][0] / best["tenku"][0]
     print(f"{best['tenku'][1]} is {ratio:.2f} x as fast as {best['diffusers'][1]}")
+    a, b = (results[name] for _, name in best.values())
+    print(f"their latents differ by {float((a - b).norm() / b.norm()):.1e} (relative, root mean square)", flush=True)
+    if options.profile and device == "cuda":
+        with torch.inference_mode():
+            for _, name in best.values():
+                print(f"  {name}")
+                print_kernels(runs[name])
 
 
 if __name__ == "__main__":

@@ -99,11 +99,15 @@ def stages(entry: OpenWeights, plan: Plan, size: tuple[int, int], num_frames: in
         "denoise": _denoising(entry.preset, shape, dtype, plan.one_by_one),
         "decode": _decoding(config.latent_channels, shape, plan.tiled),
     }
+    # Of streamed transformers, what lies around their blocks stays on the GPU.
+    staying = entry.experts * around(transformer) if plan.stream and device == "cuda" else 0
     found = {}
     for stage in weights:
         others = [size for part, size in weights.items() if part != stage]
-        if plan.apart:
-            others = [weights[part] for part in ("denoise", "decode") if part != stage] if device == "cpu" else []
+        if plan.apart and device == "cpu":
+            others = [weights[part] for part in ("denoise", "decode") if part != stage]
+        elif plan.apart:
+            others = [] if stage == "denoise" else [staying]
         found[stage] = weights[stage] + sum(others) + work[stage] + (GPU_OVERHEAD if device == "cuda" else 0)
     return found
 
@@ -111,12 +115,17 @@ def stages(entry: OpenWeights, plan: Plan, size: tuple[int, int], num_frames: in
 def transformer_bytes(transformer: Transformer, experts: int, plan: Plan, device: str) -> int:
     """Of its weights on the device, of all experts that are there at the same time."""
     blocks = bytes_of(transformer.blocks)
-    around = bytes_of(transformer) - blocks
     if plan.weights != "bf16":
         blocks //= transformer.dtype.itemsize  # a byte a weight
     if plan.stream and device == "cuda":
-        return around + 2 * blocks // transformer.config.depth  # the block at work and the one on its way
-    return (around + blocks) * (1 if plan.apart and device == "cuda" else experts)
+        # The block at work and the one on its way; of another expert, only what lies around its blocks.
+        return experts * around(transformer) + 2 * blocks // transformer.config.depth
+    return (around(transformer) + blocks) * (1 if plan.apart and device == "cuda" else experts)
+
+
+def around(transformer: Transformer) -> int:
+    """Bytes of the weights that are in no block."""
+    return bytes_of(transformer) - bytes_of(transformer.blocks)
 
 
 @lru_cache(maxsize=64)

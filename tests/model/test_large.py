@@ -33,13 +33,17 @@ def velocity(transformer, device="cpu"):
 
 @pytest.mark.parametrize("weights, allowed", [("int8", 0.03), ("fp8", 0.08)])
 def test_eight_bit_weights(weights, allowed):
+    """Made on the CPU, they go to the GPU and back, as parts that take turns do."""
     pytest.importorskip("torchao")
     transformer = network()
     expected = velocity(transformer)
     quantize(transformer, "bf16")
     assert torch.equal(velocity(transformer), expected)
     quantize(transformer, weights)
-    error = (velocity(transformer) - expected).norm() / expected.norm()
+    found = velocity(transformer.to(DEVICE), DEVICE)
+    assert {parameter.device.type for parameter in transformer.parameters()} == {DEVICE.type}
+    transformer.to("cpu")
+    error = (found - expected).norm() / expected.norm()
     print(f"{weights}: relative error {error:.4f}")
     assert 0 < error < allowed
     block = transformer.blocks[0].ffn[0].weight
@@ -47,13 +51,19 @@ def test_eight_bit_weights(weights, allowed):
     assert sum(tensor.nbytes for tensor in inner) < 0.52 * 2 * block.numel()
 
 
-def test_streamed_blocks_give_the_same():
+@pytest.mark.parametrize("weights", ["bf16", "int8", "fp8"])
+def test_streamed_blocks_give_the_same(weights):
+    if weights != "bf16":
+        pytest.importorskip("torchao")
     transformer = network()
+    quantize(transformer, weights)
     expected = velocity(transformer)
     names = list(transformer.state_dict())
     stream_blocks(transformer, DEVICE)
     found = velocity(transformer, DEVICE)
-    torch.testing.assert_close(found, expected, atol=0 if DEVICE.type == "cpu" else 0.02, rtol=0)
+    error = (found - expected).norm() / expected.norm()
+    print(f"{weights}: relative error {error:.1e}")
+    assert error == 0 if DEVICE.type == "cpu" else error < 0.02  # on another device, sums round differently in bf16
     assert torch.equal(velocity(transformer, DEVICE), found)
     assert list(transformer.state_dict()) == names
     assert {parameter.device.type for parameter in transformer.blocks.parameters()} == {"cpu"}
@@ -70,14 +80,31 @@ def test_a_streamed_block_is_there_when_it_works_and_gone_after():
     assert events == [("fetch", 0), ("fetch", 1), ("work", 0), ("fetch", 2), ("work", 1), ("work", 2)]
 
 
+def test_whoever_stops_early_leaves_the_blocks_at_rest():
+    transformer = stream_blocks(network(), DEVICE)
+    expected = velocity(transformer, DEVICE)
+    for _ in transformer.blocks:
+        break
+    assert {parameter.device.type for parameter in transformer.blocks.parameters()} == {"cpu"}
+    assert torch.equal(velocity(transformer, DEVICE), expected)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_streaming_holds_two_blocks_on_the_gpu():
+    """Also while the GPU is far behind: here it sleeps until all blocks have been asked for."""
     transformer = stream_blocks(network(1024, 8), DEVICE)
+    assert all(parameter.is_pinned() for parameter in transformer.blocks.parameters())
+    expected = velocity(transformer, DEVICE)  # also gives the GPU's libraries their memory
+    torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
-    velocity(transformer, DEVICE)
+    torch.cuda._sleep(500_000_000)  # cycles: a quarter of a second
+    found = velocity(transformer, DEVICE)
     block = sum(parameter.nbytes for parameter in transformer.blocks[0].parameters())
-    assert torch.cuda.max_memory_allocated() - before < 4 * block
+    blocks = (torch.cuda.max_memory_allocated() - before) / block
+    print(f"{blocks:.2f} blocks on the GPU")
+    assert blocks < 2.5
+    assert torch.equal(found, expected)
 
 
 def test_experts():
