@@ -2,8 +2,9 @@
 # From nothing to the weights that ship with tenku: clips → autoencoder → latents → transformer → export → evaluation.
 #
 #   runs/embedded.sh                        two hours on two CPU cores: 64×64, 80×48 and 48×80, three seconds
-#   runs/embedded.sh --machine gpu          25 minutes of training on one big GPU: 128×128, three seconds
+#   runs/embedded.sh --machine gpu          25 minutes on one big GPU: 128×128, 160×96 and 96×160, three seconds
 #   runs/embedded.sh --minutes 30           the same with less of everything
+#   runs/embedded.sh --chunk 9              stop after 9 minutes, wherever it is
 #   runs/embedded.sh --tiny                 the whole chain in about two minutes, to see that it holds together
 #
 # Stop it whenever you like: started again with the same options it goes on where it was.
@@ -11,46 +12,48 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-machine=cpu device=cpu minutes= out= tiny=
+machine=cpu minutes= chunk= out= tiny=
 while (($#)); do
     case $1 in
         --machine) machine=${2:?--machine needs cpu or gpu}; shift 2 ;;
         --minutes) minutes=${2:?--minutes needs a number}; shift 2 ;;
+        --chunk) chunk=${2:?--chunk needs a number of minutes}; shift 2 ;;
         --out) out=${2:?--out needs a folder}; shift 2 ;;
         --tiny) tiny=yes; shift ;;
         -h | --help) sed -n '2,/^set/{/^#/p}' "$0" | cut -c3-; exit ;;
         *) echo "error: unknown option $1 (see $0 --help)" >&2; exit 2 ;;
     esac
 done
-[[ $minutes =~ ^[0-9]*$ ]] || { echo "error: --minutes is a whole number, not $minutes" >&2; exit 2; }
+for number in "$minutes" "$chunk"; do
+    [[ $number =~ ^[0-9]*$ ]] || { echo "error: --minutes and --chunk are whole numbers, not $number" >&2; exit 2; }
+done
 tenku=${TENKU:-.venv/bin/tenku}
 [[ -x $tenku ]] || make .venv/installed-dev
+share() { awk "BEGIN { printf \"%.2f\", $minutes * $1 / 100 }"; } # of the budget, in minutes
 
-# The dial. A budget in minutes is split between making clips, the autoencoder and the transformer; clip counts are what
-# a machine of the kind draws in its share. Change a line here to change the run.
+# The dial. A budget in minutes is split between the stages; clip counts are what a machine of the kind draws meanwhile.
+# Change a line here to change the run.
 case $machine in
     cpu)
-        minutes=${minutes:-120}
+        minutes=${minutes:-120} device=cpu preset=embedded
         buckets=("64x64 $((minutes * 22))" "80x48 $((minutes * 3))" "48x80 $((minutes * 3))") # size and clips
         autoencoder_buckets=("128x128 $((minutes * 10 / 3))")                                 # seen by it alone
-        autoencoder_minutes=$((minutes * 30 / 100)) decoder_minutes=$((minutes * 8 / 100))
-        transformer_minutes=$((minutes * 48 / 100))
-        samples=4       # rays a pixel: at this size the autoencoder loses more than the rough edges add
-        batch=16        # many steps, rather than large ones
-        conditioned=0.3 # of so few samples, most should practise what people ask for first: text alone
+        autoencoder_minutes=$(share 30) decoder_minutes=$(share 8) transformer_minutes=$(share 48) judge_minutes=6
+        samples=4 # rays a pixel: at this size the autoencoder loses more than the rough edges add
+        # Many steps rather than large ones; of so few samples, most should practise what people ask for first: text alone.
+        training=(--batch-size 16 --conditioned 0.3)
         ;;
-    gpu)
-        minutes=${minutes:-25}
+    gpu) # clips are drawn, by all cores and the same GPU, while the autoencoder and the transformer train
+        minutes=${minutes:-25} device=cuda preset=embedded-gpu
         buckets=("128x128 $((minutes * 1200))" "160x96 $((minutes * 200))" "96x160 $((minutes * 200))")
         autoencoder_buckets=()
-        autoencoder_minutes=$((minutes * 20 / 100)) decoder_minutes=$((minutes * 4 / 100))
-        transformer_minutes=$((minutes * 72 / 100))
-        samples=12 batch=64 conditioned=0.5 device=cuda
+        autoencoder_minutes=$(share 20) decoder_minutes=$(share 4) transformer_minutes=$(share 70) judge_minutes=1.5
+        samples=12
+        training=(--batch-size 128 --conditioned 0.4 --shift 1.5 --stills 0.12 --muon-lr 6e-3)
         ;;
     *) echo "error: --machine is cpu or gpu, not $machine" >&2; exit 2 ;;
 esac
-frames=48 validation=100 judge_minutes=6 preset=embedded
-[[ $machine == cpu ]] || preset=embedded-gpu # a size of the autoencoder and one of the transformer
+frames=48 validation=100 judged=4000
 autoencoder_budget=(--minutes "$autoencoder_minutes") decoder_budget=(--minutes "$decoder_minutes")
 transformer_budget=(--minutes "$transformer_minutes")
 if [[ $tiny ]]; then
@@ -60,48 +63,100 @@ if [[ $tiny ]]; then
 fi
 out=${out:-out/embedded${tiny:+-tiny}}
 mkdir -p "$out"
+main_size=${buckets[0]% *}
 
-stage() { printf '\n== %s\n' "$*" >&2; }
+stage() { printf '\n== %s (%d s)\n' "$*" "$SECONDS" >&2; }
+set -m # each command is a group of processes, which a signal reaches as Ctrl-C would
+trap 'for job in $(jobs -p); do kill -- "-$job" 2>/dev/null || true; done' EXIT
+if [[ $chunk ]]; then
+    (sleep $((chunk * 60)) && stage "stopping after $chunk minutes: run it again to go on" && pkill -INT -P $$) &
+fi
+once() { # NAME COMMAND …: not again when it came to its end before
+    [[ -e $out/$1.done ]] || { "${@:2}" && touch "$out/$1.done"; }
+}
+
+workers=$(nproc)
+draw() { # FOLDER "WxH COUNT" FIRST-SEED WORKERS
+    read -r size count <<<"$2"
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 nice "$tenku" world --clips "$count" --size "$size" --frames "$frames" --seed "$3" --out "$1/$size" \
+        --samples "$samples" --device "$device" --workers "$4"
+}
+draw_validation() {
+    "$tenku" world --split validation --clips "$validation" --size "$main_size" --frames "$frames" \
+        --samples "$samples" --out "$out/validation" --device "$device"
+}
+draw_all() { # the seeds go on counting, so that no scene comes twice, in another shape either
+    local first=0 bucket
+    for bucket in "${buckets[@]}"; do
+        if [[ $machine == gpu ]]; then # all sizes at once, the first by most of the workers
+            draw "$out/clips" "$bucket" "$first" "$((first ? (workers + 7) / 8 : (workers * 3 + 3) / 4))" &
+        else
+            draw "$out/clips" "$bucket" "$first" "$workers"
+        fi
+        first=$((first + ${bucket#* }))
+    done
+    for bucket in ${autoencoder_buckets[@]+"${autoencoder_buckets[@]}"}; do
+        draw "$out/larger-clips" "$bucket" "$first" "$workers"
+        first=$((first + ${bucket#* }))
+    done
+    wait
+}
+has_clips() { [[ -e $out/clips.done || $(find "$1" -name '*.mp4' 2>/dev/null | head -40 | wc -l) -ge 40 ]]; }
+autoencoder() {
+    "$tenku" train-autoencoder "${clips[@]}" ${larger[@]+"${larger[@]}"} --out "$out/autoencoder" \
+        --preset "$preset" "${autoencoder_budget[@]}"
+}
+polish() {
+    "$tenku" train-autoencoder "${clips[@]}" ${larger[@]+"${larger[@]}"} --out "$out/decoder" \
+        --preset "$preset" "${decoder_budget[@]}" --polish "$out/autoencoder"
+}
+encode_the_rest() {
+    until [[ -e $out/clips.done ]]; do sleep 1; done
+    encode
+}
+encode() { "$tenku" encode "${clips[@]}" --autoencoder "$out/autoencoder" --out "$out/latents"; }
+train() {
+    "$tenku" train --latents "$out/latents" --out "$out/run" --preset "$preset" --autoencoder "$out/decoder" \
+        "${training[@]}" "${transformer_budget[@]}"
+}
+judge() {
+    "$tenku" evaluate recogniser --clips "$out/clips/$main_size" --validation "$out/validation" --number "$judged" \
+        --autoencoder "$out/decoder" --minutes "$judge_minutes" --out "$out/recogniser" >"$out/recogniser.json"
+}
+beside() { # NAME COMMAND …: on a GPU in the background, which leaves a log; on a CPU before what follows
+    if [[ $machine == gpu ]]; then once "$@" 2>"$out/$1.log" & else once "$@"; fi
+}
+clips=() larger=()
+for bucket in "${buckets[@]}"; do clips+=("$out/clips/${bucket% *}"); done
+for bucket in ${autoencoder_buckets[@]+"${autoencoder_buckets[@]}"}; do larger+=("$out/larger-clips/${bucket% *}"); done
 
 stage "1. Clips of the miniature world"
-first=0
-draw() { # FOLDER "WxH COUNT": the seeds go on counting, so that no scene comes twice, in another shape either
-    read -r size count <<<"$2"
-    "$tenku" world --clips "$count" --size "$size" --frames "$frames" --seed "$first" --out "$1/$size" \
-        --samples "$samples" --device "$device"
-    first=$((first + count))
-}
-for bucket in "${buckets[@]}"; do draw "$out/clips" "$bucket"; done
-for bucket in ${autoencoder_buckets[@]+"${autoencoder_buckets[@]}"}; do draw "$out/larger-clips" "$bucket"; done
-clips=("$out"/clips/*x*) larger=()
-[[ ! -d $out/larger-clips ]] || larger=("$out"/larger-clips/*x*)
-main_size=${buckets[0]% *}
-"$tenku" world --split validation --clips "$validation" --size "$main_size" --frames "$frames" \
-    --samples "$samples" --out "$out/validation"
+once validation draw_validation
+beside clips draw_all
+for folder in "${clips[@]}"; do until has_clips "$folder"; do sleep 1; done; done
 
-stage "2. The autoencoder: pixels to latents, 4 times shorter, 8 times narrower and lower; then its decoder alone"
-"$tenku" train-autoencoder "${clips[@]}" ${larger[@]+"${larger[@]}"} --out "$out/autoencoder" \
-    --preset "$preset" "${autoencoder_budget[@]}"
-"$tenku" train-autoencoder "${clips[@]}" ${larger[@]+"${larger[@]}"} --out "$out/decoder" \
-    --preset "$preset" "${decoder_budget[@]}" --polish "$out/autoencoder"
-"$tenku" evaluate autoencoder "$out/decoder" --clips "$out/validation" | tee "$out/autoencoder.json"
+stage "2. The autoencoder: pixels to latents, 4 times shorter, 8 times narrower and lower"
+once autoencoder autoencoder
 
-stage "3. Latents, encoded once"
-"$tenku" encode "${clips[@]}" --autoencoder "$out/decoder" --out "$out/latents"
+stage "3. Latents, encoded once, while the decoder goes on to learn alone"
+beside latents encode
+latents=${!:-}
+once decoder polish
+if [[ $machine == gpu ]]; then
+    wait "$latents"
+    # The other clips are for the next chunk; but shards that are half replaced must first become whole.
+    if [[ -e $out/clips.done ]]; then once rest encode; else beside rest encode_the_rest; fi
+fi
+beside judge judge
 
 stage "4. The transformer and its text encoder"
-"$tenku" train --latents "$out/latents" --out "$out/run" --preset "$preset" --autoencoder "$out/decoder" \
-    --conditioned "$conditioned" --batch-size "$batch" "${transformer_budget[@]}"
+once run train
 
 stage "5. One folder with everything a video needs"
-"$tenku" export "$out/run" --autoencoder "$out/decoder" --out "$out/model" --name embedded
+"$tenku" export "$out/run" --autoencoder "$out/decoder" --out "$out/model" --name embedded --steps 20 --guidance 2.5 --shift 2
 
 stage "6. Unselected samples and what they are worth"
-if [[ ! -e $out/recogniser.json ]]; then # written last, so it means a trained judge
-    "$tenku" evaluate recogniser --clips "$out/clips/$main_size" --validation "$out/validation" \
-        --autoencoder "$out/decoder" --minutes "$judge_minutes" --out "$out/recogniser" >"$out/recogniser.partial"
-    mv "$out/recogniser.partial" "$out/recogniser.json"
-fi
+until [[ -e $out/judge.done ]]; do sleep 1; done
 "$tenku" evaluate prompts --model "$out/model" --recogniser "$out/recogniser" --clips "$out/validation" \
     --number "$validation" --out "$out/evaluation"
 

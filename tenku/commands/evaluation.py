@@ -65,6 +65,7 @@ def recogniser(
     autoencoder: Annotated[
         Path | None, typer.Option(help="Show it half of the clips as this autoencoder draws them.")
     ] = None,
+    number: Annotated[int | None, typer.Option(min=1, help="How many of the clips at most.")] = None,
 ) -> None:
     """Train the judge of `evaluate prompts` on real clips, and say how often it is right on held-out ones."""
     existing_folder(clips, "clip")
@@ -74,7 +75,7 @@ def recogniser(
     from tenku.evaluate.recogniser_training import train_recogniser
 
     degrade = round_trip(autoencoder) if autoencoder else None
-    judge = train_recogniser(clips, out, minutes, degrade=degrade)
+    judge = train_recogniser(clips, out, minutes, degrade=degrade, limit=number)
     accuracy = judge.accuracy((frames, truth["description"]) for frames, truth in read_clip_folder(validation))
     for label, row in accuracy.items():
         say(f"{label:<6} right on {100 * row['right']:.0f} % of {row['n']} held-out clips")
@@ -86,16 +87,18 @@ def round_trip(folder: Path) -> "Callable[[np.ndarray], np.ndarray]":
     import torch
 
     from tenku.model.autoencoder import load_autoencoder, to_video
+    from tenku.train.loop import choose_device
 
-    autoencoder = load_autoencoder(folder).eval()
+    device = choose_device("auto")
+    autoencoder = load_autoencoder(folder).eval().to(device)
     group = autoencoder.temporal_compression
 
     @torch.inference_mode()
     def through(frames: "np.ndarray") -> "np.ndarray":
         whole = max(1, len(frames) // group * group) if len(frames) >= group else 1
-        video = to_video(frames[:whole], torch.device("cpu"))
+        video = to_video(frames[:whole], device)
         back = autoencoder.decode(autoencoder.encode(video))[0, :, :whole]
-        return (back.clamp(-1, 1) + 1).mul(127.5).round().to(torch.uint8).permute(1, 2, 3, 0).numpy()
+        return (back.clamp(-1, 1) + 1).mul(127.5).round().to(torch.uint8).permute(1, 2, 3, 0).cpu().numpy()
 
     return through
 

@@ -63,10 +63,13 @@ def train_autoencoder(
     if validation is not None:
         existing_folder(validation, "clip")
     from tenku.sample.pipeline import find
-    from tenku.train.autoencoder import AutoencoderTraining, polishing, train_autoencoder
+    from tenku.train.autoencoder import LARGE_GPU, AutoencoderTraining, polishing, train_autoencoder
+    from tenku.train.loop import choose_device
 
     settings = AutoencoderTraining(minutes, steps, preset, initial=None if start is None else find(start))
     check_folder(out)
+    if choose_device("auto").type == "cuda":
+        settings = replace(settings, **LARGE_GPU)
     if batch_size is not None:
         settings = replace(settings, batch_size=batch_size)
     if polish is not None:
@@ -80,7 +83,7 @@ def encode(
     autoencoder: Annotated[Path, typer.Option(help="Folder with an autoencoder.")],
     out: Annotated[Path, typer.Option(help="Folder for the shards.")],
     mirror: Annotated[bool, typer.Option(help="Each clip also flipped left to right, with its captions.")] = True,
-    batch_size: Annotated[int, typer.Option(min=1, help="Clips at a time.")] = 2,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Clips at a time; 2, or 32 on a GPU.")] = None,
 ) -> None:
     """Encode clips to latents, once; training reads only these."""
     for folder in clips:
@@ -91,7 +94,9 @@ def encode(
     from tenku.train.loop import choose_device
 
     device = choose_device("auto").type
-    encode_clips(clips, autoencoder, out, mirror=mirror, batch_size=batch_size, device=device)
+    batch_size = batch_size or (2 if device == "cpu" else 32)
+    shard_size = 64 if device == "cpu" else 512
+    encode_clips(clips, autoencoder, out, mirror=mirror, batch_size=batch_size, shard_size=shard_size, device=device)
     say(f"latents in {out}")
 
 
@@ -114,6 +119,13 @@ def train(
     conditioned: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of samples with some clean frames given.")
     ] = None,
+    shift: Annotated[
+        float | None, typer.Option(min=0.1, help="Above 1 trains more on noisy clips: wanted for larger pictures.")
+    ] = None,
+    stills: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of the budget spent on single frames, at the beginning.")
+    ] = None,
+    muon_lr: Annotated[float | None, typer.Option(min=0, help="Learning rate of the hidden matrices.")] = None,
     autoencoder: Annotated[Path | None, typer.Option(help="Draw a contact sheet with it at every checkpoint.")] = None,
 ) -> None:
     """Train the transformer and its text encoder. The budget is --minutes or --steps.
@@ -139,10 +151,11 @@ def train(
     )
     if clips is not None:
         config = replace(config, **OWN_CLIPS)
-    if batch_size is not None:
-        config = replace(config, batch_size=batch_size)
-    if conditioned is not None:
-        config = replace(config, objective=replace(config.objective, conditioned=conditioned))
+    given: dict[str, Any] = {"batch_size": batch_size, "stills_until": stills, "muon_lr": muon_lr}
+    config = replace(config, **{name: value for name, value in given.items() if value is not None})
+    given = {"conditioned": conditioned, "shift": shift}
+    objective = replace(config.objective, **{name: value for name, value in given.items() if value is not None})
+    config = replace(config, objective=objective)
     check_folder(out)
     if clips is None or initial is None:
         train(config, previews(autoencoder, config.latents, PREVIEW_PROMPTS) if autoencoder else None)

@@ -1,8 +1,8 @@
 """Clips to latents, once: training then reads only these shards.
 
     OUT/t12-h16-w16-00000.safetensors   "latents" N C T H W, the clips of one latent shape
-    OUT/t12-h16-w16-00000.json          what they show: seeds, captions, descriptions, split, mirrored or
-    not OUT/manifest.json                   written last: buckets, their shards and all clips
+    OUT/t12-h16-w16-00000.json          what they show: seeds, captions, descriptions, split, mirrored or not
+    OUT/manifest.json                     written last: buckets, their shards and all clips
 
 Shards are cut by position in the sorted list of clips, so a run that was killed goes on at the first
 shard that is missing, and clips added at the end of the list cost only themselves. Every clip can also be
@@ -13,7 +13,7 @@ the price of encoding.
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from tenku.data.files import read_json, write_json, write_tensors
+from tenku.data.readers import ahead, start_readers
 from tenku.data.source import Sample, clips
 from tenku.model.autoencoder import load_autoencoder
 from tenku.model.precision import autocast
@@ -112,13 +113,13 @@ def encode_samples(
         TextColumn("clips"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, disable=not show_progress) as progress:
+    with Progress(*columns, disable=not show_progress) as progress, start_readers(device) as readers:
         task = progress.add_task("encode", total=len(samples))
         for shard in shards:
             entries = [entry for sample in shard.samples for entry in describe(sample, mirror)]
             note = {**settings, "seeds": [sample.seed for sample in shard.samples], "clips": entries}
             if not is_encoded(out, shard, note):
-                batches = read_ahead(shard.samples, batch_size, autoencoder.temporal_compression)
+                batches = read_batches(shard.samples, batch_size, autoencoder.temporal_compression, readers)
                 encoded = [encode_frames(autoencoder, frames, mirror, device) for frames in batches]
                 write_tensors(out / f"{shard.name}.safetensors", {"latents": torch.cat(encoded).to(dtype)})
             # last, as the sign that the shard is whole; again, since captions may have been edited
@@ -145,22 +146,20 @@ def plan_shards(samples: Sequence[Sample], autoencoder: Encoder, shard_size: int
     return shards
 
 
-def read_ahead(samples: Sequence[Sample], batch_size: int, temporal_compression: int) -> Iterator[np.ndarray]:
-    """Batches B T H W 3, cut to whole groups of frames; the next batch is read while this one is encoded."""
-
-    def read(batch: Sequence[Sample]) -> np.ndarray:
-        # clips of one latent shape may differ by a few frames that fill no group
-        whole = batch[0].num_frames // temporal_compression * temporal_compression or 1
-        return np.stack([sample.frames()[:whole] for sample in batch])
-
-    batches = [samples[start : start + batch_size] for start in range(0, len(samples), batch_size)]
-    with ThreadPoolExecutor(1) as reader:
-        waiting = reader.submit(read, batches[0])
-        for following in batches[1:]:
-            ready = waiting.result()
-            waiting = reader.submit(read, following)
-            yield ready
-        yield waiting.result()
+def read_batches(
+    samples: Sequence[Sample], batch_size: int, temporal_compression: int, readers: Executor
+) -> Iterator[np.ndarray]:
+    """Batches B T H W 3, cut to whole groups of frames; two more are read while one is encoded."""
+    # clips of one latent shape may differ by a few frames that fill no group
+    whole = samples[0].num_frames // temporal_compression * temporal_compression or 1
+    batch: list[np.ndarray] = []
+    for _, frames in ahead(readers, Sample.frames, samples, 2 * batch_size):
+        batch.append(frames.result()[:whole])
+        if len(batch) == batch_size:
+            yield np.stack(batch)
+            batch = []
+    if batch:
+        yield np.stack(batch)
 
 
 @torch.no_grad()

@@ -9,10 +9,12 @@ import numpy as np
 from tenku.data.files import read_json
 from tenku.video import read_video
 
+HEAVY = ("states", "contacts", "camera")  # of a truth: most of its bytes, and nothing that clips are chosen by
+
 
 @dataclass(frozen=True)
 class Sample:
-    """One clip: the path of its mp4 and everything known about it."""
+    """One clip: the path of its mp4 and what is known about it, without the motion of every body."""
 
     path: Path
     truth: dict[str, Any]
@@ -41,8 +43,10 @@ class Sample:
         return frames
 
 
-def clips(folder: str | Path, split: str | None = None) -> list[Sample]:
+def clips(folder: str | Path, split: str | None = None, limit: int | None = None) -> list[Sample]:
     """Every complete clip of a folder in the order of its names; with `split` only those of that split.
+
+    `limit`: of the first so many alone.
 
     ValueError when the folder is missing or holds none, or when a json is missing or lacks a field.
     """
@@ -50,12 +54,14 @@ def clips(folder: str | Path, split: str | None = None) -> list[Sample]:
     if not folder.is_dir():
         raise ValueError(f"there is no clip folder {folder}")
     found = []
-    for path in sorted(folder.glob("*.mp4")):
+    for path in sorted(folder.glob("*.mp4"))[:limit]:
         truth_path = path.with_suffix(".json")
         truth = read_json(truth_path)
         for field in ("seed", "size", "num_frames", "captions"):
             if field not in truth:
                 raise ValueError(f"{truth_path} has no {field!r}")
+        for field in HEAVY:
+            truth.pop(field, None)
         if split is None or truth.get("split") == split:
             found.append(Sample(path, truth))
     if not found:

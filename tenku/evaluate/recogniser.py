@@ -85,7 +85,7 @@ def read_clip_folder(folder: str | Path, limit: int | None = None) -> Iterable[t
 
     ValueError when there are none.
     """
-    for sample in source.clips(folder)[:limit]:
+    for sample in source.clips(folder, limit=limit):
         yield sample.frames(), sample.truth
 
 

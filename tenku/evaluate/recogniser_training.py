@@ -128,15 +128,16 @@ def train_recogniser(
     batch_size: int = 32,
     max_steps: int | None = None,
     seed: int = 0,
+    limit: int | None = None,
 ) -> Recogniser:
-    """Train on (frames, description) pairs, or on a clip folder, for `minutes` after reading; save to `out`.
+    """Train on (frames, description) pairs, or a clip folder's first `limit`, for `minutes` after reading.
 
-    `degrade` is an optional round trip through the autoencoder for half of the clips, so that its softness
+    The weights are saved to `out`. `degrade` is an optional round trip through the autoencoder for half of the clips, so that its softness
     does not count against generated ones. With `max_steps` the run has that length whatever the
     clock says, and is repeatable. ValueError without clips.
     """
     if isinstance(clips, (str, Path)):
-        clips = ((frames, truth["description"]) for frames, truth in read_clip_folder(clips))
+        clips = ((frames, truth["description"]) for frames, truth in read_clip_folder(clips, limit))
     config = config or RecogniserConfig()
     groups = prepare(track(clips, description="reading clips"), config, degrade)
     if not groups:

@@ -85,12 +85,9 @@ class TextEncoder(nn.Module):
         keep = self.config.max_tokens - 1
         rows = [encoding.ids[:keep] + [END_ID] for encoding in self.tokenizer.encode_batch(prompts)]
         length = max(len(row) for row in rows)
-        ids = torch.full((len(rows), length), PAD_ID, dtype=torch.long)
-        mask = torch.zeros(len(rows), length, dtype=torch.bool)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)] = torch.tensor(row)
-            mask[i, : len(row)] = True
-        return ids, mask
+        ids = torch.tensor([row + [PAD_ID] * (length - len(row)) for row in rows])
+        lengths = torch.tensor([len(row) for row in rows])
+        return ids, torch.arange(length) < lengths[:, None]
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """text_embeds B S D of token ids B S; padded positions hold values that the mask must hide."""

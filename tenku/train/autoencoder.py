@@ -15,13 +15,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from tenku.data.files import read_json, write_json
 from tenku.model.autoencoder import PRESETS, Autoencoder, AutoencoderConfig, to_video
@@ -31,13 +32,15 @@ from tenku.train import checkpoint
 from tenku.train.crops import ClipCache, cut_to_fit, draw_crops
 from tenku.train.ema import Average
 from tenku.train.loop import choose_device, interruptible
-from tenku.train.measure import Log
+from tenku.train.measure import SPEED, Log, speed
 from tenku.train.optim import build_optimizer
+from tenku.train.reconstruction import halve, loss_parts
 from tenku.video import contact_sheet, read_video, write_png
 
-SSIM_WINDOW = 7
 SHEET_CLIPS = 12
 MEASURED_CLIPS = 48
+# On a large GPU a step takes whole pictures, many at a time, from clips that stay in its memory.
+LARGE_GPU: dict[str, Any] = dict(batch_size=64, crop=128, busy=0.0, cache_gib=30.0)
 
 
 @dataclass(frozen=True)
@@ -136,11 +139,12 @@ def train_autoencoder(
     if resume not in ("auto", "never"):
         raise ValueError(f"resume is 'auto' or 'never', not {resume!r}")
     out = Path(out)
-    cache = ClipCache([Path(folder) for folder in clips], int(settings.cache_gib * 2**30), settings.seed)
+    place = choose_device(device)
+    cache = ClipCache([Path(folder) for folder in clips], int(settings.cache_gib * 2**30), settings.seed, place)
     held_out = sorted(Path(validation).glob("*.mp4")) if validation is not None else []
     if validation is not None and not held_out:
         raise ValueError(f"there are no clips (*.mp4) in {validation}")
-    run = AutoencoderRun(settings, out, cache, held_out, resume, device)
+    run = AutoencoderRun(settings, out, cache, held_out, resume, place)
     columns = (TextColumn("autoencoder"), BarColumn(), TextColumn("{task.fields[text]}"), TimeElapsedColumn())
     bar = Progress(*columns, console=Console(stderr=True), disable=not show_progress)
     cache.start()
@@ -168,10 +172,11 @@ class AutoencoderRun:
         cache: ClipCache,
         held_out: Sequence[Path] = (),
         resume: str = "auto",
-        device: str = "auto",
+        device: torch.device | str = "cpu",
     ) -> None:
         self.settings, self.out, self.cache, self.held_out = settings, out, cache, list(held_out)
-        self.device = choose_device(device)
+        self.device = torch.device(device)
+        torch.backends.cudnn.benchmark = True  # few shapes, each many times: worth a search for the best convolution
         config = PRESETS[settings.preset]()
         resumed = checkpoint_to_resume(out, config, resume)
         torch.manual_seed(settings.seed)
@@ -194,8 +199,9 @@ class AutoencoderRun:
             write_json(out / "config.json", {"autoencoder": asdict(config), "training": asked})
         self.log = Log(out / "log.jsonl", self.step)
         self.parts: list[Tensor] = []
+        self.flops = 0.0  # of a step, counted before the first one
         self.latest: dict[str, float] = {}
-        self.started = self.saved_at = time.monotonic()
+        self.started = self.saved_at = self.logged_at = time.monotonic()
 
     @property
     def elapsed(self) -> float:
@@ -215,13 +221,8 @@ class AutoencoderRun:
         )
         video = crops.to(self.device, non_blocking=True).float() / 127.5 - 1
         generator = torch.Generator(self.device).manual_seed(int(random.integers(2**62)))
-        with autocast(self.device):
-            mean, log_variance = (x.float() for x in self.autoencoder.encode_distribution(video))
-            noise = torch.randn(mean.shape, generator=generator, device=self.device)
-            latents = mean + (0.5 * log_variance).exp() * noise
-            decoded = self.autoencoder.decode_raw(latents).float()
-            decoded_small = self.autoencoder.decode_raw(halve(latents)).float() if settings.coarse else halve(video)
-        parts = loss_parts(decoded, video, decoded_small, mean, log_variance, looked_at=int(random.integers(4)))
+        self.flops = self.flops or self._count_flops(video)
+        parts = self._parts(video, generator, looked_at=int(random.integers(4)))
         self.optimizer.zero_grad()
         (parts * parts.new_tensor(settings.weights)).sum().backward()
         nn.utils.clip_grad_norm_(self.optimizer.parameters, settings.clip)
@@ -234,9 +235,36 @@ class AutoencoderRun:
         if time.monotonic() - self.saved_at > 60 * settings.checkpoint_minutes:
             self.save()
 
+    def _parts(self, video: Tensor, generator: torch.Generator, looked_at: int) -> Tensor:
+        """The loss's parts for B 3 T H W in [-1, 1]: encoded, made a little noisy, decoded whole and halved."""
+        with autocast(self.device):
+            mean, log_variance = (x.float() for x in self.autoencoder.encode_distribution(video))
+            noise = torch.randn(mean.shape, generator=generator, device=self.device)
+            latents = mean + (0.5 * log_variance).exp() * noise
+            decoded = self.autoencoder.decode_raw(latents).float()
+            small = self.autoencoder.decode_raw(halve(latents)).float() if self.settings.coarse else halve(video)
+        return loss_parts(decoded, video, small, mean, log_variance, looked_at)
+
+    @torch.no_grad()
+    def _count_flops(self, video: Tensor) -> float:
+        """Floating-point operations of a step: what is trained counts as three forward passes."""
+        with FlopCounterMode(display=False) as encoding, autocast(self.device):
+            mean, _ = self.autoencoder.encode_distribution(video[:1])
+        with FlopCounterMode(display=False) as decoding, autocast(self.device):
+            self.autoencoder.decode_raw(mean)
+            if self.settings.coarse:
+                self.autoencoder.decode_raw(halve(mean))
+        trained = 1 if self.settings.decoder_only else 3
+        return float(len(video) * (trained * encoding.get_total_flops() + 3 * decoding.get_total_flops()))
+
     def headline(self) -> str:
         """The progress bar's text."""
-        forms = {"loss": "loss {:.4f}", "psnr": "{:.1f} dB", "validation_psnr": "held out {:.1f} dB"}
+        forms = {
+            "loss": "loss {:.4f}",
+            "psnr": "{:.1f} dB",
+            "validation_psnr": "held out {:.1f} dB",
+            **SPEED,
+        }
         told = [form.format(self.latest[key]) for key, form in forms.items() if key in self.latest]
         return " · ".join([f"step {self.step}", f"{len(self.cache.clips)} clips", *told])
 
@@ -246,12 +274,14 @@ class AutoencoderRun:
             return
         parts = torch.stack(self.parts).mean(0)
         absolute, squared, edges, structure, flicker, coarse, kl = parts.tolist()
-        self.parts = []
+        now, steps = time.monotonic(), len(self.parts)
+        measured = speed(steps * self.settings.batch_size, steps * self.flops, now - self.logged_at, self.device)
+        self.parts, self.logged_at = [], now
         loss = float((parts * parts.new_tensor(self.settings.weights)).sum())
         if not math.isfinite(loss):
             lr = self.settings.muon_lr
             raise ValueError(f"the loss is {loss} at step {self.step}: train again with muon_lr below {lr:g}")
-        self.latest.update(loss=loss, psnr=decibel(squared))
+        self.latest.update(loss=loss, psnr=decibel(squared), **measured)
         self.log.write(
             self.step,
             loss=round(loss, 5),
@@ -264,6 +294,7 @@ class AutoencoderRun:
             kl=round(kl, 4),
             clips=len(self.cache.clips),
             elapsed=round(self.elapsed, 1),
+            **measured,
         )
 
     def save(self) -> None:
@@ -280,7 +311,7 @@ class AutoencoderRun:
             values = [decibel(float(np.mean((a / 127.5 - b / 127.5) ** 2))) for a, b in pairs]
             self.latest["validation_psnr"] = float(np.mean(values))
             self.log.write(self.step, validation_psnr=round(self.latest["validation_psnr"], 3))
-        self.saved_at = time.monotonic()
+        self.saved_at = self.logged_at = time.monotonic()
 
     def _load(self, path: Path) -> None:
         tensors, state = checkpoint.load(path)
@@ -306,57 +337,15 @@ class AutoencoderRun:
 
     def finish(self) -> Path:
         """Measure the latents, write the weights and the sheet; returns the weights' folder."""
-        examples = [read_video(path)[0] for path in self.held_out[:SHEET_CLIPS]] or self.cache.clips[:SHEET_CLIPS]
+        seen = [clip.cpu().numpy() for clip in self.cache.clips[:MEASURED_CLIPS]]
+        examples = [read_video(path)[0] for path in self.held_out[:SHEET_CLIPS]] or seen[:SHEET_CLIPS]
         if not self.settings.decoder_only:
-            measure_latents(self.averaged, [*self.cache.clips[:MEASURED_CLIPS], *examples], self.device)
+            measure_latents(self.averaged, [*seen, *examples], self.device)
         folder = self.out / "autoencoder"
         save_module(self.averaged, self.averaged.config, folder)
         rows = [row for clip in examples for row in self.reconstruct(clip)]
         write_png(self.out / "sheet.png", contact_sheet(rows))
         return folder
-
-
-def loss_parts(
-    decoded: Tensor, video: Tensor, decoded_small: Tensor, mean: Tensor, log_variance: Tensor, looked_at: int = 0
-) -> Tensor:
-    """The seven parts, unweighted: absolute error, squared error, edges, structure, flicker, coarse error, KL.
-
-    Edges and structure are looked at in one frame of each group of 4: in all, they would cost as much as the network.
-    """
-    difference = decoded - video
-    kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
-    x, y = (frames[:, :, looked_at::4].transpose(1, 2).flatten(0, 1) for frames in (decoded, video))  # (B T/4) 3 H W
-    coarse = (decoded_small - halve(video)).abs()
-    meets = torch.arange(video.shape[2] - 1, device=video.device) % 4 == 3  # two groups, each encoded by itself
-    flicker = difference.diff(dim=2).abs() * (1 + 4 * meets)[:, None, None]
-    parts = [difference.abs(), difference.square(), edges(x - y), 1 - similarity(x, y), flicker, coarse, kl]
-    return torch.stack([part.mean() for part in parts])
-
-
-def halve(video: Tensor) -> Tensor:
-    """B C T H W to half the height and width, by averaging."""
-    return F.avg_pool3d(video, (1, 2, 2))
-
-
-def edges(difference: Tensor, scales: int = 3) -> Tensor:
-    """How much neighbouring pixels' errors N C H W differ, absolutely, averaged over halved sizes."""
-    total = difference.new_zeros(())
-    for scale in range(scales):
-        if scale:
-            difference = F.avg_pool2d(difference, 2)
-        total = total + difference.diff(dim=-1).abs().mean() + difference.diff(dim=-2).abs().mean()
-    return total / scales
-
-
-def similarity(x: Tensor, y: Tensor) -> Tensor:
-    """SSIM N C H' W' of pictures in [-1, 1], with a plain square window: cheaper than the Gaussian one."""
-    x, y = (x + 1) / 2, (y + 1) / 2  # its luminance term has a meaning only for values from 0 up
-    stacked = torch.cat([x, y, x * x, y * y, x * y], dim=1)  # one pooling call over all five statistics
-    mean_x, mean_y, xx, yy, xy = F.avg_pool2d(stacked, SSIM_WINDOW, stride=2).chunk(5, dim=1)
-    low, high = 0.01**2, 0.03**2
-    luminance = (2 * mean_x * mean_y + low) / (mean_x**2 + mean_y**2 + low)
-    covariance, variances = xy - mean_x * mean_y, xx - mean_x**2 + yy - mean_y**2
-    return luminance * (2 * covariance + high) / (variances + high)
 
 
 @torch.no_grad()

@@ -5,32 +5,37 @@ A thread of its own decodes, so training starts with the first clips and meets t
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tenku.data.readers import ahead, start_readers
 from tenku.video import read_video
 
 FIRST = 64  # clips to wait for, or all there are
 RELIST_SECONDS = 10.0
+AHEAD = 8  # clips read while one is taken in
 CANDIDATES = 4  # places looked at for a busy crop
 
 
 class ClipCache:
-    """The clips of some folders as arrays uint8 T H W 3, up to a number of bytes.
+    """The clips of some folders as tensors uint8 T H W 3 on a device, up to a number of bytes.
 
     `start` waits until the first clips are there. Damaged clips are passed over and named in `skipped`.
     Clips come in a shuffled order that is the same each time, so with at most FIRST clips the cache is too.
     """
 
-    def __init__(self, folders: Sequence[Path], max_bytes: int, seed: int = 0) -> None:
+    def __init__(
+        self, folders: Sequence[Path], max_bytes: int, seed: int = 0, device: torch.device | str = "cpu"
+    ) -> None:
         for folder in folders:
             if not folder.is_dir():
                 raise ValueError(f"there is no clip folder {folder}")
-        self.folders, self.max_bytes = list(folders), max_bytes
-        self.clips: list[np.ndarray] = []
+        self.folders, self.max_bytes, self.device = list(folders), max_bytes, torch.device(device)
+        self.clips: list[Tensor] = []
         self.skipped: list[str] = []
         self._random = np.random.default_rng(seed)
         self._known: set[Path] = set()
@@ -53,35 +58,40 @@ class ClipCache:
 
     def _read_all(self) -> None:
         try:
-            while not self._stopped.is_set():
-                self._read_new()
-                self._ready.set()
-                if self._bytes >= self.max_bytes:
-                    return
-                self._stopped.wait(RELIST_SECONDS)
+            with start_readers(self.device.type) as readers:
+                while not self._stopped.is_set():
+                    self._read_new(readers)
+                    self._ready.set()
+                    if self._bytes >= self.max_bytes:
+                        return
+                    self._stopped.wait(RELIST_SECONDS)
         finally:
             self._ready.set()
 
-    def _read_new(self) -> None:
+    def _read_new(self, readers: Executor) -> None:
         new = [path for folder in self.folders for path in sorted(folder.glob("*.mp4")) if path not in self._known]
         first = min(FIRST, len(new))
-        for index in self._random.permutation(len(new)):
+        shuffled = [new[index] for index in self._random.permutation(len(new))]
+        for path, reading in ahead(readers, read_frames, shuffled, AHEAD):
             if self._stopped.is_set() or self._bytes >= self.max_bytes:
                 return
-            path = new[index]
             self._known.add(path)
             try:
-                frames = read_video(path)[0]
+                frames = reading.result()
             except ValueError as error:
                 self.skipped.append(str(error))
                 continue
             self._bytes += frames.nbytes
-            self.clips.append(frames)
+            self.clips.append(torch.from_numpy(frames).to(self.device))
             if len(self.clips) >= first:
                 self._ready.set()
 
 
-def crop_shape(clip: np.ndarray, size: int, frames: int) -> tuple[int, int, int]:
+def read_frames(path: Path) -> np.ndarray:
+    return read_video(path)[0]
+
+
+def crop_shape(clip: Tensor, size: int, frames: int) -> tuple[int, int, int]:
     """(frames, height, width) of the crops of a clip: whole groups of 4 and multiples of 8 pixels, or all zero."""
     length, height, width = clip.shape[:3]
     shape = min(frames, length) // 4 * 4, min(size, height) // 8 * 8, min(size, width) // 8 * 8
@@ -89,7 +99,7 @@ def crop_shape(clip: np.ndarray, size: int, frames: int) -> tuple[int, int, int]
 
 
 def draw_crops(
-    clips: Sequence[np.ndarray],
+    clips: Sequence[Tensor],
     batch_size: int,
     size: int,
     frames: int,
@@ -103,9 +113,9 @@ def draw_crops(
     CANDIDATES that changes most over time: most places of most clips stand still, and what moves is the hard part.
     ValueError when a clip is smaller than a single latent.
     """
-    pixels = np.cumsum([clip.size for clip in clips])
+    pixels = np.cumsum([clip.numel() for clip in clips])
     shape: tuple[int, int, int] | None = None
-    crops: list[np.ndarray] = []
+    crops: list[Tensor] = []
     while len(crops) < batch_size:
         clip = clips[int(np.searchsorted(pixels, random.random() * pixels[-1], side="right"))]
         own = crop_shape(clip, size, frames)
@@ -118,20 +128,21 @@ def draw_crops(
             continue
         choices = [_cut(clip, shape, random) for _ in range(CANDIDATES if random.random() < busy else 1)]
         crop = max(choices, key=_change) if len(choices) > 1 else choices[0]
-        crops.append(crop[:, :, ::-1] if random.random() < 0.5 else crop)
-    return torch.from_numpy(np.stack(crops)).permute(0, 4, 1, 2, 3)
+        crops.append(crop.flip(2) if random.random() < 0.5 else crop)
+    return torch.stack(crops).permute(0, 4, 1, 2, 3)
 
 
-def _cut(clip: np.ndarray, shape: tuple[int, int, int], random: np.random.Generator) -> np.ndarray:
+def _cut(clip: Tensor, shape: tuple[int, int, int], random: np.random.Generator) -> Tensor:
     starts = [int(random.integers(have - need + 1)) for have, need in zip(clip.shape, shape, strict=False)]
     return clip[tuple(slice(start, start + need) for start, need in zip(starts, shape, strict=True))]
 
 
-def _change(crop: np.ndarray) -> float:
+def _change(crop: Tensor) -> float:
     """How much a crop changes from frame to frame, looked at in every third pixel."""
-    return float(np.abs(np.diff(crop[:, ::3, ::3].astype(np.int16), axis=0)).mean())
+    return float(crop[:, ::3, ::3].to(torch.int16).diff(dim=0).abs().float().mean())
 
 
 def cut_to_fit(frames: np.ndarray) -> np.ndarray:
+    """Whole groups of 4 frames, and multiples of 8 pixels."""
     length, height, width = frames.shape[:3]
     return frames[: max(1, length // 4 * 4), : height // 8 * 8, : width // 8 * 8]

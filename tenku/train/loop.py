@@ -31,7 +31,7 @@ from tenku.model import TextEncoder, Transformer
 from tenku.train import checkpoint, step
 from tenku.train.build import build_models, describe_models, export, learn_words, rebuild_models, save_text
 from tenku.train.ema import Average
-from tenku.train.measure import Log, Window, step_flops
+from tenku.train.measure import SPEED, Log, Window, step_flops
 from tenku.train.optim import build_optimizer, is_hidden_matrix
 from tenku.train.step import Objective
 from tenku.train.validation import Validation
@@ -185,11 +185,14 @@ class Run:
         self.started = self.saved_at = time.monotonic()
 
     def compiled(self) -> Callable[..., Tensor]:
-        """The transformer as it is called in training; checkpoints always hold the plain one."""
+        """The transformer as it is called in training."""
         if self.device.type == "cuda":
             torch.set_float32_matmul_precision("high")
         wanted = self.device.type == "cuda" if self.config.compile is None else self.config.compile
-        return torch.compile(self.transformer) if wanted else self.transformer
+        if wanted:  # block by block: all share one graph, which is made in seconds and serves every length and size
+            for block in self.transformer.blocks:
+                block.compile(dynamic=True)
+        return self.transformer
 
     @property
     def elapsed(self) -> float:
@@ -264,7 +267,7 @@ class Run:
         forms = {
             "loss": "loss {:.3f}",
             "validation_loss": "held out {:.3f}",
-            "samples_per_second": "{:.1f} clips/s",
+            **SPEED,
         }
         told = [form.format(self.latest[key]) for key, form in forms.items() if key in self.latest]
         return " · ".join([f"step {self.step}", *told])

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,39 @@ from torch import Tensor
 
 from tenku.model import TextConfig, TransformerConfig
 
-# Dense bf16 products, FLOP/s, from the makers' data sheets.
-PEAK = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "4090": 165e12, "5090": 209e12}
 
+@cache
+def matmul_peak(device: torch.device) -> float | None:
+    """FLOP/s of a large bf16 product of random matrices on a GPU, the best of many; None for a CPU.
 
-def peak_flops(device: torch.device) -> float | None:
-    """FLOP/s that a GPU's maker promises for bf16; None for a device that is not in the table."""
+    What a GPU really does, power limit and all, is a fifth below its data sheet.
+    """
     if device.type != "cuda":
         return None
-    name = torch.cuda.get_device_name(device)
-    return next((peak for key, peak in PEAK.items() if key in name), None)
+    size = 8192
+    a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
+    best = math.inf
+    for _ in range(40):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        a @ b
+        end.record()
+        end.synchronize()
+        best = min(best, start.elapsed_time(end) / 1000)
+    return 2 * size**3 / best
+
+
+def speed(samples: int, flops: float, seconds: float, device: torch.device) -> dict[str, float]:
+    """Samples a second, TFLOP/s, and on a GPU their share of the measured peak ("mfu")."""
+    values = {"samples_per_second": round(samples / seconds, 2), "tflops": round(flops / seconds / 1e12, 4)}
+    peak = matmul_peak(device)
+    if peak is not None:
+        values["mfu"] = round(flops / seconds / peak, 4)
+    return values
+
+
+# How a progress bar shows them.
+SPEED = {"samples_per_second": "{:.1f} a second", "tflops": "{:.3g} TFLOP/s", "mfu": "{:.0%} of peak"}
 
 
 def step_flops(
@@ -59,16 +83,8 @@ class Window:
         """Loss, gradient norm and speed. The window must hold a step."""
         loss, norm = torch.stack(self.losses).mean().item(), torch.stack(self.norms).mean().item()
         seconds = time.monotonic() - self.started
-        values = {
-            "loss": loss,
-            "grad_norm": round(norm, 5),
-            "samples_per_second": round(self.samples / seconds, 2),
-            "tflops": round(self.flops / seconds / 1e12, 4),
-        }
-        peak = peak_flops(device)
-        if peak is not None:
-            values["mfu"] = round(self.flops / seconds / peak, 4)
-        return values
+        measured = speed(self.samples, self.flops, seconds, device)
+        return {"loss": loss, "grad_norm": round(norm, 5), **measured}
 
 
 class Log:

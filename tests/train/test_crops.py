@@ -5,16 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tenku.train import crops
 from tenku.train.crops import ClipCache, crop_shape, draw_crops
 from tenku.video import write_clip
 
 
-def coordinates(frames: int, height: int, width: int) -> np.ndarray:
+def coordinates(frames: int, height: int, width: int) -> torch.Tensor:
     """A clip in which every pixel says where it is: (time, row, column)."""
     where = np.stack(np.meshgrid(range(frames), range(height), range(width), indexing="ij"), axis=-1)
-    return where.astype(np.uint8)
+    return torch.from_numpy(where.astype(np.uint8))
 
 
 def test_crop_shape() -> None:
@@ -32,7 +33,7 @@ def test_crops_are_whole_pieces_from_everywhere() -> None:
         if crop[0, 0, 0, 2] > crop[0, 0, -1, 2]:
             mirrored, crop = mirrored + 1, crop[:, :, ::-1]
         start = crop[0, 0, 0]
-        assert np.array_equal(crop - start, coordinates(8, 16, 16))
+        assert np.array_equal(crop - start, coordinates(8, 16, 16).numpy())
         starts.add(tuple(start))
     assert 70 < mirrored < 130
     times, rows, columns = (set(values) for values in zip(*starts, strict=True))
@@ -40,7 +41,7 @@ def test_crops_are_whole_pieces_from_everywhere() -> None:
 
 
 def test_busy_crops_show_what_moves() -> None:
-    clip = np.full((8, 96, 96, 3), 90, np.uint8)
+    clip = torch.full((8, 96, 96, 3), 90, dtype=torch.uint8)
     for index in range(8):
         clip[index, 70:78, 2 * index + 60 : 2 * index + 68] = 200
 
@@ -52,7 +53,7 @@ def test_busy_crops_show_what_moves() -> None:
 
 
 def test_a_clip_with_more_pixels_is_drawn_more_often() -> None:
-    small, large = np.zeros((8, 32, 32, 3), np.uint8), np.full((8, 64, 64, 3), 255, np.uint8)
+    small, large = (torch.full((8, side, side, 3), value, dtype=torch.uint8) for side, value in ((32, 0), (64, 255)))
     share = float((draw_crops([small, large], 400, 32, 8, np.random.default_rng(2)) > 0).float().mean())
     assert 0.73 < share < 0.87  # 4 of 5
 
@@ -69,13 +70,13 @@ def test_the_cache_meets_new_clips_and_passes_over_damaged_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(crops, "RELIST_SECONDS", 0.05)
-    write_clip(tmp_path / "a.mp4", coordinates(4, 16, 16), 16)
+    write_clip(tmp_path / "a.mp4", coordinates(4, 16, 16).numpy(), 16)
     (tmp_path / "b.mp4").write_bytes(b"not a video")
     cache = ClipCache([tmp_path], 2**30)
     cache.start()
     try:
         assert len(cache.clips) == 1
-        write_clip(tmp_path / "c.mp4", coordinates(4, 16, 24), 16)
+        write_clip(tmp_path / "c.mp4", coordinates(4, 16, 24).numpy(), 16)
         deadline = time.monotonic() + 20
         while len(cache.clips) < 2 and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -87,7 +88,7 @@ def test_the_cache_meets_new_clips_and_passes_over_damaged_ones(
 
 def test_the_cache_stops_at_its_limit(tmp_path: Path) -> None:
     for index in range(5):
-        write_clip(tmp_path / f"{index}.mp4", coordinates(4, 16, 16), 16)
+        write_clip(tmp_path / f"{index}.mp4", coordinates(4, 16, 16).numpy(), 16)
     cache = ClipCache([tmp_path], 2 * 4 * 16 * 16 * 3)
     cache.start()
     cache._thread.join()

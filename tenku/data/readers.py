@@ -1,0 +1,33 @@
+"""Clips read from files beside the work that needs them."""
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def start_readers(device: str) -> Executor:
+    """One thread beside a CPU, whose cores have work; a process for each core beside a GPU.
+
+    There threads would wait for each other, and the thread that feeds the GPU for them.
+    """
+    if device == "cpu":
+        return ThreadPoolExecutor(1)
+    return ProcessPoolExecutor(len(os.sched_getaffinity(0)), multiprocessing.get_context("spawn"))
+
+
+def ahead(
+    readers: Executor, read: Callable[[Item], Result], items: Iterable[Item], count: int
+) -> Iterator[tuple[Item, Future[Result]]]:
+    """Each item with what `read` gives of it, in order; `count` of them are read while the caller works."""
+    waiting: deque[tuple[Item, Future[Result]]] = deque()
+    for item in items:
+        waiting.append((item, readers.submit(read, item)))
+        if len(waiting) > count:
+            yield waiting.popleft()
+    yield from waiting
