@@ -1,5 +1,6 @@
 """From clips to weights: train-autoencoder, encode, train, export. runs/embedded.sh shows them in a row."""
 
+import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tenku.commands.options import check_folder, existing_folder, listed, progress_bars, say
+from tenku.commands.options import check_folder, existing_folder, listed, parse_size, progress_bars, say
 
 if TYPE_CHECKING:
     from tenku.train.loop import Preview
@@ -27,6 +28,8 @@ PREVIEW_PROMPTS = (
 PREVIEW_CLIPS = 6
 # For somebody's clips, which are few, on weights that are good already.
 OWN_CLIPS: dict[str, Any] = dict(batch_size=16, muon_lr=4e-3, adamw_lr=1e-3, stills_until=0.1, decay_from=0.3)
+# A large GPU takes many steps in a minute.
+LARGE_GPU: dict[str, Any] = dict(log_every=100, validate_every=1000, checkpoint_minutes=2.0)
 
 Minutes = Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")]
@@ -79,25 +82,60 @@ def train_autoencoder(
 
 
 def encode(
-    clips: Annotated[list[Path], typer.Argument(help="Folders with clips.")],
     autoencoder: Annotated[Path, typer.Option(help="Folder with an autoencoder.")],
     out: Annotated[Path, typer.Option(help="Folder for the shards.")],
+    clips: Annotated[list[Path] | None, typer.Argument(help="Folders with clips.")] = None,
+    draw: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Instead of folders: draw so many clips of the world in a size, as 128x128:1000. Repeatable."
+        ),
+    ] = None,
     mirror: Annotated[bool, typer.Option(help="Each clip also flipped left to right, with its captions.")] = True,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Clips at a time; 2, or 32 on a GPU.")] = None,
+    frames: Annotated[int, typer.Option(min=4, max=960, help="With --draw: frames a clip.")] = 48,
+    samples: Annotated[int, typer.Option(min=4, max=64, help="With --draw: rays a pixel at most.")] = 12,
+    workers: Annotated[int | None, typer.Option(min=1, help="With --draw: processes; one for each core.")] = None,
 ) -> None:
-    """Encode clips to latents, once; training reads only these."""
-    for folder in clips:
+    """Encode clips to latents, once; training reads only these. Clips of the world need not be written before."""
+    for folder in clips or ():
         existing_folder(folder, "clip")
+    if bool(clips) == bool(draw):
+        raise ValueError("name what to encode: folders with clips, or --draw SIZE:NUMBER")
     existing_folder(autoencoder, "autoencoder")
     check_folder(out)
+    from tenku.data.drawn import draw_latents
     from tenku.data.latents import encode_clips
     from tenku.train.loop import choose_device
 
     device = choose_device("auto").type
-    batch_size = batch_size or (2 if device == "cpu" else 32)
-    shard_size = 64 if device == "cpu" else 512
-    encode_clips(clips, autoencoder, out, mirror=mirror, batch_size=batch_size, shard_size=shard_size, device=device)
+    if draw:
+        with progress_bars() as stages:
+            draw_latents(
+                [parse_count(text) for text in draw],
+                autoencoder,
+                out,
+                num_frames=frames,
+                samples=samples,
+                workers=workers or len(os.sched_getaffinity(0)),
+                device=device,
+                on_progress=lambda done, total: stages("clips", done, total),
+            )
+    else:
+        batch_size = batch_size or (2 if device == "cpu" else 32)
+        shard_size = 64 if device == "cpu" else 512
+        encode_clips(
+            clips or (), autoencoder, out, mirror=mirror, batch_size=batch_size, shard_size=shard_size, device=device
+        )
     say(f"latents in {out}")
+
+
+def parse_count(text: str) -> tuple[tuple[int, int], int]:
+    """((width, height), number) of 128x128:1000. ValueError for anything else."""
+    size, _, number = text.partition(":")
+    if not number.isdecimal() or not int(number):
+        raise ValueError(f"--draw takes a size and a number of clips, as 128x128:1000, not {text!r}")
+    return parse_size(size), int(number)
 
 
 def train(
@@ -141,7 +179,7 @@ def train(
         if folder is not None:
             existing_folder(folder, what)
     from tenku.sample.pipeline import find
-    from tenku.train.loop import TrainConfig, checkpoint_to_resume, is_spent, train
+    from tenku.train.loop import TrainConfig, checkpoint_to_resume, choose_device, is_spent, train
 
     initial = None if start is None else find(start)
     if initial is not None and not (initial / "text" / "tokenizer.json").is_file():
@@ -149,9 +187,16 @@ def train(
     config = TrainConfig(
         latents or out / "latents", out, preset, minutes, steps, seed=seed, resume=resume, initial=initial
     )
+    if choose_device("auto").type == "cuda":
+        config = replace(config, **LARGE_GPU)
     if clips is not None:
         config = replace(config, **OWN_CLIPS)
-    given: dict[str, Any] = {"batch_size": batch_size, "stills_until": stills, "muon_lr": muon_lr}
+    given: dict[str, Any] = {
+        "batch_size": batch_size,
+        "stills_until": stills,
+        "muon_lr": muon_lr,
+        "checkpoint_minutes": checkpoint,
+    }
     config = replace(config, **{name: value for name, value in given.items() if value is not None})
     given = {"conditioned": conditioned, "shift": shift}
     objective = replace(config.objective, **{name: value for name, value in given.items() if value is not None})

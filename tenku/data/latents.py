@@ -105,7 +105,7 @@ def encode_samples(
     """`encode_clips` with clips and autoencoder at hand. `identity` tells its weights from others'."""
     out.mkdir(parents=True, exist_ok=True)
     shards = plan_shards(samples, autoencoder, shard_size)
-    settings = {"autoencoder": identity, "mirror": mirror, "dtype": str(dtype).removeprefix("torch.")}
+    settings = describe_encoding(autoencoder, identity, mirror, dtype)
     columns = (
         TextColumn("encode"),
         BarColumn(),
@@ -125,7 +125,7 @@ def encode_samples(
             # last, as the sign that the shard is whole; again, since captions may have been edited
             write_json(out / f"{shard.name}.json", note, indent=None)
             progress.advance(task, len(shard.samples))
-    return write_manifest(out, shards, autoencoder, settings, samples)
+    return write_manifest(out, [shard.name for shard in shards], settings, samples[0].truth.get("fps", 16))
 
 
 def plan_shards(samples: Sequence[Sample], autoencoder: Encoder, shard_size: int) -> list[Shard]:
@@ -140,7 +140,7 @@ def plan_shards(samples: Sequence[Sample], autoencoder: Encoder, shard_size: int
         by_shape.setdefault((frames, height // space, width // space), []).append(sample)
     shards = []
     for shape, members in sorted(by_shape.items()):
-        bucket = "t{}-h{}-w{}".format(*shape)
+        bucket = bucket_name(*shape)
         for k, start in enumerate(range(0, len(members), shard_size)):
             shards.append(Shard(bucket, shape, f"{bucket}-{k:05d}", members[start : start + shard_size]))
     return shards
@@ -210,33 +210,33 @@ def sizes_of(manifest: dict[str, Any]) -> list[tuple[int, int]]:
     return [size for size, _ in counts.most_common()]
 
 
-def write_manifest(
-    out: Path,
-    shards: Sequence[Shard],
-    autoencoder: Encoder,
-    settings: dict[str, Any],
-    samples: Sequence[Sample],
-) -> Path:
-    """Gather the shards' notes into OUT/manifest.json."""
-    buckets: dict[str, dict[str, Any]] = {}
-    for shard in shards:
-        frames, height, width = shard.shape
-        space = autoencoder.spatial_compression
-        bucket = buckets.setdefault(
-            shard.bucket,
-            {"name": shard.bucket, "shape": [frames, height, width], "size": [width * space, height * space]},
-        )
-        entries = read_json(out / f"{shard.name}.json")["clips"]
-        bucket.setdefault("shards", []).append({"file": f"{shard.name}.safetensors", "clips": entries})
-    manifest = {
-        "format": FORMAT,
-        "fps": samples[0].truth.get("fps", 16),
+def describe_encoding(autoencoder: Encoder, identity: str, mirror: bool, dtype: torch.dtype) -> dict[str, Any]:
+    """What all shards of a folder have in common."""
+    return {
         "latent_channels": autoencoder.latent_channels,
         "spatial_compression": autoencoder.spatial_compression,
         "temporal_compression": autoencoder.temporal_compression,
-        **settings,
-        "buckets": list(buckets.values()),
+        "autoencoder": identity,
+        "mirror": mirror,
+        "dtype": str(dtype).removeprefix("torch."),
     }
+
+
+def bucket_name(frames: int, height: int, width: int) -> str:
+    return f"t{frames}-h{height}-w{width}"
+
+
+def write_manifest(out: Path, shards: Sequence[str], settings: dict[str, Any], fps: float) -> Path:
+    """Gather the shards' notes into OUT/manifest.json."""
+    buckets: dict[str, dict[str, Any]] = {}
+    space = settings["spatial_compression"]
+    for name in shards:
+        bucket_of, _ = name.rsplit("-", 1)
+        shape = [int(part[1:]) for part in bucket_of.split("-")]  # T H W
+        size = [shape[2] * space, shape[1] * space]
+        bucket = buckets.setdefault(bucket_of, {"name": bucket_of, "shape": shape, "size": size, "shards": []})
+        bucket["shards"].append({"file": f"{name}.safetensors", "clips": read_json(out / f"{name}.json")["clips"]})
+    manifest = {"format": FORMAT, "fps": fps, **settings, "buckets": list(buckets.values())}
     path = out / "manifest.json"
     write_json(path, manifest, indent=None)
     return path
@@ -251,6 +251,11 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ValueError(f"{path} is not a manifest of format {FORMAT}")
     return manifest
+
+
+def manifest_time(latents: Path) -> int:
+    """When the list of encoded clips was written, in nanoseconds."""
+    return (latents / "manifest.json").stat().st_mtime_ns
 
 
 def folder_digest(folder: Path) -> str:

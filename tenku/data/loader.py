@@ -123,15 +123,16 @@ class Loader:
             raise ValueError("there are no clips to draw batches from")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        self.buckets = list(buckets)
         self.batch_size = batch_size
-        self.budget = batch_size * max(bucket.latents[0].numel() for bucket in buckets)
         self.generator = torch.Generator().manual_seed(seed)
-        self.weights = torch.tensor([float(len(bucket.captions)) for bucket in buckets])
+        self.hold(buckets)
 
-    def keep_on(self, device: torch.device) -> None:
-        """Move all latents to a GPU when they take less than half of its free memory."""
-        if device.type != "cuda":
+    def hold(self, buckets: Sequence[Bucket], device: torch.device | None = None) -> None:
+        """Draw from these buckets from now on, kept on a GPU when they take less than half of its free memory."""
+        self.buckets = list(buckets)
+        self.budget = self.batch_size * max(bucket.latents[0].numel() for bucket in buckets)
+        self.weights = torch.tensor([float(len(bucket.captions)) for bucket in buckets])
+        if device is None or device.type != "cuda":
             return
         size = sum(bucket.latents.nbytes for bucket in self.buckets)
         if size < torch.cuda.mem_get_info(device)[0] / 2:
@@ -146,10 +147,11 @@ class Loader:
         count = min(4 * self.batch_size, max(1, round(self.budget / clip_size)))
         clips = torch.randint(len(bucket.captions), (count,), generator=self.generator)
         starts = self._starts(count, bucket.num_frames, frames, lengths)
-        captions = [self._caption(bucket.captions[i]) for i in clips.tolist()]
+        chances = torch.rand(count, 2, generator=self.generator).tolist()
+        captions = [choose(bucket.captions[i], *two) for i, two in zip(clips.tolist(), chances, strict=True)]
         frame_indices = starts[:, None] + torch.arange(frames)  # B T
         device = bucket.latents.device
-        latents = bucket.latents[clips.to(device)[:, None], :, frame_indices.to(device)]  # B T C H W
+        latents = bucket.latents[upload(clips, device)[:, None], :, upload(frame_indices, device)]  # B T C H W
         return Batch(latents.transpose(1, 2).float().contiguous(), captions)
 
     def _length(self, full: int, lengths: Lengths) -> int:
@@ -164,13 +166,17 @@ class Loader:
         at_start = torch.rand(count, generator=self.generator) < lengths.from_start
         return torch.where(at_start, 0, anywhere)
 
-    def _caption(self, by_language: dict[str, list[str]]) -> str:
-        languages = sorted(by_language)
-        captions = by_language[languages[self._draw(len(languages))]]
-        return captions[self._draw(len(captions))]
 
-    def _draw(self, count: int) -> int:
-        return int(torch.randint(count, (), generator=self.generator))
+def choose(by_language: dict[str, list[str]], language: float, number: float) -> str:
+    """A clip's caption by two chances in [0, 1)."""
+    languages = sorted(by_language)
+    captions = by_language[languages[int(language * len(languages))]]
+    return captions[int(number * len(captions))]
+
+
+def upload(x: Tensor, device: torch.device) -> Tensor:
+    """A small tensor on its way to the device: from pinned memory, so that nobody waits for the GPU."""
+    return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x
 
 
 def all_captions(buckets: Sequence[Bucket], language: str | None = None) -> list[str]:

@@ -132,9 +132,9 @@ def train_recogniser(
 ) -> Recogniser:
     """Train on (frames, description) pairs, or a clip folder's first `limit`, for `minutes` after reading.
 
-    The weights are saved to `out`. `degrade` is an optional round trip through the autoencoder for half of the clips, so that its softness
-    does not count against generated ones. With `max_steps` the run has that length whatever the
-    clock says, and is repeatable. ValueError without clips.
+    The weights are saved to `out`. `degrade` is an optional round trip through the autoencoder for half of
+    the clips, so that its softness does not count against generated ones. With `max_steps` the run has that
+    length whatever the clock says, and is repeatable. ValueError without clips.
     """
     if isinstance(clips, (str, Path)):
         clips = ((frames, truth["description"]) for frames, truth in read_clip_folder(clips, limit))

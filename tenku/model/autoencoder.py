@@ -54,13 +54,6 @@ def embedded() -> AutoencoderConfig:
     return AutoencoderConfig()
 
 
-def embedded_gpu() -> AutoencoderConfig:
-    """For five minutes of a large GPU, which make up for the smaller size: the transformer needs the room."""
-    return AutoencoderConfig(
-        encoder_widths=(128, 192), encoder_depths=(2, 4), decoder_widths=(128, 192), decoder_depths=(3, 4)
-    )
-
-
 def nano() -> AutoencoderConfig:
     """For tests."""
     return AutoencoderConfig(
@@ -68,7 +61,7 @@ def nano() -> AutoencoderConfig:
     )
 
 
-PRESETS = {"embedded": embedded, "embedded-gpu": embedded_gpu, "nano": nano}
+PRESETS = {"embedded": embedded, "nano": nano}
 
 
 class Block(nn.Module):

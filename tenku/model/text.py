@@ -60,6 +60,7 @@ class TextEncoder(nn.Module):
         if tokenizer is not None:
             tokenizer.encode_special_tokens = True  # "<pad>" in a prompt is five ordinary characters
         self.vocabulary = vocabulary or Vocabulary()
+        self._rows: dict[str, list[int]] = {}  # remembered tokens
         self.token_embedding = nn.Embedding(config.vocab_size, config.hidden_size)
         self.position_embedding = nn.Embedding(config.max_tokens, config.hidden_size)
         self.blocks: Any = nn.ModuleList(TextBlock(config) for _ in range(config.depth))
@@ -78,12 +79,19 @@ class TextEncoder(nn.Module):
         """Whether the prompt has more tokens than are read."""
         return self.tokenizer is not None and len(self.tokenizer.encode(prompt).ids) >= self.config.max_tokens
 
-    def tokenize(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
-        """(ids B S long, mask B S bool), padded to the longest prompt and cut at max_tokens; on the CPU."""
+    def tokenize(self, prompts: list[str], remember: bool = False) -> tuple[Tensor, Tensor]:
+        """(ids B S long, mask B S bool), padded to the longest prompt and cut at max_tokens; on the CPU.
+
+        remember: in training, where the same captions come again and again.
+        """
         if self.tokenizer is None:
             raise ValueError("this text encoder has no tokenizer; pass one, or load a folder with tokenizer.json")
         keep = self.config.max_tokens - 1
-        rows = [encoding.ids[:keep] + [END_ID] for encoding in self.tokenizer.encode_batch(prompts)]
+        known = self._rows if remember else {}
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]
+        for prompt, encoding in zip(new, self.tokenizer.encode_batch(new), strict=True):
+            known[prompt] = encoding.ids[:keep] + [END_ID]
+        rows = [known[prompt] for prompt in prompts]
         length = max(len(row) for row in rows)
         ids = torch.tensor([row + [PAD_ID] * (length - len(row)) for row in rows])
         lengths = torch.tensor([len(row) for row in rows])

@@ -31,7 +31,8 @@ from tenku.model.weights import load_into, part_folder, save_module
 from tenku.train import checkpoint
 from tenku.train.crops import ClipCache, cut_to_fit, draw_crops
 from tenku.train.ema import Average
-from tenku.train.loop import choose_device, interruptible
+from tenku.train.interrupt import interruptible
+from tenku.train.loop import choose_device
 from tenku.train.measure import SPEED, Log, speed
 from tenku.train.optim import build_optimizer
 from tenku.train.reconstruction import halve, loss_parts

@@ -11,11 +11,8 @@ it then has the very losses that it would have had without the interruption.
 """
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,15 +22,16 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor, nn
 
 from tenku.data.files import read_json, write_json
-from tenku.data.latents import read_manifest, sizes_of
+from tenku.data.latents import manifest_time, read_manifest, sizes_of
 from tenku.data.loader import Lengths, Loader, load_buckets
 from tenku.model import TextEncoder, Transformer
 from tenku.train import checkpoint, step
 from tenku.train.build import build_models, describe_models, export, learn_words, rebuild_models, save_text
 from tenku.train.ema import Average
+from tenku.train.interrupt import interruptible
 from tenku.train.measure import SPEED, Log, Window, step_flops
 from tenku.train.optim import build_optimizer, is_hidden_matrix
-from tenku.train.step import Objective
+from tenku.train.step import Objective, Question
 from tenku.train.validation import Validation
 
 __all__ = ["Preview", "TrainConfig", "export", "train"]
@@ -167,14 +165,14 @@ class Run:
         )
         self.average = Average(self.modules, config.ema_decay)
         self.loader = Loader(training, config.batch_size, config.seed)
-        self.loader.keep_on(self.device)
+        self.loader.hold(training, self.device)
         self.generators = {
             "loader": self.loader.generator,
             "choice": torch.Generator().manual_seed(config.seed + 1),
             "noise": torch.Generator(self.device).manual_seed(config.seed + 2),
         }
         self.validation = Validation(held_out, self.text, self.device) if held_out else None
-        self.network = self.compiled()
+        self.manifest_of = manifest_time(config.latents)
         self.step, self.samples, self.elapsed_before = 0, 0, 0.0
         if resumed is not None:
             self.load(resumed)
@@ -183,16 +181,20 @@ class Run:
         self.window = Window()
         self.latest: dict[str, float] = {}
         self.started = self.saved_at = time.monotonic()
+        if self.device.type == "cuda" if config.compile is None else config.compile:
+            self.compile()
 
-    def compiled(self) -> Callable[..., Tensor]:
-        """The transformer as it is called in training."""
-        if self.device.type == "cuda":
-            torch.set_float32_matmul_precision("high")
-        wanted = self.device.type == "cuda" if self.config.compile is None else self.config.compile
-        if wanted:  # block by block: all share one graph, which is made in seconds and serves every length and size
-            for block in self.transformer.blocks:
-                block.compile(dynamic=True)
-        return self.transformer
+    def compile(self) -> None:
+        """Block by block: all share one graph, which serves every length and size, and another one for stills."""
+        torch.set_float32_matmul_precision("high")
+        for block in self.transformer.blocks:
+            block.compile(dynamic=True)
+        before = checkpoint.random_state(self.generators)
+        for lengths in (Lengths(full=1, shorter=0, still=0), STILLS):
+            self.gradient(lengths)
+        self.optimizer.zero_grad()
+        checkpoint.restore_random_state(self.generators, before)
+        self.meet_new_clips()
 
     @property
     def elapsed(self) -> float:
@@ -203,37 +205,47 @@ class Run:
     def progress(self) -> float:
         return self.config.progress(self.step, self.elapsed)
 
+    def gradient(self, lengths: Lengths) -> tuple[Tensor, Question]:
+        """The loss of a batch, whose gradient the parameters then hold, and what was asked."""
+        batch = self.loader.next(lengths)
+        data = batch.latents.to(self.device, non_blocking=True)
+        objective, choice, noise = self.config.objective, self.generators["choice"], self.generators["noise"]
+        question = step.ask(data, batch.captions, self.text, objective, choice, noise)
+        loss = step.loss(self.transformer, self.text, question)
+        self.optimizer.zero_grad()
+        loss.backward()
+        return loss, question
+
     def one_step(self) -> None:
         """A batch, its gradient, an update; then whatever is due: log, validation, checkpoint."""
         config = self.config
-        batch = self.loader.next(STILLS if self.progress < config.stills_until else config.lengths)
-        data = batch.latents.to(self.device, non_blocking=True)
-        question = step.ask(
-            data,
-            batch.captions,
-            self.text,
-            config.objective,
-            self.generators["choice"],
-            self.generators["noise"],
-        )
-        loss = step.loss(self.network, self.text, question)
-        self.optimizer.zero_grad()
-        loss.backward()
+        loss, question = self.gradient(STILLS if self.progress < config.stills_until else config.lengths)
         norm = nn.utils.clip_grad_norm_(self.optimizer.parameters, config.clip)
         self.optimizer.step(config.lr_scale(self.step, self.progress))
         self.step += 1
-        self.samples += len(batch.captions)
+        self.samples += len(question.data)
         self.average.update(self.step)
 
-        text_tokens = question.token_ids.shape[1]
-        flops = step_flops(self.transformer.config, self.text.config, tuple(data.shape), text_tokens)
-        self.window.add(loss, norm, len(batch.captions), flops)
+        shape, text_tokens = tuple(question.data.shape), question.token_ids.shape[1]
+        flops = step_flops(self.transformer.config, self.text.config, shape, text_tokens)
+        self.window.add(loss, norm, len(question.data), flops)
         if self.step % config.log_every == 0:
             self.write_log()
         if self.step % config.validate_every == 0:
             self.validate()
         if self.checkpoint_is_due():
             self.save()
+            self.meet_new_clips()
+
+    def meet_new_clips(self) -> None:
+        """Take in what was encoded since the latents were read: they may still be growing."""
+        if manifest_time(self.config.latents) == self.manifest_of:
+            return
+        self.manifest_of = manifest_time(self.config.latents)
+        training, held_out = load_buckets(self.config.latents)
+        self.loader.hold(training, self.device)
+        self.validation = Validation(held_out, self.text, self.device) if held_out else None
+        self.log.write(self.step, clips=sum(len(bucket.captions) for bucket in training))
 
     # --------------------------------------------------------------------------------- what is reported
 
@@ -322,6 +334,8 @@ class Run:
         self.write_log()
         if validate and self.step % self.config.validate_every:
             self.validate()
+        learn_words(self.text, self.loader.buckets)  # of clips that it met on the way
+        save_text(self.text, self.config.out)
         self.save()
 
 
@@ -370,23 +384,3 @@ def is_spent(config: TrainConfig) -> bool:
         return False
     state = read_json(newest / "state.json")
     return config.progress(state["step"], state["elapsed"]) >= 1
-
-
-@contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C sets a flag, which the block asks for between two steps; a second Ctrl-C interrupts at once."""
-    received = threading.Event()
-
-    def note(*_: Any) -> None:
-        if received.is_set():
-            raise KeyboardInterrupt
-        received.set()
-
-    if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
-        yield received.is_set
-        return
-    former = signal.signal(signal.SIGINT, note)
-    try:
-        yield received.is_set
-    finally:
-        signal.signal(signal.SIGINT, former)

@@ -94,22 +94,28 @@ class Optimizer:
 
     @torch.no_grad()
     def _muon_step(self, lr: float) -> None:
-        by_shape: dict[tuple[int, int], list[tuple[nn.Parameter, Tensor]]] = {}
-        for name, parameter in self.matrices.items():
-            if parameter.grad is None:
-                continue
-            momentum = self.momentum[name].lerp_(parameter.grad, 1 - MOMENTUM)
-            update = parameter.grad.lerp(momentum, MOMENTUM).flatten(1)
+        named = [(name, parameter) for name, parameter in self.matrices.items() if parameter.grad is not None]
+        if not named:
+            return
+        parameters: list[Tensor] = [parameter for _, parameter in named]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        momenta = [self.momentum[name] for name, _ in named]
+        torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
+        by_shape: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = {}
+        for parameter, update in zip(parameters, torch._foreach_lerp(gradients, momenta, MOMENTUM), strict=True):
+            update = update.flatten(1)
             if update.shape[0] > update.shape[1]:
                 update = update.mT
             by_shape.setdefault((update.shape[0], update.shape[1]), []).append((parameter, update))
+        torch._foreach_mul_(parameters, 1 - lr * self.weight_decay)
         for (_, columns), members in by_shape.items():
             updates = orthogonalize(torch.stack([update for _, update in members]))
-            for (parameter, _), update in zip(members, updates, strict=True):
-                if parameter.shape[0] != update.shape[0]:
-                    update = update.mT
-                parameter.mul_(1 - lr * self.weight_decay)
-                parameter.add_(update.reshape(parameter.shape), alpha=-lr * 0.2 * columns**0.5)
+            turned = [
+                (update if parameter.shape[0] == update.shape[0] else update.mT).reshape(parameter.shape)
+                for (parameter, _), update in zip(members, updates, strict=True)
+            ]
+            moved = [parameter for parameter, _ in members]
+            torch._foreach_add_(moved, turned, alpha=-lr * 0.2 * columns**0.5)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Flat, tensors only: `muon.NAME.momentum`, `adamw.NAME.{step,exp_avg,exp_avg_sq}`."""

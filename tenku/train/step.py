@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from tenku import flow
+from tenku.data.loader import upload
 from tenku.model import TextEncoder
 from tenku.model.precision import autocast
 
@@ -107,13 +108,13 @@ def ask(
     device = data.device
     known = draw_known(data.shape[0], data.shape[2], objective, choice)
     t = draw_times(known, objective, choice)
-    token_ids, token_mask = text.tokenize(drop_captions(captions, objective.caption_dropout, choice))
+    token_ids, token_mask = text.tokenize(drop_captions(captions, objective.caption_dropout, choice), remember=True)
     if device.type == "cuda":  # few different lengths, so that the compiled graph is met again
         token_ids, token_mask = pad_to_multiple(token_ids, 32), pad_to_multiple(token_mask, 32)
     return Question(
         data,
         torch.randn(data.shape, generator=noise, device=device),
-        *(x.to(device, non_blocking=True) for x in (t, known, token_ids, token_mask)),
+        *(upload(x, device) for x in (t, known, token_ids, token_mask)),
     )
 
 

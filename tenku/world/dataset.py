@@ -4,13 +4,17 @@ import json
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import TypeVar
 
 from tenku.video import write_clip
 from tenku.world.scene import FPS, SAMPLES
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def clip_path(out: Path, seed: int) -> Path:
@@ -60,7 +64,7 @@ def write_clips(
     make = partial(
         write_clip_of, out=out, size=size, num_frames=num_frames, split=split, samples=samples, device=device
     )
-    for _ in _made(missing, make, workers, device):
+    for _ in made(missing, make, workers, device):
         done += 1
         on_progress(done, clips)
     return len(missing)
@@ -74,16 +78,17 @@ def _check_recipe(path: Path, recipe: dict[str, object]) -> None:
         raise ValueError(f"{path.parent} holds clips with {found}, not {recipe}: choose another folder")
 
 
-def _made(seeds: list[int], make: Callable[[int], int], workers: int, device: str) -> Iterator[int]:
-    if not seeds:
+def made(items: Sequence[Item], make: Callable[[Item], Result], workers: int, device: str) -> Iterator[Result]:
+    """What `make` gives of each item, by several processes, in any order."""
+    if not items:
         return
     if workers == 1:
-        yield from map(make, seeds)
+        yield from map(make, items)
         return
     context = multiprocessing.get_context("spawn")  # a fork would copy the threads of torch and of PyAV in any state
     with context.Pool(workers, _start_worker, (device,)) as pool:
-        yield make(seeds[0])  # in this process: the ray tracer is compiled once, and the workers find it in the cache
-        yield from pool.imap_unordered(make, seeds[1:])
+        yield make(items[0])  # in this process: the ray tracer is compiled once, and the workers find it in the cache
+        yield from pool.imap_unordered(make, items[1:])
 
 
 def _start_worker(device: str) -> None:

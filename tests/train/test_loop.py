@@ -82,12 +82,10 @@ def test_a_run_leaves_log_checkpoints_and_tokenizer(whole):
     assert scales[0] < scales[3] and scales[-1] < scales[-2]  # warm-up, then down
 
 
-def test_the_first_share_of_a_run_sees_stills_alone(latents, tmp_path, monkeypatch):
+def test_the_first_share_of_a_run_sees_stills_alone(latents, tmp_path):
     run = Run(small_run(latents, tmp_path, stills_until=0.5, lengths=Lengths(1, 0, 0)))
-    frames, answer = [], run.network
-    monkeypatch.setattr(
-        run, "network", lambda latents, *rest: (frames.append(latents.shape[2]), answer(latents, *rest))[1]
-    )
+    frames = []
+    run.transformer.register_forward_pre_hook(lambda _, inputs: frames.append(inputs[0].shape[2]))
     for _ in range(8):
         run.one_step()
     assert frames[:4] == [1, 1, 1, 1] and min(frames[4:]) > 1
@@ -200,3 +198,14 @@ def test_rates_rise_stay_and_fall():
     assert config.lr_scale(100, 0.75) == pytest.approx(0.51)
     assert config.lr_scale(100, 1.0) == pytest.approx(0.02)
     assert config.progress(7, 300.0) == pytest.approx(0.5)
+
+
+def test_a_run_meets_clips_that_are_encoded_later(tmp_path):
+    write_latents(tmp_path / "latents", 30)
+    run = Run(small_run(tmp_path / "latents", tmp_path / "run", checkpoint_steps=2))
+    before = sum(len(bucket.captions) for bucket in run.loader.buckets)
+    run.one_step()
+    write_latents(tmp_path / "latents", 60)
+    run.one_step()
+    after = sum(len(bucket.captions) for bucket in run.loader.buckets)
+    assert after > before and read_log(tmp_path / "run" / "log.jsonl")[-1]["clips"] == after

@@ -59,7 +59,7 @@ def test_captions_are_dropped_as_often_as_asked():
 class Tokens:
     """Stands for the text encoder where only its tokens matter."""
 
-    def tokenize(self, prompts):
+    def tokenize(self, prompts, remember=False):
         return torch.ones(len(prompts), 2, dtype=torch.long), torch.ones(len(prompts), 2, dtype=torch.bool)
 
 

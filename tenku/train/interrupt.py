@@ -1,0 +1,27 @@
+"""Ctrl-C between two steps, never within one."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C sets a flag, which the block asks for between two steps; a second Ctrl-C interrupts at once."""
+    received = threading.Event()
+
+    def note(*_: Any) -> None:
+        if received.is_set():
+            raise KeyboardInterrupt
+        received.set()
+
+    if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
+        yield received.is_set
+        return
+    former = signal.signal(signal.SIGINT, note)
+    try:
+        yield received.is_set
+    finally:
+        signal.signal(signal.SIGINT, former)
