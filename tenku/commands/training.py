@@ -195,7 +195,6 @@ def train(
         "batch_size": batch_size,
         "stills_until": stills,
         "muon_lr": muon_lr,
-        "checkpoint_minutes": checkpoint,
     }
     config = replace(config, **{name: value for name, value in given.items() if value is not None})
     given = {"conditioned": conditioned, "shift": shift}
