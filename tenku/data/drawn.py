@@ -19,7 +19,7 @@ from tenku.model.autoencoder import Autoencoder, load_autoencoder
 from tenku.world.dataset import made
 from tenku.world.scene import FPS, SAMPLES
 
-SHARD = 32  # clips
+SHARD = 16  # clips
 MANIFEST_SECONDS = 12.0
 
 
