@@ -3,6 +3,7 @@
 #
 #   runs/embedded.sh                        two hours on two CPU cores: 64×64, 80×48 and 48×80, three seconds
 #   runs/embedded.sh --machine gpu          25 minutes on one big GPU: 128×128, 160×96 and 96×160, three seconds
+#   runs/embedded.sh --autoencoder FOLDER   with an autoencoder that is there already, such as tenku/weights/embedded
 #   runs/embedded.sh --minutes 30           the same with less of everything
 #   runs/embedded.sh --chunk 9              stop after 9 minutes, wherever it is
 #   runs/embedded.sh --tiny                 the whole chain in about two minutes, to see that it holds together
@@ -12,13 +13,14 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-machine=cpu minutes= chunk= out= tiny=
+machine=cpu minutes= chunk= out= tiny= given=
 while (($#)); do
     case $1 in
         --machine) machine=${2:?--machine needs cpu or gpu}; shift 2 ;;
         --minutes) minutes=${2:?--minutes needs a number}; shift 2 ;;
         --chunk) chunk=${2:?--chunk needs a number of minutes}; shift 2 ;;
         --out) out=${2:?--out needs a folder}; shift 2 ;;
+        --autoencoder) given=${2:?--autoencoder needs a folder}; shift 2 ;;
         --tiny) tiny=yes; shift ;;
         -h | --help) sed -n '2,/^set/{/^#/p}' "$0" | cut -c3-; exit ;;
         *) echo "error: unknown option $1 (see $0 --help)" >&2; exit 2 ;;
@@ -43,22 +45,23 @@ case $machine in
         # Many steps rather than large ones; of so few samples, most should practise what people ask for first: text alone.
         training=(--batch-size 16 --conditioned 0.3)
         ;;
-    gpu) # clips are drawn, by all cores and the same GPU, while the autoencoder and the transformer train
+    gpu) # most clips never become files: all cores draw them straight to latents while the transformer trains
         minutes=${minutes:-25} device=cuda preset=embedded-gpu
-        buckets=("128x128 $((minutes * 1200))" "160x96 $((minutes * 200))" "96x160 $((minutes * 200))")
+        buckets=("128x128 $((minutes * 160))" "160x96 $((minutes * 20))" "96x160 $((minutes * 20))")
+        drawn=("128x128:$((minutes * 3200))" "160x96:$((minutes * 400))" "96x160:$((minutes * 400))")
         autoencoder_buckets=()
         autoencoder_minutes=$(share 20) decoder_minutes=$(share 4) transformer_minutes=$(share 70) judge_minutes=1.5
         samples=12
-        training=(--batch-size 128 --conditioned 0.4 --shift 1.5 --stills 0.12 --muon-lr 6e-3)
+        training=(--batch-size 192 --conditioned 0.4 --shift 1.5 --stills 0.12 --muon-lr 6e-3)
         ;;
     *) echo "error: --machine is cpu or gpu, not $machine" >&2; exit 2 ;;
 esac
-frames=48 validation=100 judged=4000
+frames=48 validation=100 judged=4000 autoencoder_preset=embedded
 autoencoder_budget=(--minutes "$autoencoder_minutes") decoder_budget=(--minutes "$decoder_minutes")
 transformer_budget=(--minutes "$transformer_minutes")
 if [[ $tiny ]]; then
-    buckets=("64x64 8" "80x48 4") autoencoder_buckets=() frames=16 validation=4 judge_minutes=0.1
-    preset=nano
+    buckets=("64x64 8" "80x48 4") drawn=(64x64:8 80x48:4) autoencoder_buckets=() frames=16 validation=4 judge_minutes=0.1
+    preset=nano autoencoder_preset=nano
     autoencoder_budget=(--steps 10) decoder_budget=(--steps 5) transformer_budget=(--steps 20)
 fi
 out=${out:-out/embedded${tiny:+-tiny}}
@@ -78,8 +81,8 @@ once() { # NAME COMMAND …: not again when it came to its end before
 workers=$(nproc)
 draw() { # FOLDER "WxH COUNT" FIRST-SEED WORKERS
     read -r size count <<<"$2"
-    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 nice "$tenku" world --clips "$count" --size "$size" --frames "$frames" --seed "$3" --out "$1/$size" \
-        --samples "$samples" --device "$device" --workers "$4"
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 nice "$tenku" world --clips "$count" --size "$size" --frames "$frames" \
+        --seed "$3" --out "$1/$size" --samples "$samples" --device "$device" --workers "$4"
 }
 draw_validation() {
     "$tenku" world --split validation --clips "$validation" --size "$main_size" --frames "$frames" \
@@ -104,17 +107,18 @@ draw_all() { # the seeds go on counting, so that no scene comes twice, in anothe
 has_clips() { [[ -e $out/clips.done || $(find "$1" -name '*.mp4' 2>/dev/null | head -40 | wc -l) -ge 40 ]]; }
 autoencoder() {
     "$tenku" train-autoencoder "${clips[@]}" ${larger[@]+"${larger[@]}"} --out "$out/autoencoder" \
-        --preset "$preset" "${autoencoder_budget[@]}"
+        --preset "$autoencoder_preset" "${autoencoder_budget[@]}"
 }
 polish() {
     "$tenku" train-autoencoder "${clips[@]}" ${larger[@]+"${larger[@]}"} --out "$out/decoder" \
-        --preset "$preset" "${decoder_budget[@]}" --polish "$out/autoencoder"
+        --preset "$autoencoder_preset" "${decoder_budget[@]}" --polish "$out/autoencoder"
 }
-encode_the_rest() {
-    until [[ -e $out/clips.done ]]; do sleep 1; done
-    encode
+encode() { "$tenku" encode "${clips[@]}" --autoencoder "$out/decoder" --out "$out/latents"; }
+draw_latents() {
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 nice "$tenku" encode "${drawn[@]/#/--draw=}" --frames "$frames" \
+        --samples "$samples" --workers "$((workers > 4 ? workers - 2 : workers))" --autoencoder "$out/decoder" \
+        --out "$out/latents"
 }
-encode() { "$tenku" encode "${clips[@]}" --autoencoder "$out/autoencoder" --out "$out/latents"; }
 train() {
     "$tenku" train --latents "$out/latents" --out "$out/run" --preset "$preset" --autoencoder "$out/decoder" \
         "${training[@]}" "${transformer_budget[@]}"
@@ -135,17 +139,21 @@ once validation draw_validation
 beside clips draw_all
 for folder in "${clips[@]}"; do until has_clips "$folder"; do sleep 1; done; done
 
-stage "2. The autoencoder: pixels to latents, 4 times shorter, 8 times narrower and lower"
-once autoencoder autoencoder
+stage "2. The autoencoder: pixels to latents, 4 times shorter, 8 times narrower and lower; then its decoder alone"
+if [[ $given ]]; then
+    [[ -e $out/decoder.done ]] || { cp -r "$given/autoencoder" "$out/decoder" && touch "$out/decoder.done"; }
+else
+    once autoencoder autoencoder
+    once decoder polish
+fi
+"$tenku" evaluate autoencoder "$out/decoder" --clips "$out/validation" | tee "$out/autoencoder.json"
 
-stage "3. Latents, encoded once, while the decoder goes on to learn alone"
-beside latents encode
-latents=${!:-}
-once decoder polish
+stage "3. Latents, encoded once"
 if [[ $machine == gpu ]]; then
-    wait "$latents"
-    # The other clips are for the next chunk; but shards that are half replaced must first become whole.
-    if [[ -e $out/clips.done ]]; then once rest encode; else beside rest encode_the_rest; fi
+    beside latents draw_latents
+    until [[ -e $out/latents/manifest.json ]]; do sleep 1; done # the others are met on the way
+else
+    once latents encode
 fi
 beside judge judge
 

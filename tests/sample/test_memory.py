@@ -120,7 +120,7 @@ def seen_on_the_gpu(name, predicted, work):
     outside = total - free - torch.cuda.memory_reserved()  # context and libraries, and other processes
     print(f"{name}: {predicted / 1e9:.3f} GB predicted, {seen / 1e9:.3f} allocated, {reserved / 1e9:.3f} reserved,")
     print(f"{outside / 1e9:.3f} outside the allocator where {memory.GPU_OVERHEAD / 1e9:.3f} is reckoned with")
-    return seen, reserved
+    return seen, outside
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -146,9 +146,9 @@ def test_the_prediction_of_a_step_on_a_gpu(one_by_one):
             kept = torch.zeros(3, 1, 16, 9, 60, 104)
             velocity(kept[0].clone(), torch.ones(1), 1.0)
 
-    seen, reserved = seen_on_the_gpu("a step", predicted, step)
+    seen, outside = seen_on_the_gpu("a step", predicted, step)
     assert predicted == pytest.approx(seen, rel=0.1)
-    assert reserved < (predicted + memory.GPU_OVERHEAD) / memory.USABLE  # what is held free for it
+    assert seen + outside < (predicted + memory.GPU_OVERHEAD) / memory.USABLE  # what is held free for it
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -169,9 +169,9 @@ def test_the_prediction_of_decoding_on_a_gpu(tiled):
             for part in latents.split(1, dim=2):
                 _, state = autoencoder.decode_next(part, state)
 
-    seen, reserved = seen_on_the_gpu("decoding", predicted, decode)
+    seen, outside = seen_on_the_gpu("decoding", predicted, decode)
     assert predicted == pytest.approx(seen, rel=0.1)
-    assert reserved < (predicted + memory.GPU_OVERHEAD) / memory.USABLE
+    assert seen + outside < (predicted + memory.GPU_OVERHEAD) / memory.USABLE
 
 
 def test_what_stays_on_the_gpu_beside_streamed_blocks_is_counted():
