@@ -70,12 +70,30 @@ main_size=${buckets[0]% *}
 
 stage() { printf '\n== %s (%d s)\n' "$*" "$SECONDS" >&2; }
 set -m # each command is a group of processes, which a signal reaches as Ctrl-C would
-trap 'for job in $(jobs -p); do kill -- "-$job" 2>/dev/null || true; done' EXIT
+beside=() # the groups that work in the background; they end with this script
+trap 'for group in ${beside[@]+"${beside[@]}"}; do kill -- "-$group" 2>/dev/null || true; done' EXIT
 if [[ $chunk ]]; then
     (sleep $((chunk * 60)) && stage "stopping after $chunk minutes: run it again to go on" && pkill -INT -P $$) &
+    beside+=($!)
 fi
 once() { # NAME COMMAND …: not again when it came to its end before
     [[ -e $out/$1.done ]] || { "${@:2}" && touch "$out/$1.done"; }
+}
+beside() { # NAME COMMAND …: on a GPU in the background, which leaves a log; on a CPU before what follows
+    if [[ $machine == cpu ]]; then
+        once "$@"
+        return
+    fi
+    once "$@" 2>"$out/$1.log" &
+    beside+=($!)
+    echo $! >"$out/$1.pid"
+}
+await() { # NAME COMMAND …: until the command succeeds, as long as what works on it is alive
+    until "${@:2}"; do
+        sleep 1
+        kill -0 "$(<"$out/$1.pid")" 2>/dev/null || "${@:2}" ||
+            { tail -n 3 "$out/$1.log" >&2; echo "error: $1 failed, see $out/$1.log" >&2; exit 2; }
+    done
 }
 
 workers=$(nproc)
@@ -89,22 +107,28 @@ draw_validation() {
         --samples "$samples" --out "$out/validation" --device "$device"
 }
 draw_all() { # the seeds go on counting, so that no scene comes twice, in another shape either
-    local first=0 bucket
+    local first=0 bucket drawing=() failed=0
     for bucket in "${buckets[@]}"; do
         if [[ $machine == gpu ]]; then # all sizes at once, the first by most of the workers
             draw "$out/clips" "$bucket" "$first" "$((first ? (workers + 7) / 8 : (workers * 3 + 3) / 4))" &
+            drawing+=($!)
         else
-            draw "$out/clips" "$bucket" "$first" "$workers"
+            draw "$out/clips" "$bucket" "$first" "$workers" || return
         fi
         first=$((first + ${bucket#* }))
     done
     for bucket in ${autoencoder_buckets[@]+"${autoencoder_buckets[@]}"}; do
-        draw "$out/larger-clips" "$bucket" "$first" "$workers"
+        draw "$out/larger-clips" "$bucket" "$first" "$workers" || return
         first=$((first + ${bucket#* }))
     done
-    wait
+    for process in ${drawing[@]+"${drawing[@]}"}; do wait "$process" || failed=1; done
+    return "$failed"
 }
-has_clips() { [[ -e $out/clips.done || $(find "$1" -name '*.mp4' 2>/dev/null | head -40 | wc -l) -ge 40 ]]; }
+have_clips() {
+    for folder in "${clips[@]}"; do
+        [[ -e $out/clips.done || $(find "$folder" -name '*.mp4' 2>/dev/null | head -40 | wc -l) -ge 40 ]] || return
+    done
+}
 autoencoder() {
     "$tenku" train-autoencoder "${clips[@]}" ${larger[@]+"${larger[@]}"} --out "$out/autoencoder" \
         --preset "$autoencoder_preset" "${autoencoder_budget[@]}"
@@ -127,9 +151,6 @@ judge() {
     "$tenku" evaluate recogniser --clips "$out/clips/$main_size" --validation "$out/validation" --number "$judged" \
         --autoencoder "$out/decoder" --minutes "$judge_minutes" --out "$out/recogniser" >"$out/recogniser.json"
 }
-beside() { # NAME COMMAND …: on a GPU in the background, which leaves a log; on a CPU before what follows
-    if [[ $machine == gpu ]]; then once "$@" 2>"$out/$1.log" & else once "$@"; fi
-}
 clips=() larger=()
 for bucket in "${buckets[@]}"; do clips+=("$out/clips/${bucket% *}"); done
 for bucket in ${autoencoder_buckets[@]+"${autoencoder_buckets[@]}"}; do larger+=("$out/larger-clips/${bucket% *}"); done
@@ -137,34 +158,35 @@ for bucket in ${autoencoder_buckets[@]+"${autoencoder_buckets[@]}"}; do larger+=
 stage "1. Clips of the miniature world"
 once validation draw_validation
 beside clips draw_all
-for folder in "${clips[@]}"; do until has_clips "$folder"; do sleep 1; done; done
+await clips have_clips
 
 stage "2. The autoencoder: pixels to latents, 4 times shorter, 8 times narrower and lower; then its decoder alone"
 if [[ $given ]]; then
-    [[ -e $out/decoder.done ]] || { cp -r "$given/autoencoder" "$out/decoder" && touch "$out/decoder.done"; }
+    take() { rm -rf "$out/decoder" && cp -r "$given/autoencoder" "$out/decoder"; }
+    once decoder take
 else
-    once autoencoder autoencoder
-    once decoder polish
+    once "autoencoder-$autoencoder_minutes" autoencoder
+    once "decoder-$decoder_minutes" polish
 fi
 "$tenku" evaluate autoencoder "$out/decoder" --clips "$out/validation" | tee "$out/autoencoder.json"
 
 stage "3. Latents, encoded once"
+beside judge judge
 if [[ $machine == gpu ]]; then
     beside latents draw_latents
-    until [[ -e $out/latents/manifest.json ]]; do sleep 1; done # the others are met on the way
+    await latents test -e "$out/latents/manifest.json" # the others are met on the way
 else
     once latents encode
 fi
-beside judge judge
 
 stage "4. The transformer and its text encoder"
-once run train
+once "run-$transformer_minutes" train
 
 stage "5. One folder with everything a video needs"
 "$tenku" export "$out/run" --autoencoder "$out/decoder" --out "$out/model" --name embedded --steps 20 --guidance 2.5 --shift 2
 
 stage "6. Unselected samples and what they are worth"
-until [[ -e $out/judge.done ]]; do sleep 1; done
+await judge test -e "$out/judge.done"
 "$tenku" evaluate prompts --model "$out/model" --recogniser "$out/recogniser" --clips "$out/validation" \
     --number "$validation" --out "$out/evaluation"
 

@@ -4,6 +4,7 @@ import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,8 +29,8 @@ PREVIEW_PROMPTS = (
 PREVIEW_CLIPS = 6
 # For somebody's clips, which are few, on weights that are good already.
 OWN_CLIPS: dict[str, Any] = dict(batch_size=16, muon_lr=4e-3, adamw_lr=1e-3, stills_until=0.1, decay_from=0.3)
-# A large GPU takes many steps in a minute.
-LARGE_GPU: dict[str, Any] = dict(log_every=100, validate_every=1000, checkpoint_minutes=2.0)
+# A GPU takes many steps in a minute.
+ON_A_GPU: dict[str, Any] = dict(log_every=100, validate_every=1000, checkpoint_minutes=2.0)
 
 Minutes = Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")]
@@ -42,7 +43,7 @@ def train_autoencoder(
     out: Annotated[Path, typer.Option(help="Folder of the run; the weights are in OUT/autoencoder.")],
     minutes: Minutes = None,
     steps: Steps = None,
-    preset: Annotated[str, typer.Option(help="Size of the autoencoder: embedded, nano, …")] = "embedded",
+    preset: Annotated[str, typer.Option(help="Size of the autoencoder: embedded or nano.")] = "embedded",
     batch_size: Batch = None,
     validation: Annotated[Path | None, typer.Option(help="Held-out clips, measured as it trains.")] = None,
     resume: Resume = "auto",
@@ -66,13 +67,12 @@ def train_autoencoder(
     if validation is not None:
         existing_folder(validation, "clip")
     from tenku.sample.pipeline import find
-    from tenku.train.autoencoder import LARGE_GPU, AutoencoderTraining, polishing, train_autoencoder
+    from tenku.train.autoencoder import AutoencoderTraining, for_device, polishing, train_autoencoder
     from tenku.train.loop import choose_device
 
     settings = AutoencoderTraining(minutes, steps, preset, initial=None if start is None else find(start))
     check_folder(out)
-    if choose_device("auto").type == "cuda":
-        settings = replace(settings, **LARGE_GPU)
+    settings = for_device(settings, choose_device("auto"))
     if batch_size is not None:
         settings = replace(settings, batch_size=batch_size)
     if polish is not None:
@@ -110,6 +110,8 @@ def encode(
 
     device = choose_device("auto").type
     if draw:
+        if batch_size is not None:
+            raise ValueError("--batch-size is for clips in folders; what is drawn is encoded clip by clip")
         with progress_bars() as stages:
             draw_latents(
                 [parse_count(text) for text in draw],
@@ -117,8 +119,10 @@ def encode(
                 out,
                 num_frames=frames,
                 samples=samples,
+                mirror=mirror,
                 workers=workers or len(os.sched_getaffinity(0)),
-                device=device,
+                draw_on="cuda" if device == "cuda" and find_spec("numba_cuda") else "cpu",
+                encode_on=device,
                 on_progress=lambda done, total: stages("clips", done, total),
             )
     else:
@@ -188,7 +192,7 @@ def train(
         latents or out / "latents", out, preset, minutes, steps, seed=seed, resume=resume, initial=initial
     )
     if choose_device("auto").type == "cuda":
-        config = replace(config, **LARGE_GPU)
+        config = replace(config, **ON_A_GPU)
     if clips is not None:
         config = replace(config, **OWN_CLIPS)
     given: dict[str, Any] = {

@@ -9,18 +9,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from tenku.data.files import write_json, write_tensors
+from tenku.data.files import read_json, write_json, write_tensors
 from tenku.data.latents import bucket_name, describe, describe_encoding, encode_frames, folder_digest, write_manifest
 from tenku.data.source import Sample
 from tenku.model.autoencoder import Autoencoder, load_autoencoder
-from tenku.world.dataset import made
+from tenku.world.dataset import make_all
 from tenku.world.scene import FPS, SAMPLES
 
 SHARD = 16  # clips
-MANIFEST_SECONDS = 12.0
+FIRST = 1000  # clips in the first manifest, or all there are: tokenizer and sizes are made from them
+MANIFEST_SECONDS = 12.0  # from one manifest to the next, at least
 
 
 @dataclass(frozen=True)
@@ -32,38 +34,54 @@ class Drawing:
     seeds: range
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How the clips of a folder are drawn and encoded."""
+
+    autoencoder: Path
+    out: Path
+    num_frames: int
+    samples: int
+    mirror: bool
+    draw_on: str
+    encode_on: str
+
+
 @cache
 def encoder(folder: Path, device: str) -> Autoencoder:
     """One for each process."""
     return load_autoencoder(folder).to(device)
 
 
-def draw_shard(
-    drawing: Drawing, autoencoder: Path, identity: str, out: Path, num_frames: int, samples: int, device: str
-) -> str:
+def draw_shard(drawing: Drawing, recipe: Recipe, settings: dict[str, Any]) -> str:
     """Draw, encode and write a shard, its note last; returns its name."""
     from tenku.world.clip import make_clip
 
-    network = encoder(autoencoder, device)
+    network = encoder(recipe.autoencoder, recipe.encode_on)
     latents, entries = [], []
     for seed in drawing.seeds:
-        frames, truth = make_clip(seed, drawing.size, num_frames, "train", samples, device)
-        latents.append(encode_frames(network, frames[None], True, device))
-        entries += describe(Sample(out, truth), mirror=True)
-    write_tensors(out / f"{drawing.name}.safetensors", {"latents": torch.cat(latents).to(torch.bfloat16)})
-    settings = describe_encoding(network, identity, True, torch.bfloat16)
-    write_json(out / f"{drawing.name}.json", {**settings, "seeds": list(drawing.seeds), "clips": entries}, indent=None)
+        frames, truth = make_clip(seed, drawing.size, recipe.num_frames, "train", recipe.samples, recipe.draw_on)
+        latents.append(encode_frames(network, frames[None], recipe.mirror, recipe.encode_on))
+        entries += describe(Sample(recipe.out, truth), recipe.mirror)
+    write_tensors(recipe.out / f"{drawing.name}.safetensors", {"latents": torch.cat(latents).to(torch.bfloat16)})
+    note = {**settings, "seeds": list(drawing.seeds), "clips": entries}
+    write_json(recipe.out / f"{drawing.name}.json", note, indent=None)
     return drawing.name
 
 
-def plan_drawings(buckets: Sequence[tuple[tuple[int, int], int]], frames: int, seed: int) -> list[Drawing]:
-    """Shards of all sizes, taking turns, so that some of each come early; no seed comes twice."""
+def plan_drawings(
+    buckets: Sequence[tuple[tuple[int, int], int]], shape: Callable[[int, int], tuple[int, int, int]], seed: int
+) -> list[Drawing]:
+    """Shards of all sizes, taking turns, so that some of each come early; no seed comes twice.
+
+    shape: from width and height to latent T H W.
+    """
     planned: list[tuple[float, Drawing]] = []
     for (width, height), count in buckets:
-        name = bucket_name(frames // 4, height // 8, width // 8)
         for first in range(0, count, SHARD):
             seeds = range(seed + first, seed + min(first + SHARD, count))
-            planned.append(((first + SHARD / 2) / count, Drawing(f"{name}-{seeds.start:08d}", (width, height), seeds)))
+            name = f"{bucket_name(*shape(width, height))}-{seeds.start:08d}"
+            planned.append(((first + SHARD / 2) / count, Drawing(name, (width, height), seeds)))
         seed += count
     return [drawing for _, drawing in sorted(planned, key=lambda entry: entry[0])]
 
@@ -76,45 +94,56 @@ def draw_latents(
     seed: int = 0,
     num_frames: int = 48,
     samples: int = SAMPLES,
+    mirror: bool = True,
     workers: int = 1,
-    device: str = "cpu",
+    draw_on: str = "cpu",
+    encode_on: str = "cpu",
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
     """Fill OUT with the latents of so many clips of each size; returns the manifest's path.
 
-    buckets: ((width, height), clips). Shards that are there already stay. ValueError when a size does not fit, or OUT
-    holds latents of another autoencoder.
+    buckets: ((width, height), clips). draw_on, encode_on: "cpu" or "cuda". Shards that are there already stay.
+    ValueError when a size or length does not fit, or OUT holds latents that were made otherwise.
     """
-    out, folder = Path(out), Path(autoencoder)
-    out.mkdir(parents=True, exist_ok=True)
-    network, identity = encoder(folder, device), folder_digest(folder)
-    space = 2 * network.spatial_compression
+    recipe = Recipe(Path(autoencoder), Path(out), num_frames, samples, mirror, draw_on, encode_on)
+    recipe.out.mkdir(parents=True, exist_ok=True)
+    network = encoder(recipe.autoencoder, encode_on)
+    space, time_ = network.spatial_compression, network.temporal_compression
     for (width, height), _ in buckets:
-        if width % space or height % space:
-            raise ValueError(f"clips of {width}x{height} cannot be encoded: both sides must be multiples of {space}")
-    drawings = plan_drawings(buckets, num_frames, seed)
-    settings = describe_encoding(network, identity, True, torch.bfloat16)
-    complete = [drawing.name for drawing in drawings if (out / f"{drawing.name}.json").is_file()]
-    missing = [drawing for drawing in drawings if drawing.name not in set(complete)]
-    total, done = sum(count for _, count in buckets), sum(count for _, count in buckets)
-    done -= sum(len(drawing.seeds) for drawing in missing)
-    lengths = {drawing.name: len(drawing.seeds) for drawing in drawings}
+        if width % (2 * space) or height % (2 * space):
+            sides = f"both sides must be multiples of {2 * space}"
+            raise ValueError(f"clips of {width}x{height} cannot be encoded: {sides}")
+    if num_frames % time_:
+        raise ValueError(f"clips of {num_frames} frames cannot be encoded: it must be a multiple of {time_}")
+    settings = describe_encoding(network, folder_digest(recipe.autoencoder), mirror, torch.bfloat16)
+    made_as = {**settings, "samples": samples}
+    drawings = plan_drawings(buckets, lambda w, h: (num_frames // time_, h // space, w // space), seed)
+    notes = {drawing.name: read_note(recipe.out, drawing, made_as) for drawing in drawings}
+    complete = {name: note["clips"] for name, note in notes.items() if note is not None}
+    missing = [drawing for drawing in drawings if drawing.name not in complete]
+    total, clips = sum(count for _, count in buckets), {drawing.name: len(drawing.seeds) for drawing in drawings}
+    done = total - sum(len(drawing.seeds) for drawing in missing)
     on_progress(done, total)
-    work = partial(
-        draw_shard,
-        autoencoder=folder,
-        identity=identity,
-        out=out,
-        num_frames=num_frames,
-        samples=samples,
-        device=device,
-    )
-    written = time.monotonic()
-    for name in made(missing, work, workers, device):
-        complete.append(name)
-        done += lengths[name]
+    next_manifest = time.monotonic() + MANIFEST_SECONDS
+    for name in make_all(missing, partial(draw_shard, recipe=recipe, settings=made_as), workers, draw_on):
+        complete[name] = read_json(recipe.out / f"{name}.json")["clips"]
+        done += clips[name]
         on_progress(done, total)
-        if time.monotonic() - written > MANIFEST_SECONDS:
-            write_manifest(out, sorted(complete), settings, FPS)
-            written = time.monotonic()
-    return write_manifest(out, sorted(complete), settings, FPS)
+        begun = time.monotonic()
+        if begun > next_manifest and done >= FIRST:
+            write_manifest(recipe.out, complete, settings, FPS)
+            # The list grows: no more than a twentieth of the time goes into writing it.
+            next_manifest = begun + max(MANIFEST_SECONDS, 20 * (time.monotonic() - begun))
+    return write_manifest(recipe.out, complete, settings, FPS)
+
+
+def read_note(out: Path, drawing: Drawing, made_as: dict[str, Any]) -> dict[str, Any] | None:
+    """What a shard of a former call holds, None when it lacks clips. ValueError when it was made otherwise."""
+    path = out / f"{drawing.name}.json"
+    if not path.is_file() or not path.with_suffix(".safetensors").is_file():
+        return None
+    note = read_json(path)
+    for key, value in made_as.items():
+        if note.get(key) != value:
+            raise ValueError(f"{out} holds latents with {key} {note.get(key)}, not {value}: choose another folder")
+    return note if note["seeds"] == list(drawing.seeds) else None

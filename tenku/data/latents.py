@@ -12,7 +12,7 @@ the price of encoding.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from tenku.data.files import read_json, write_json, write_tensors
-from tenku.data.readers import ahead, start_readers
+from tenku.data.readers import read_ahead, start_readers
 from tenku.data.source import Sample, clips
 from tenku.model.autoencoder import load_autoencoder
 from tenku.model.precision import autocast
@@ -115,6 +115,7 @@ def encode_samples(
     )
     with Progress(*columns, disable=not show_progress) as progress, start_readers(device) as readers:
         task = progress.add_task("encode", total=len(samples))
+        entries_of: dict[str, list[dict[str, Any]]] = {}
         for shard in shards:
             entries = [entry for sample in shard.samples for entry in describe(sample, mirror)]
             note = {**settings, "seeds": [sample.seed for sample in shard.samples], "clips": entries}
@@ -124,8 +125,9 @@ def encode_samples(
                 write_tensors(out / f"{shard.name}.safetensors", {"latents": torch.cat(encoded).to(dtype)})
             # last, as the sign that the shard is whole; again, since captions may have been edited
             write_json(out / f"{shard.name}.json", note, indent=None)
+            entries_of[shard.name] = entries
             progress.advance(task, len(shard.samples))
-    return write_manifest(out, [shard.name for shard in shards], settings, samples[0].truth.get("fps", 16))
+    return write_manifest(out, entries_of, settings, samples[0].truth.get("fps", 16))
 
 
 def plan_shards(samples: Sequence[Sample], autoencoder: Encoder, shard_size: int) -> list[Shard]:
@@ -153,7 +155,7 @@ def read_batches(
     # clips of one latent shape may differ by a few frames that fill no group
     whole = samples[0].num_frames // temporal_compression * temporal_compression or 1
     batch: list[np.ndarray] = []
-    for _, frames in ahead(readers, Sample.frames, samples, 2 * batch_size):
+    for _, frames in read_ahead(readers, Sample.frames, samples, 2 * batch_size):
         batch.append(frames.result()[:whole])
         if len(batch) == batch_size:
             yield np.stack(batch)
@@ -198,7 +200,7 @@ def is_encoded(out: Path, shard: Shard, note: dict[str, Any]) -> bool:
     if not path.is_file() or not (out / f"{shard.name}.safetensors").is_file():
         return False
     former = read_json(path)
-    return all(former.get(key) == value for key, value in note.items() if key != "clips")
+    return all(former.get(key) == note[key] for key in ("autoencoder", "mirror", "dtype", "seeds"))
 
 
 def sizes_of(manifest: dict[str, Any]) -> list[tuple[int, int]]:
@@ -226,16 +228,16 @@ def bucket_name(frames: int, height: int, width: int) -> str:
     return f"t{frames}-h{height}-w{width}"
 
 
-def write_manifest(out: Path, shards: Sequence[str], settings: dict[str, Any], fps: float) -> Path:
-    """Gather the shards' notes into OUT/manifest.json."""
+def write_manifest(out: Path, shards: Mapping[str, list[dict[str, Any]]], settings: dict[str, Any], fps: float) -> Path:
+    """OUT/manifest.json of the entries of each shard's clips, by the shard's name."""
     buckets: dict[str, dict[str, Any]] = {}
     space = settings["spatial_compression"]
-    for name in shards:
+    for name in sorted(shards):
         bucket_of, _ = name.rsplit("-", 1)
         shape = [int(part[1:]) for part in bucket_of.split("-")]  # T H W
         size = [shape[2] * space, shape[1] * space]
         bucket = buckets.setdefault(bucket_of, {"name": bucket_of, "shape": shape, "size": size, "shards": []})
-        bucket["shards"].append({"file": f"{name}.safetensors", "clips": read_json(out / f"{name}.json")["clips"]})
+        bucket["shards"].append({"file": f"{name}.safetensors", "clips": shards[name]})
     manifest = {"format": FORMAT, "fps": fps, **settings, "buckets": list(buckets.values())}
     path = out / "manifest.json"
     write_json(path, manifest, indent=None)
@@ -253,9 +255,12 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     return manifest
 
 
-def manifest_time(latents: Path) -> int:
-    """When the list of encoded clips was written, in nanoseconds."""
-    return (latents / "manifest.json").stat().st_mtime_ns
+def manifest_time(latents: Path) -> int | None:
+    """When the list of encoded clips was written, in nanoseconds; None when there is none."""
+    try:
+        return (latents / "manifest.json").stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def folder_digest(folder: Path) -> str:

@@ -129,6 +129,9 @@ class Loader:
 
     def hold(self, buckets: Sequence[Bucket], device: torch.device | None = None) -> None:
         """Draw from these buckets from now on, kept on a GPU when they take less than half of its free memory."""
+        self.buckets: list[Bucket] = []
+        if device is not None and device.type == "cuda":
+            torch.cuda.empty_cache()  # what was held before makes room
         self.buckets = list(buckets)
         self.budget = self.batch_size * max(bucket.latents[0].numel() for bucket in buckets)
         self.weights = torch.tensor([float(len(bucket.captions)) for bucket in buckets])
@@ -148,7 +151,7 @@ class Loader:
         clips = torch.randint(len(bucket.captions), (count,), generator=self.generator)
         starts = self._starts(count, bucket.num_frames, frames, lengths)
         chances = torch.rand(count, 2, generator=self.generator).tolist()
-        captions = [choose(bucket.captions[i], *two) for i, two in zip(clips.tolist(), chances, strict=True)]
+        captions = [choose_caption(bucket.captions[i], *two) for i, two in zip(clips.tolist(), chances, strict=True)]
         frame_indices = starts[:, None] + torch.arange(frames)  # B T
         device = bucket.latents.device
         latents = bucket.latents[upload(clips, device)[:, None], :, upload(frame_indices, device)]  # B T C H W
@@ -167,7 +170,7 @@ class Loader:
         return torch.where(at_start, 0, anywhere)
 
 
-def choose(by_language: dict[str, list[str]], language: float, number: float) -> str:
+def choose_caption(by_language: dict[str, list[str]], language: float, number: float) -> str:
     """A clip's caption by two chances in [0, 1)."""
     languages = sorted(by_language)
     captions = by_language[languages[int(language * len(languages))]]

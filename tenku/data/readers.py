@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -18,10 +19,17 @@ def start_readers(device: str) -> Executor:
     """
     if device == "cpu":
         return ThreadPoolExecutor(1)
-    return ProcessPoolExecutor(len(os.sched_getaffinity(0)), multiprocessing.get_context("spawn"))
+    return ProcessPoolExecutor(
+        len(os.sched_getaffinity(0)), multiprocessing.get_context("spawn"), initializer=leave_interrupts
+    )
 
 
-def ahead(
+def leave_interrupts() -> None:
+    """Ctrl-C is for the process that started the readers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def read_ahead(
     readers: Executor, read: Callable[[Item], Result], items: Iterable[Item], count: int
 ) -> Iterator[tuple[Item, Future[Result]]]:
     """Each item with what `read` gives of it, in order; `count` of them are read while the caller works."""

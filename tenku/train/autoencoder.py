@@ -15,7 +15,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -40,8 +39,7 @@ from tenku.video import contact_sheet, read_video, write_png
 
 SHEET_CLIPS = 12
 MEASURED_CLIPS = 48
-# On a large GPU a step takes whole pictures, many at a time, from clips that stay in its memory.
-LARGE_GPU: dict[str, Any] = dict(batch_size=64, crop=128, busy=0.0, cache_gib=30.0)
+LARGE = 40 * 2**30  # bytes of a GPU that holds many clips and whole batches of pictures
 
 
 @dataclass(frozen=True)
@@ -107,6 +105,13 @@ class AutoencoderTraining:
         warm = min(1.0, (steps_done + 1) / max(1, self.warmup_steps))
         fallen = max(0.0, (progress - self.decay_from) / (1 - self.decay_from))
         return warm * max(self.final_lr, 1 - (1 - self.final_lr) * fallen)
+
+
+def for_device(settings: AutoencoderTraining, device: torch.device) -> AutoencoderTraining:
+    """On a large GPU a step takes whole pictures, many at a time, from clips that stay in its memory."""
+    if device.type != "cuda" or torch.cuda.get_device_properties(device).total_memory < LARGE:
+        return settings
+    return replace(settings, batch_size=64, crop=128, busy=0.0, cache_gib=24.0)
 
 
 def polishing(settings: AutoencoderTraining, autoencoder: Path) -> AutoencoderTraining:

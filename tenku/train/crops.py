@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tenku.data.readers import ahead, start_readers
+from tenku.data.readers import read_ahead, start_readers
 from tenku.video import read_video
 
 FIRST = 64  # clips to wait for, or all there are
@@ -72,7 +72,7 @@ class ClipCache:
         new = [path for folder in self.folders for path in sorted(folder.glob("*.mp4")) if path not in self._known]
         first = min(FIRST, len(new))
         shuffled = [new[index] for index in self._random.permutation(len(new))]
-        for path, reading in ahead(readers, read_frames, shuffled, AHEAD):
+        for path, reading in read_ahead(readers, read_frames, shuffled, AHEAD):
             if self._stopped.is_set() or self._bytes >= self.max_bytes:
                 return
             self._known.add(path)

@@ -1,13 +1,14 @@
 """The training run: transformer and text encoder together, on latents encoded before.
 
     RUN/config.json      what was asked for, the sizes of the model, what the clips are like
-    RUN/text/            tokenizer and vocabulary, made from the captions at the start
+    RUN/text/            tokenizer, made from the captions at the start, and vocabulary
     RUN/log.jsonl        loss, speed, validation
     RUN/checkpoints/     the last two, each complete
     RUN/previews/        a picture per checkpoint, when the caller gives a `preview`
 
 A run that is started again goes on from its last complete checkpoint. On a CPU, with a budget in steps,
-it then has the very losses that it would have had without the interruption.
+it then has the very losses that it would have had without the interruption. Latents may grow meanwhile: the new
+ones are met at the next checkpoint.
 """
 
 import math
@@ -141,6 +142,7 @@ class Run:
     def __init__(self, config: TrainConfig, preview: Preview | None = None) -> None:
         self.config, self.preview = config, preview
         self.device = choose_device(config.device)
+        self.manifest_read_at = manifest_time(config.latents)
         training, held_out = load_buckets(config.latents)
         resumed = checkpoint_to_resume(config)
         if resumed is None:
@@ -172,7 +174,6 @@ class Run:
             "noise": torch.Generator(self.device).manual_seed(config.seed + 2),
         }
         self.validation = Validation(held_out, self.text, self.device) if held_out else None
-        self.manifest_of = manifest_time(config.latents)
         self.step, self.samples, self.elapsed_before = 0, 0, 0.0
         if resumed is not None:
             self.load(resumed)
@@ -195,6 +196,7 @@ class Run:
         self.optimizer.zero_grad()
         checkpoint.restore_random_state(self.generators, before)
         self.meet_new_clips()
+        self.window = Window()
 
     @property
     def elapsed(self) -> float:
@@ -239,13 +241,16 @@ class Run:
 
     def meet_new_clips(self) -> None:
         """Take in what was encoded since the latents were read: they may still be growing."""
-        if manifest_time(self.config.latents) == self.manifest_of:
+        written_at = manifest_time(self.config.latents)
+        if written_at in (None, self.manifest_read_at):  # gone, or as it was
             return
-        self.manifest_of = manifest_time(self.config.latents)
+        self.manifest_read_at = written_at
         training, held_out = load_buckets(self.config.latents)
+        write_json(self.config.out / "config.json", describe_run(self.config, self.text, self.transformer))
         self.loader.hold(training, self.device)
         self.validation = Validation(held_out, self.text, self.device) if held_out else None
         self.log.write(self.step, clips=sum(len(bucket.captions) for bucket in training))
+        self.window = Window()
 
     # --------------------------------------------------------------------------------- what is reported
 

@@ -64,7 +64,7 @@ def write_clips(
     make = partial(
         write_clip_of, out=out, size=size, num_frames=num_frames, split=split, samples=samples, device=device
     )
-    for _ in made(missing, make, workers, device):
+    for _ in make_all(missing, make, workers, device):
         done += 1
         on_progress(done, clips)
     return len(missing)
@@ -78,11 +78,10 @@ def _check_recipe(path: Path, recipe: dict[str, object]) -> None:
         raise ValueError(f"{path.parent} holds clips with {found}, not {recipe}: choose another folder")
 
 
-def made(items: Sequence[Item], make: Callable[[Item], Result], workers: int, device: str) -> Iterator[Result]:
+def make_all(items: Sequence[Item], make: Callable[[Item], Result], workers: int, device: str) -> Iterator[Result]:
     """What `make` gives of each item, by several processes, in any order."""
-    if not items:
-        return
-    if workers == 1:
+    workers = min(workers, len(items))
+    if workers <= 1:
         yield from map(make, items)
         return
     context = multiprocessing.get_context("spawn")  # a fork would copy the threads of torch and of PyAV in any state

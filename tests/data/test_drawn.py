@@ -51,8 +51,24 @@ def test_it_goes_on_where_it_stopped(autoencoder: Path, tmp_path: Path, monkeypa
     assert [len(bucket.captions) for bucket in buckets] == [4, 2]
 
 
+def test_more_clips_fill_up_the_last_shard(autoencoder: Path, tmp_path: Path) -> None:
+    for count in (1, 3):
+        draw_latents([((32, 32), count)], autoencoder, tmp_path, num_frames=4, samples=4)
+    (bucket,), _ = load_buckets(tmp_path)
+    assert len(bucket.captions) == 6
+
+
+def test_latents_made_otherwise_are_not_mixed(autoencoder: Path, tmp_path: Path) -> None:
+    draw_latents([((32, 32), 1)], autoencoder, tmp_path, num_frames=4, samples=4)
+    with pytest.raises(ValueError, match="mirror True, not False: choose another folder"):
+        draw_latents([((32, 32), 1)], autoencoder, tmp_path, num_frames=4, samples=4, mirror=False)
+    with pytest.raises(ValueError, match="samples 4, not 5"):
+        draw_latents([((32, 32), 1)], autoencoder, tmp_path, num_frames=4, samples=5)
+
+
 def test_sizes_take_turns_and_no_seed_comes_twice() -> None:
-    drawings = plan_drawings([((128, 128), 320), ((160, 96), 64)], 48, seed=5)
+    sizes = [((128, 128), 320), ((160, 96), 64)]
+    drawings = plan_drawings(sizes, lambda width, height: (12, height // 8, width // 8), seed=5)
     seeds = [seed for drawing in drawings for seed in drawing.seeds]
     assert sorted(seeds) == list(range(5, 5 + 384))
     assert [drawing.size for drawing in drawings[:4]].count((160, 96)) == 1
@@ -61,3 +77,5 @@ def test_sizes_take_turns_and_no_seed_comes_twice() -> None:
 def test_a_size_that_does_not_fit_is_named(autoencoder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="40x32.*multiples of 16"):
         draw_latents([((40, 32), 1)], autoencoder, tmp_path)
+    with pytest.raises(ValueError, match="6 frames.*multiple of 4"):
+        draw_latents([((32, 32), 1)], autoencoder, tmp_path, num_frames=6)
