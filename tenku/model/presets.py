@@ -29,7 +29,7 @@ def nano() -> Preset:
 
 
 def embedded() -> Preset:
-    """Ships in the package, and trains in an hour on two CPU cores that multiply bf16."""
+    """Trains in an hour on two CPU cores that multiply bf16."""
     return Preset(
         TransformerConfig(hidden_size=256, depth=6, num_heads=2, ffn_size=1024, text_size=192),
         TextConfig(hidden_size=192, depth=2, num_heads=4, ffn_factor=2),
@@ -37,7 +37,7 @@ def embedded() -> Preset:
 
 
 def embedded_gpu() -> Preset:
-    """The same model for half an hour of one large GPU, as large as 48 MiB of weights allow beside the autoencoder."""
+    """The one shipped: for a quarter of an hour of a large GPU, as large as 48 MiB allow beside the autoencoder."""
     return Preset(
         TransformerConfig(hidden_size=384, depth=5, num_heads=3, ffn_size=1024, text_size=192),
         TextConfig(hidden_size=192, depth=2, num_heads=4, ffn_factor=2),
