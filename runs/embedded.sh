@@ -37,7 +37,7 @@ share() { awk "BEGIN { printf \"%.2f\", $minutes * $1 / 100 }"; } # of the budge
 # Change a line here to change the run.
 case $machine in
     cpu)
-        minutes=${minutes:-120} device=cpu preset=embedded
+        minutes=${minutes:-120} device=cpu preset=embedded-cpu
         buckets=("64x64 $((minutes * 22))" "80x48 $((minutes * 3))" "48x80 $((minutes * 3))") # size and clips
         autoencoder_buckets=("128x128 $((minutes * 10 / 3))")                                 # seen by it alone
         autoencoder_minutes=$(share 30) decoder_minutes=$(share 8) transformer_minutes=$(share 48) judge_minutes=6
@@ -46,7 +46,7 @@ case $machine in
         training=(--batch-size 16 --conditioned 0.3)
         ;;
     gpu) # most clips never become files: all cores draw them straight to latents while the transformer trains
-        minutes=${minutes:-25} device=cuda preset=embedded-gpu
+        minutes=${minutes:-25} device=cuda preset=embedded
         buckets=("128x128 $((minutes * 160))" "160x96 $((minutes * 20))" "96x160 $((minutes * 20))")
         drawn=("128x128:$((minutes * 3200))" "160x96:$((minutes * 400))" "96x160:$((minutes * 400))")
         autoencoder_buckets=()

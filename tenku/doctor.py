@@ -153,7 +153,7 @@ def presets() -> Finding:
     else:
         place, room = "memory", available_memory() or total_memory()
     fits = []
-    for name in ("embedded", "embedded-gpu", "1.3b", "3b", "5b", "14b"):
+    for name in ("embedded-cpu", "embedded", "1.3b", "3b", "5b", "14b"):
         with torch.device("meta"):
             parameters = count_parameters(Transformer(get(name).transformer))
         if parameters * BYTES_PER_PARAMETER <= room:

@@ -8,6 +8,7 @@ All chance comes from one CPU generator: with its state, a resumed run draws wha
 would have.
 """
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,8 +67,8 @@ LENGTHS = Lengths()
 def load_buckets(folder: str | Path) -> tuple[list[Bucket], list[Bucket]]:
     """(training, validation) clips of a latents folder.
 
-    Validation are the clips whose split is not "train"; where there are none, the last 2 % (at most 64)
-    of the seeds, with their mirrored selves, are held out: none of fewer than 25 clips. ValueError when a
+    Validation are the clips whose split is not "train"; where there are none, 2 % (at most 64) of the seeds,
+    with their mirrored selves, are held out: none of fewer than 25 clips. ValueError when a
     shard is missing or does not match the manifest.
     """
     folder = Path(folder)
@@ -89,12 +90,15 @@ def load_buckets(folder: str | Path) -> tuple[list[Bucket], list[Bucket]]:
 
 
 def held_out_seeds(clips: Sequence[dict[str, Any]]) -> set[int]:
-    """Seeds of training clips to keep for validation, when no clip belongs to that split already."""
-    seeds = sorted({clip["seed"] for clip in clips if clip["split"] == "train"})
+    """Seeds of training clips to keep for validation, when no clip belongs to that split already.
+
+    Those with the lowest checksums: some of every size, and hardly one that was trained on before others were added.
+    """
+    seeds = {clip["seed"] for clip in clips if clip["split"] == "train"}
     if any(clip["split"] == "validation" for clip in clips):
         return set()
     count = min(MAX_VALIDATION, int(VALIDATION_SHARE * len(seeds) + 0.5))
-    return set(seeds[len(seeds) - count :])
+    return set(sorted(seeds, key=lambda seed: zlib.crc32(str(seed).encode()))[:count])
 
 
 def load_bucket(folder: Path, description: dict[str, Any], channels: int) -> tuple[Bucket, list[dict[str, Any]]]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tenku.data.loader import Bucket, Lengths, Loader, all_captions, load_buckets
+from tenku.data.loader import Bucket, Lengths, Loader, all_captions, held_out_seeds, load_buckets
 
 
 def captions(k: int) -> dict[str, list[str]]:
@@ -84,11 +84,22 @@ def write_latents(folder, splits):
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-def test_without_a_validation_split_the_last_seeds_are_held_out_with_their_mirrors(tmp_path):
+def test_without_a_validation_split_some_seeds_are_held_out_with_their_mirrors(tmp_path):
     write_latents(tmp_path, ["train"] * 60)
     training, validation = load_buckets(tmp_path)
-    assert validation[0].latents[:, 0, 0, 0, 0].tolist() == [118, 119]
+    first, mirrored = validation[0].latents[:, 0, 0, 0, 0].tolist()
+    assert first % 2 == 0 and mirrored == first + 1
     assert len(training[0].captions) == 118 and len(all_captions(validation)) == 6
+
+
+def test_clips_that_come_later_hold_out_none_that_was_trained_on():
+    def clips(count):
+        return [{"seed": seed, "split": "train"} for seed in range(count)]
+
+    few, many = held_out_seeds(clips(1000)), held_out_seeds(clips(5000))
+    assert len(few) == 20 and len(many) == 64
+    assert {seed for seed in many if seed < 1000} <= few
+    assert len([seed for seed in many if seed < 2500]) > 15  # from everywhere
 
 
 def test_of_a_few_clips_none_is_held_out(tmp_path):

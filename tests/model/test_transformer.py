@@ -209,7 +209,7 @@ def test_presets_have_the_published_names_and_shapes(name, parameters, shapes):
 
 
 def test_unknown_preset_names_those_that_exist():
-    names = "nano, embedded, embedded-gpu, 1.3b, 3b, 5b, 14b"
+    names = "nano, embedded, embedded-cpu, 1.3b, 3b, 5b, 14b"
     with pytest.raises(ValueError, match=f"unknown preset '2b'; choose one of {names}"):
         get("2b")
 
