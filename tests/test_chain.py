@@ -109,6 +109,24 @@ def test_missing_folders_are_named(place: Path, tmp_path: Path, capsys: pytest.C
     assert not list(tmp_path.iterdir())
 
 
+def test_clips_are_drawn_straight_to_latents(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    encode = ["encode", "--autoencoder", str(place / "autoencoder"), "--out", str(tmp_path / "latents")]
+    draw = [*encode, "--frames", "4", "--samples", "4", "--workers", "1"]
+    for wrong, reason in (
+        (encode, "folders with clips, or --draw SIZE:NUMBER"),
+        ([*draw, "--draw", "32x32"], "as 128x128:1000, not '32x32'"),
+        ([*draw, "--draw", "large:3"], "WIDTHxHEIGHT"),
+        ([*draw, "--draw", "40x40:1"], "multiples of 16"),
+        ([*draw, "--draw", "32x32:1", "--batch-size", "2"], "clip by clip"),
+        ([*draw, "--draw", "32x32:1", str(place / "square")], "folders with clips, or --draw"),
+    ):
+        assert main(wrong) == 2, wrong
+        err = capsys.readouterr().err
+        assert err.startswith("error: ") and reason in err and err.count("\n") == 1
+    assert main([*draw, "--draw", "32x32:2", "--draw", "48x32:1"]) == 0
+    assert (tmp_path / "latents" / "manifest.json").is_file()
+
+
 def test_own_clips_fine_tune_a_model(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own, run = tmp_path / "own", tmp_path / "run"
     own.mkdir()
