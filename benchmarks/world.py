@@ -6,11 +6,11 @@ python benchmarks/world.py --clips 600 --device cuda  # the start of the workers
 """
 
 import argparse
-import os
 import tempfile
 import time
 from pathlib import Path
 
+from tenku.machine import usable_cores
 from tenku.world.dataset import write_clips
 
 
@@ -25,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=24)
     parser.add_argument("--size", default="128x128")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--workers", type=int, default=usable_cores())
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     arguments = parser.parse_args()
     width, height = map(int, arguments.size.split("x"))

@@ -97,9 +97,10 @@ await() { # NAME COMMAND …: until the command succeeds, as long as what works 
 }
 
 workers=$(nproc)
+many=(env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 nice "$tenku") # many processes, which take no more than a core each
 draw() { # FOLDER "WxH COUNT" FIRST-SEED WORKERS
     read -r size count <<<"$2"
-    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 nice "$tenku" world --clips "$count" --size "$size" --frames "$frames" \
+    "${many[@]}" world --clips "$count" --size "$size" --frames "$frames" \
         --seed "$3" --out "$1/$size" --samples "$samples" --device "$device" --workers "$4"
 }
 draw_validation() {
@@ -139,7 +140,7 @@ polish() {
 }
 encode() { "$tenku" encode "${clips[@]}" --autoencoder "$out/decoder" --out "$out/latents"; }
 draw_latents() {
-    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 nice "$tenku" encode "${drawn[@]/#/--draw=}" --frames "$frames" \
+    "${many[@]}" encode "${drawn[@]/#/--draw=}" --frames "$frames" \
         --samples "$samples" --workers "$((workers > 4 ? workers - 2 : workers))" --autoencoder "$out/decoder" \
         --out "$out/latents"
 }

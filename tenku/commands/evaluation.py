@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -118,9 +119,7 @@ def autoencoder(
     from tenku.evaluate.distances import evaluate_autoencoder
 
     with progress_bars() as stages:
-        result = evaluate_autoencoder(
-            folder, clips, number, sheet, on_progress=lambda done, total: stages("clips", done, total)
-        )
+        result = evaluate_autoencoder(folder, clips, number, sheet, on_progress=partial(stages, "clips"))
     print(json.dumps(result))
 
 

@@ -1,16 +1,17 @@
 """From clips to weights: train-autoencoder, encode, train, export. runs/embedded.sh shows them in a row."""
 
-import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tenku.commands.options import check_folder, existing_folder, listed, parse_size, progress_bars, say
+from tenku.commands.options import check_folder, existing_folder, given, listed, parse_size, progress_bars, say
+from tenku.machine import usable_cores
 
 if TYPE_CHECKING:
     from tenku.train.loop import Preview
@@ -120,10 +121,10 @@ def encode(
                 num_frames=frames,
                 samples=samples,
                 mirror=mirror,
-                workers=workers or len(os.sched_getaffinity(0)),
+                workers=workers or usable_cores(),
                 draw_on="cuda" if device == "cuda" and find_spec("numba_cuda") else "cpu",
                 encode_on=device,
-                on_progress=lambda done, total: stages("clips", done, total),
+                on_progress=partial(stages, "clips"),
             )
     else:
         batch_size = batch_size or (2 if device == "cpu" else 32)
@@ -195,15 +196,8 @@ def train(
         config = replace(config, **ON_A_GPU)
     if clips is not None:
         config = replace(config, **OWN_CLIPS)
-    given: dict[str, Any] = {
-        "batch_size": batch_size,
-        "stills_until": stills,
-        "muon_lr": muon_lr,
-    }
-    config = replace(config, **{name: value for name, value in given.items() if value is not None})
-    given = {"conditioned": conditioned, "shift": shift}
-    objective = replace(config.objective, **{name: value for name, value in given.items() if value is not None})
-    config = replace(config, objective=objective)
+    config = replace(config, **given(batch_size=batch_size, stills_until=stills, muon_lr=muon_lr))
+    config = replace(config, objective=replace(config.objective, **given(conditioned=conditioned, shift=shift)))
     check_folder(out)
     if clips is None or initial is None:
         train(config, previews(autoencoder, config.latents, PREVIEW_PROMPTS) if autoencoder else None)
@@ -233,9 +227,7 @@ def encode_own(clips: Path, model: Path, out: Path) -> list[str]:
     found = own.find_clips(clips, without=(out / "clips", out / "previews"))
     with progress_bars() as stages:
         settings = ModelSettings.load(model)
-        wrong = own.prepare(
-            found.clips, clips, out / "clips", settings, lambda done, total: stages("clips", done, total)
-        )
+        wrong = own.prepare(found.clips, clips, out / "clips", settings, partial(stages, "clips"))
     text = load_text_encoder(model)
     long = [
         caption for clip in found.clips for told in clip.captions.values() for caption in told if text.is_cut(caption)

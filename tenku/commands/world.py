@@ -1,12 +1,13 @@
 """`tenku world`: clips of the miniature world with their ground truth."""
 
-import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tenku.commands.options import check_folder, parse_size, progress_bars, say
+from tenku.machine import usable_cores
 
 
 def world(
@@ -45,10 +46,10 @@ def world(
             seed=seed,
             size=width_height,
             num_frames=frames,
-            workers=workers or len(os.sched_getaffinity(0)),
+            workers=workers or usable_cores(),
             split=split,
             samples=samples or SAMPLES,
             device=device,
-            on_progress=lambda done, total: stages("clips", done, total),
+            on_progress=partial(stages, "clips"),
         )
     say(f"{clips} clips in {out}")

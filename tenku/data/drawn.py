@@ -14,7 +14,15 @@ from typing import Any
 import torch
 
 from tenku.data.files import read_json, write_json, write_tensors
-from tenku.data.latents import bucket_name, describe, describe_encoding, encode_frames, folder_digest, write_manifest
+from tenku.data.latents import (
+    bucket_name,
+    describe,
+    describe_encoding,
+    encode_frames,
+    folder_digest,
+    latent_shape,
+    write_manifest,
+)
 from tenku.data.source import Sample
 from tenku.model.autoencoder import Autoencoder, load_autoencoder
 from tenku.world.dataset import make_all
@@ -53,8 +61,8 @@ def encoder(folder: Path, device: str) -> Autoencoder:
     return load_autoencoder(folder).to(device)
 
 
-def draw_shard(drawing: Drawing, recipe: Recipe, settings: dict[str, Any]) -> str:
-    """Draw, encode and write a shard, its note last; returns its name."""
+def draw_shard(drawing: Drawing, recipe: Recipe, settings: dict[str, Any]) -> tuple[Drawing, list[dict[str, Any]]]:
+    """Draw, encode and write a shard, its note last; returns it with the manifest's entries of its clips."""
     from tenku.world.clip import make_clip
 
     network = encoder(recipe.autoencoder, recipe.encode_on)
@@ -66,22 +74,24 @@ def draw_shard(drawing: Drawing, recipe: Recipe, settings: dict[str, Any]) -> st
     write_tensors(recipe.out / f"{drawing.name}.safetensors", {"latents": torch.cat(latents).to(torch.bfloat16)})
     note = {**settings, "seeds": list(drawing.seeds), "clips": entries}
     write_json(recipe.out / f"{drawing.name}.json", note, indent=None)
-    return drawing.name
+    return drawing, entries
 
 
 def plan_drawings(
-    buckets: Sequence[tuple[tuple[int, int], int]], shape: Callable[[int, int], tuple[int, int, int]], seed: int
+    buckets: Sequence[tuple[tuple[int, int], int]],
+    shape: Callable[[tuple[int, int]], tuple[int, int, int]],
+    seed: int,
 ) -> list[Drawing]:
     """Shards of all sizes, taking turns, so that some of each come early; no seed comes twice.
 
-    shape: from width and height to latent T H W.
+    shape: from (width, height) to latent T H W.
     """
     planned: list[tuple[float, Drawing]] = []
-    for (width, height), count in buckets:
+    for size, count in buckets:
         for first in range(0, count, SHARD):
             seeds = range(seed + first, seed + min(first + SHARD, count))
-            name = f"{bucket_name(*shape(width, height))}-{seeds.start:08d}"
-            planned.append(((first + SHARD / 2) / count, Drawing(name, (width, height), seeds)))
+            name = f"{bucket_name(*shape(size))}-{seeds.start:08d}"
+            planned.append(((first + SHARD / 2) / count, Drawing(name, size, seeds)))
         seed += count
     return [drawing for _, drawing in sorted(planned, key=lambda entry: entry[0])]
 
@@ -108,26 +118,24 @@ def draw_latents(
     recipe = Recipe(Path(autoencoder), Path(out), num_frames, samples, mirror, draw_on, encode_on)
     recipe.out.mkdir(parents=True, exist_ok=True)
     network = encoder(recipe.autoencoder, encode_on)
-    space, time_ = network.spatial_compression, network.temporal_compression
-    for (width, height), _ in buckets:
-        if width % (2 * space) or height % (2 * space):
-            sides = f"both sides must be multiples of {2 * space}"
-            raise ValueError(f"clips of {width}x{height} cannot be encoded: {sides}")
-    if num_frames % time_:
-        raise ValueError(f"clips of {num_frames} frames cannot be encoded: it must be a multiple of {time_}")
+    group = network.temporal_compression
+    if num_frames % group:
+        raise ValueError(f"clips of {num_frames} frames cannot be encoded: it must be a multiple of {group}")
     settings = describe_encoding(network, folder_digest(recipe.autoencoder), mirror, torch.bfloat16)
     made_as = {**settings, "samples": samples}
-    drawings = plan_drawings(buckets, lambda w, h: (num_frames // time_, h // space, w // space), seed)
+    shape = partial(latent_shape, "a clip to be drawn", frames=num_frames, autoencoder=network)
+    drawings = plan_drawings(buckets, shape, seed)
     notes = {drawing.name: read_note(recipe.out, drawing, made_as) for drawing in drawings}
     complete = {name: note["clips"] for name, note in notes.items() if note is not None}
     missing = [drawing for drawing in drawings if drawing.name not in complete]
-    total, clips = sum(count for _, count in buckets), {drawing.name: len(drawing.seeds) for drawing in drawings}
+    total = sum(count for _, count in buckets)
     done = total - sum(len(drawing.seeds) for drawing in missing)
     on_progress(done, total)
     next_manifest = time.monotonic() + MANIFEST_SECONDS
-    for name in make_all(missing, partial(draw_shard, recipe=recipe, settings=made_as), workers, draw_on):
-        complete[name] = read_json(recipe.out / f"{name}.json")["clips"]
-        done += clips[name]
+    work = partial(draw_shard, recipe=recipe, settings=made_as)
+    for drawing, entries in make_all(missing, work, workers, draw_on):
+        complete[drawing.name] = entries
+        done += len(drawing.seeds)
         on_progress(done, total)
         begun = time.monotonic()
         if begun > next_manifest and done >= FIRST:

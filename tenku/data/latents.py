@@ -134,18 +134,22 @@ def plan_shards(samples: Sequence[Sample], autoencoder: Encoder, shard_size: int
     """Clips by latent shape, in order, `shard_size` to a shard."""
     by_shape: dict[tuple[int, int, int], list[Sample]] = {}
     for sample in samples:
-        width, height = sample.size
-        space = autoencoder.spatial_compression
-        if width % (2 * space) or height % (2 * space):
-            raise ValueError(f"{sample.path} is {width}x{height}; both sides must be multiples of {2 * space}")
-        frames = max(1, sample.num_frames // autoencoder.temporal_compression)
-        by_shape.setdefault((frames, height // space, width // space), []).append(sample)
+        shape = latent_shape(str(sample.path), sample.size, sample.num_frames, autoencoder)
+        by_shape.setdefault(shape, []).append(sample)
     shards = []
     for shape, members in sorted(by_shape.items()):
         bucket = bucket_name(*shape)
         for k, start in enumerate(range(0, len(members), shard_size)):
             shards.append(Shard(bucket, shape, f"{bucket}-{k:05d}", members[start : start + shard_size]))
     return shards
+
+
+def latent_shape(what: str, size: tuple[int, int], frames: int, autoencoder: Encoder) -> tuple[int, int, int]:
+    """Latent T H W of a clip of (width, height). ValueError, naming `what` it is, when a side does not fit."""
+    (width, height), space = size, autoencoder.spatial_compression
+    if width % (2 * space) or height % (2 * space):
+        raise ValueError(f"{what} is {width}x{height}; both sides must be multiples of {2 * space}")
+    return max(1, frames // autoencoder.temporal_compression), height // space, width // space
 
 
 def read_batches(

@@ -121,30 +121,32 @@ def load_bucket(folder: Path, description: dict[str, Any], channels: int) -> tup
 class Loader:
     """An endless source of batches."""
 
-    def __init__(self, buckets: Sequence[Bucket], batch_size: int, seed: int = 0) -> None:
+    def __init__(
+        self, buckets: Sequence[Bucket], batch_size: int, seed: int = 0, device: torch.device | str = "cpu"
+    ) -> None:
         """batch_size counts clips of the largest shape; other batches hold about as many latent numbers."""
         if not buckets:
             raise ValueError("there are no clips to draw batches from")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        self.batch_size = batch_size
+        self.batch_size, self.device = batch_size, torch.device(device)
         self.generator = torch.Generator().manual_seed(seed)
         self.hold(buckets)
 
-    def hold(self, buckets: Sequence[Bucket], device: torch.device | None = None) -> None:
-        """Draw from these buckets from now on, kept on a GPU when they take less than half of its free memory."""
+    def hold(self, buckets: Sequence[Bucket]) -> None:
+        """Draw from these buckets from now on, kept on the GPU when they take less than half of its free memory."""
         self.buckets: list[Bucket] = []
-        if device is not None and device.type == "cuda":
+        if self.device.type == "cuda":
             torch.cuda.empty_cache()  # what was held before makes room
         self.buckets = list(buckets)
         self.budget = self.batch_size * max(bucket.latents[0].numel() for bucket in buckets)
         self.weights = torch.tensor([float(len(bucket.captions)) for bucket in buckets])
-        if device is None or device.type != "cuda":
+        if self.device.type != "cuda":
             return
         size = sum(bucket.latents.nbytes for bucket in self.buckets)
-        if size < torch.cuda.mem_get_info(device)[0] / 2:
+        if size < torch.cuda.mem_get_info(self.device)[0] / 2:
             for bucket in self.buckets:
-                bucket.latents = bucket.latents.to(device)
+                bucket.latents = bucket.latents.to(self.device)
 
     def next(self, lengths: Lengths = LENGTHS) -> Batch:
         bucket = self.buckets[int(torch.multinomial(self.weights, 1, generator=self.generator))]

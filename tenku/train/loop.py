@@ -166,8 +166,7 @@ class Run:
             share=rate_share,
         )
         self.average = Average(self.modules, config.ema_decay)
-        self.loader = Loader(training, config.batch_size, config.seed)
-        self.loader.hold(training, self.device)
+        self.loader = Loader(training, config.batch_size, config.seed, self.device)
         self.generators = {
             "loader": self.loader.generator,
             "choice": torch.Generator().manual_seed(config.seed + 1),
@@ -247,7 +246,7 @@ class Run:
         self.manifest_read_at = written_at
         training, held_out = load_buckets(self.config.latents)
         write_json(self.config.out / "config.json", describe_run(self.config, self.text, self.transformer))
-        self.loader.hold(training, self.device)
+        self.loader.hold(training)
         self.validation = Validation(held_out, self.text, self.device) if held_out else None
         self.log.write(self.step, clips=sum(len(bucket.captions) for bucket in training))
         self.window = Window()

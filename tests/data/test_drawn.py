@@ -68,7 +68,7 @@ def test_latents_made_otherwise_are_not_mixed(autoencoder: Path, tmp_path: Path)
 
 def test_sizes_take_turns_and_no_seed_comes_twice() -> None:
     sizes = [((128, 128), 320), ((160, 96), 64)]
-    drawings = plan_drawings(sizes, lambda width, height: (12, height // 8, width // 8), seed=5)
+    drawings = plan_drawings(sizes, lambda size: (12, size[1] // 8, size[0] // 8), seed=5)
     seeds = [seed for drawing in drawings for seed in drawing.seeds]
     assert sorted(seeds) == list(range(5, 5 + 384))
     assert [drawing.size for drawing in drawings[:4]].count((160, 96)) == 1

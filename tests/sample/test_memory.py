@@ -17,6 +17,16 @@ diffusers = pytest.importorskip("diffusers")
 from tenku.model.wan_autoencoder import WanAutoencoder, published_autoencoder  # noqa: E402
 
 
+def decode_as_planned(autoencoder, latents, tiled):
+    """In tiles at once, or a latent frame at a time."""
+    if tiled:
+        autoencoder.decode(latents)
+        return
+    state = None
+    for part in latents.split(1, dim=2):
+        _, state = autoencoder.decode_next(part, state)
+
+
 def test_live_bytes_are_counted():
     with counting() as live:
         x = torch.zeros(1000, 1000)
@@ -48,13 +58,7 @@ def test_the_dry_run_of_decoding_is_the_real_one(tiled):
     predicted = decoding(autoencoder("meta"), shape)
     real = autoencoder("cpu")
     with counting() as live:
-        latents = torch.zeros(shape)
-        if tiled:
-            real.decode(latents)
-        else:
-            state = None
-            for part in latents.split(1, dim=2):
-                _, state = real.decode_next(part, state)
+        decode_as_planned(real, torch.zeros(shape), tiled)
     assert predicted == pytest.approx(live.peak, rel=0.05)
 
 
@@ -161,13 +165,7 @@ def test_the_prediction_of_decoding_on_a_gpu(tiled):
         autoencoder = WanAutoencoder(diffusers.AutoencoderKLWan().eval().requires_grad_(False), tiled)
 
     def decode():
-        latents = torch.zeros(1, 16, 3, 60, 104, device="cuda")
-        if tiled:
-            autoencoder.decode(latents)
-        else:
-            state = None
-            for part in latents.split(1, dim=2):
-                _, state = autoencoder.decode_next(part, state)
+        decode_as_planned(autoencoder, torch.zeros(1, 16, 3, 60, 104, device="cuda"), tiled)
 
     seen, outside = seen_on_the_gpu("decoding", predicted, decode)
     assert predicted == pytest.approx(seen, rel=0.1)
