@@ -21,6 +21,7 @@ import diffusers
 import torch
 from torch import Tensor, nn
 
+from tenku.machine import keep_freed_memory
 from tenku.model import presets, wan
 from tenku.model.transformer import Transformer, TransformerConfig
 from tenku.sample.denoise import denoise
@@ -154,6 +155,7 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="print what a GPU spends the fastest runs on")
     options = parser.parse_args()
     device = options.device
+    keep_freed_memory()  # as `tenku` does; diffusers runs in the same process and gains by it too
     torch.backends.cudnn.allow_tf32 = False  # on by default for their patches, which are a convolution
 
     torch.manual_seed(0)

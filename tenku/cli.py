@@ -12,6 +12,7 @@ import typer
 
 from tenku.commands import evaluation, expansion, generation, models, tasks, training, world
 from tenku.commands.options import say
+from tenku.machine import keep_freed_memory
 
 app = typer.Typer(
     name="tenku",
@@ -51,6 +52,7 @@ EXTRAS = dict.fromkeys(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code: 0 done, 2 the user's error, 130 Ctrl-C. Our own bugs raise."""
     debug = os.environ.get("TENKU_DEBUG", "") not in ("", "0")
+    keep_freed_memory()
     try:
         code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
         return code if isinstance(code, int) else 0

@@ -48,8 +48,7 @@ def guided_velocity(
             towards = transformer(latents, t, None, prompt_mask, text_keys_values=prompt_only)
             away = transformer(latents, t, None, negative_mask, text_keys_values=negative_only)
             return away + guidance_scale * (towards - away)
-        twice = torch.cat([latents, latents])
-        towards, away = transformer(twice, torch.cat([t, t]), None, mask, text_keys_values=both).chunk(2)
+        towards, away = transformer(latents, t, None, mask, text_keys_values=both, texts=2).chunk(2)
         return away + guidance_scale * (towards - away)
 
     return velocity

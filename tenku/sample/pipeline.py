@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import tenku
+from tenku.machine import keep_freed_memory
 from tenku.model.autoencoder import Autoencoder, load_autoencoder
 from tenku.model.catalogue import OPEN_WEIGHTS, is_complete, models_folder
 from tenku.model.experts import Experts
@@ -81,6 +82,7 @@ class Pipeline:
         fits; the small models have no use for one. Raises ValueError naming the file or tensor that is wrong.
         """
         folder = Path(folder)
+        keep_freed_memory()
         if (folder / "model_index.json").is_file():
             from tenku.sample.open_weights import load_open_weights
 
@@ -353,7 +355,9 @@ def cut(frames: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
 
 @contextmanager
 def stopwatch(stages: dict[str, float], stage: str) -> Iterator[None]:
-    """Seconds that a block takes, added to those of its stage."""
+    """Seconds that a block takes, its work on a GPU included, added to those of its stage."""
     start = time.perf_counter()
     yield
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
     stages[stage] = stages.get(stage, 0.0) + time.perf_counter() - start

@@ -130,6 +130,24 @@ def test_text_keys_computed_once_are_the_same(transformer):
     assert torch.equal(transformer(latents, t, None, mask, text_keys_values=once), transformer(latents, t, text, mask))
 
 
+@pytest.mark.parametrize("per_frame", [False, True])
+def test_latents_under_two_texts_are_the_same_latents_twice(transformer, per_frame):
+    latents, t, _, _ = example()
+    t = torch.rand(2, 3) if per_frame else t
+    text = torch.randn(4, 5, 32)
+    twice = transformer(latents.repeat(2, 1, 1, 1, 1), t.repeat(2, *[1] * (t.dim() - 1)), text)
+    keys_values = transformer.text_keys_values(text)
+    out = transformer(latents, t, None, text_keys_values=keys_values, texts=2)
+    torch.testing.assert_close(out, twice, rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(out[:2], out[2:], atol=1e-2)  # the texts differ, and are seen
+
+
+def test_compiled_it_computes_the_same(transformer):
+    """Some formulas are written in another way for the compiler; a graph that is only traced goes through those too."""
+    traced = torch.compile(transformer, backend="eager", fullgraph=True)
+    torch.testing.assert_close(traced(*example()), transformer(*example()), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("how", ["bf16 weights", "autocast"])
 def test_bf16_is_close_to_fp32(transformer, how):
     latents, t, text, mask = example()

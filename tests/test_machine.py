@@ -1,0 +1,44 @@
+"""What the process asks of the system's memory."""
+
+import ctypes
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from tenku.machine import keep_freed_memory
+
+PAGE_FAULTS = """
+import resource
+import torch
+from tenku.machine import keep_freed_memory
+
+torch.set_num_threads(1)
+if {kept}:
+    keep_freed_memory()
+
+def layers():
+    for _ in range(50):
+        x = torch.ones(2_000_000)
+        x = x + (x * 2)
+
+layers()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+layers()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc")
+def test_memory_that_was_freed_is_not_asked_for_again():
+    def faults(kept: bool) -> int:
+        script = PAGE_FAULTS.format(kept=kept)
+        return int(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
+
+    assert faults(True) < faults(False) / 4
+
+
+def test_another_c_library_is_left_alone(monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace())
+    keep_freed_memory()
