@@ -83,21 +83,43 @@ def onwards(
     given: the whole clip, of which the frames True in known (T bool) are read. also: what else is asked of a part of
     the clip, a text of its own for example. Each window has a seed of its own, so that it does not repeat the last.
     """
-    most, total = window(pipeline), given.shape[2]
-    done = leading(known)
-    history, own = given[:, :, max(0, done - most) : done], True
-    if done:
-        yield given[:, :, :done]
-    while done < total:
-        context = min(history.shape[2], most // 2 if done else 0)
-        part = slice(done - context, min(total, done - context + most))
-        latents = torch.cat([history[:, :, history.shape[2] - context :], given[:, :, done : part.stop]], dim=2)
-        seen = torch.cat([torch.ones(context, dtype=torch.bool), known[done : part.stop]])
-        noise = HISTORY_NOISE if context and not own else 0.0  # somebody's own frames are right
-        step = replace(request, seed=request.seed + done)
-        history = fill(pipeline, step, latents, seen, on_progress, noise, also(part))
-        yield history[:, :, context:]
-        done, own = part.stop, False
+    most, done = window(pipeline), 0
+    history = given[:, :, :0]
+    while done < len(known):
+        if there := leading(known[done:]):
+            piece = given[:, :, done : done + there]
+        else:
+            part = next_window(known, done, most)
+            context = done - part.start
+            latents = torch.cat([history[:, :, history.shape[2] - context :], given[:, :, done : part.stop]], dim=2)
+            seen = torch.cat([torch.ones(context, dtype=torch.bool), known[done : part.stop]])
+            own = bool(known[part.start : done].all())
+            step = replace(request, seed=request.seed + done)
+            noise = 0.0 if own else HISTORY_NOISE  # somebody's own frames are right
+            piece = fill(pipeline, step, latents, seen, on_progress, noise, also(part))[:, :, context:]
+        yield piece
+        history = torch.cat([history, piece], dim=2)[:, :, -most:]
+        done += piece.shape[2]
+
+
+def next_window(known: Tensor, done: int, most: int) -> slice:
+    """Which of the frames known (T bool) the model is shown to make those from `done` on.
+
+    Half of them lie before `done`; where given frames come next, as many of the ones before and of those are shown as
+    there is room for, so that what is made leads up to them. A gap too wide for one window is filled in several, the
+    last of which is left at least two frames.
+    """
+    gap, total = leading(~known[done:]), len(known)
+    context = min(done, most // 2)
+    stop = min(total, done - context + most)
+    around = max(1, (most - gap) // 2)
+    if done + gap < total and stop < min(total, done + gap + around):
+        if gap <= most - 4:
+            stop = min(total, done + gap + around)
+            context = min(done, most - (stop - done))
+        else:
+            stop = min(stop, done + gap - 2)
+    return slice(done - context, stop)
 
 
 def backwards(

@@ -1,0 +1,52 @@
+"""Which frames the model is shown, window after window."""
+
+import pytest
+import torch
+
+from tenku.sample.long import leading, next_window
+
+MOST = 12
+
+
+def mask(text: str) -> torch.Tensor:
+    """k: known, a dot: to be made."""
+    return torch.tensor([letter == "k" for letter in text])
+
+
+@pytest.mark.parametrize(
+    "frames, done, shown",
+    [
+        ("." * 12, 0, (0, 12)),  # a clip of one window
+        ("." * 30, 12, (6, 18)),  # onwards: half is history
+        ("kkkkkk......", 6, (0, 12)),  # extend
+        ("kkkkkk......kkkkkk", 6, (3, 15)),  # inserted: as much before as after
+        ("k..k........", 1, (0, 12)),  # cards within one window
+        ("kkkkkk........kkkkkk", 6, (4, 16)),
+        ("............kkkkkk", 0, (0, 10)),  # two are left, which see both sides
+        ("............kkkkkk", 10, (5, 17)),
+        ("kkkkkk....................kkkk", 6, (0, 12)),  # too far to be seen yet
+        ("kkkkkk......k", 6, (1, 13)),  # only one frame follows: the others are history
+    ],
+)
+def test_windows(frames, done, shown):
+    part = next_window(mask(frames), done, MOST)
+    assert (part.start, part.stop) == shown
+
+
+def test_what_is_made_always_leads_up_to_what_is_given():
+    generator = torch.Generator().manual_seed(0)
+    for length in range(1, 60):
+        # Runs of known and unknown frames, each of 1 to 25.
+        runs = torch.randint(1, 26, (length,), generator=generator)
+        known = torch.arange(length).repeat_interleave(runs)[:length] % 2 == length % 2
+        done = 0
+        while done < length:
+            if there := leading(known[done:]):
+                done += there
+                continue
+            part = next_window(known, done, MOST)
+            assert 0 <= part.start <= done < part.stop <= length and part.stop - part.start <= MOST
+            gap_end = done + leading(~known[done:])
+            if part.stop >= gap_end < length:
+                assert part.stop > gap_end  # it looks at what follows
+            done = part.stop
