@@ -1,15 +1,19 @@
 """From nothing to a video by the commands alone: clips, autoencoder, latents, transformer, model, video."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from tenku import load
 from tenku.cli import main
+from tenku.model.autoencoder import load_autoencoder
 from tenku.model.weights import load_state
+from tenku.train.measure import encoding_flops
 from tenku.types import Clip, ModelSettings
 
 
@@ -125,6 +129,24 @@ def test_clips_are_drawn_straight_to_latents(place: Path, tmp_path: Path, capsys
         assert err.startswith("error: ") and reason in err and err.count("\n") == 1
     assert main([*draw, "--draw", "32x32:2", "--draw", "48x32:1"]) == 0
     assert (tmp_path / "latents" / "manifest.json").is_file()
+    assert re.search(r"latents: 3 clips in \d+ s, \d+\.\d a second, \S+ TFLOP/s$", capsys.readouterr().err.strip())
+    assert main([*draw, "--draw", "32x32:2", "--draw", "48x32:1"]) == 0
+    assert capsys.readouterr().err.endswith("all 3 clips were there\n")
+
+
+def test_encoding_goes_on_and_says_how_fast(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    encode = ["encode", "--autoencoder", str(place / "autoencoder"), "--out", str(tmp_path / "latents")]
+    assert main([*encode, str(place / "square")]) == 0
+    capsys.readouterr()
+    assert main([*encode, str(place / "square"), str(place / "wide")]) == 0
+    assert ": 2 clips in " in capsys.readouterr().err  # the two others were there
+    manifest = json.loads((tmp_path / "latents" / "manifest.json").read_text())
+    config = load_autoencoder(place / "autoencoder").config
+    counted = encoding_flops(config, manifest)
+    with FlopCounterMode(display=False) as counter:
+        for width in (32, 48):
+            load_autoencoder(place / "autoencoder").encode(torch.zeros(4, 3, 8, 32, width))  # two clips and mirrored
+    assert counted == counter.get_total_flops()
 
 
 def test_own_clips_fine_tune_a_model(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """From clips to weights: train-autoencoder, encode, train, export. runs/embedded.sh shows them in a row."""
 
 import shlex
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -110,11 +111,18 @@ def encode(
     from tenku.train.loop import choose_device
 
     device = choose_device("auto").type
-    if draw:
-        if batch_size is not None:
-            raise ValueError("--batch-size is for clips in folders; what is drawn is encoded clip by clip")
-        with progress_bars() as stages:
-            draw_latents(
+    counts: list[int] = []
+    begun = time.monotonic()
+    with progress_bars() as stages:
+
+        def told(done: int, total: int) -> None:
+            counts.append(done)
+            stages("clips", done, total)
+
+        if draw:
+            if batch_size is not None:
+                raise ValueError("--batch-size is for clips in folders; what is drawn is encoded clip by clip")
+            manifest = draw_latents(
                 [parse_count(text) for text in draw],
                 autoencoder,
                 out,
@@ -124,15 +132,37 @@ def encode(
                 workers=workers or usable_cores(),
                 draw_on="cuda" if device == "cuda" and find_spec("numba_cuda") else "cpu",
                 encode_on=device,
-                on_progress=partial(stages, "clips"),
+                on_progress=told,
             )
-    else:
-        batch_size = batch_size or (2 if device == "cpu" else 32)
-        shard_size = 64 if device == "cpu" else 512
-        encode_clips(
-            clips or (), autoencoder, out, mirror=mirror, batch_size=batch_size, shard_size=shard_size, device=device
-        )
-    say(f"latents in {out}")
+        else:
+            manifest = encode_clips(
+                clips or (),
+                autoencoder,
+                out,
+                mirror=mirror,
+                batch_size=batch_size or (2 if device == "cpu" else 32),
+                shard_size=64 if device == "cpu" else 512,
+                device=device,
+                on_progress=told,
+            )
+    say(f"latents in {out}: {encoded_at(counts, time.monotonic() - begun, autoencoder, manifest, device)}")
+
+
+def encoded_at(counts: list[int], seconds: float, autoencoder: Path, manifest: Path, device: str) -> str:
+    """How many clips were encoded and how fast; `counts` are those that were there, at first and in the end."""
+    import torch
+
+    from tenku.data.files import read_json
+    from tenku.model.autoencoder import AutoencoderConfig
+    from tenku.model.weights import load_config, part_folder
+    from tenku.train.measure import encoding_flops, shown, speed
+
+    new, total = counts[-1] - counts[0], counts[-1]
+    if not new:
+        return f"all {total} clips were there"
+    config = load_config(part_folder(autoencoder, "autoencoder"), AutoencoderConfig)
+    flops = new / total * encoding_flops(config, read_json(manifest))
+    return ", ".join([f"{new} clips in {seconds:.0f} s", *shown(speed(new, flops, seconds, torch.device(device)))])
 
 
 def parse_count(text: str) -> tuple[tuple[int, int], int]:
@@ -241,7 +271,10 @@ def encode_own(clips: Path, model: Path, out: Path) -> list[str]:
         if names:
             say(f"note: {len(names)} {what}: {listed(names)}")
     # Not mirrored: their captions may say left or right.
-    encode_clips(out / "clips", model, out / "latents", mirror=False, device=choose_device("auto").type)
+    device = choose_device("auto").type
+    with progress_bars() as stages:
+        latents = out / "latents"
+        encode_clips(out / "clips", model, latents, mirror=False, device=device, on_progress=partial(stages, "encode"))
     count = min(PREVIEW_CLIPS, len(found.clips))
     spread = [found.clips[index * len(found.clips) // count] for index in range(count)]
     return [next(iter(clip.captions.values()))[0] for clip in spread]

@@ -15,6 +15,7 @@ import torch
 
 from tenku.data.files import read_json, write_json, write_tensors
 from tenku.data.latents import (
+    OnClips,
     bucket_name,
     describe,
     describe_encoding,
@@ -108,7 +109,7 @@ def draw_latents(
     workers: int = 1,
     draw_on: str = "cpu",
     encode_on: str = "cpu",
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: OnClips = lambda done, total: None,
 ) -> Path:
     """Fill OUT with the latents of so many clips of each size; returns the manifest's path.
 

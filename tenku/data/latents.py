@@ -12,7 +12,7 @@ the price of encoding.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from tenku.data.files import read_json, write_json, write_tensors
@@ -31,6 +30,7 @@ from tenku.model.precision import autocast
 from tenku.world import captions
 
 FORMAT = 1
+OnClips = Callable[[int, int], None]  # called with the clips that are there and all, first with those from before
 
 
 class Encoder(Protocol):
@@ -65,7 +65,7 @@ def encode_clips(
     shard_size: int = 64,
     dtype: torch.dtype = torch.bfloat16,
     device: str = "cpu",
-    show_progress: bool = True,
+    on_progress: OnClips = lambda done, total: None,
 ) -> Path:
     """Encode every clip of a folder, or of several, with an autoencoder; returns the manifest's path.
 
@@ -86,7 +86,7 @@ def encode_clips(
         shard_size,
         dtype,
         device,
-        show_progress,
+        on_progress,
     )
 
 
@@ -100,33 +100,30 @@ def encode_samples(
     shard_size: int,
     dtype: torch.dtype,
     device: str,
-    show_progress: bool,
+    on_progress: OnClips = lambda done, total: None,
 ) -> Path:
     """`encode_clips` with clips and autoencoder at hand. `identity` tells its weights from others'."""
     out.mkdir(parents=True, exist_ok=True)
-    shards = plan_shards(samples, autoencoder, shard_size)
     settings = describe_encoding(autoencoder, identity, mirror, dtype)
-    columns = (
-        TextColumn("encode"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("clips"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, disable=not show_progress) as progress, start_readers(device) as readers:
-        task = progress.add_task("encode", total=len(samples))
-        entries_of: dict[str, list[dict[str, Any]]] = {}
+    shards = plan_shards(samples, autoencoder, shard_size)
+    notes: dict[str, dict[str, Any]] = {}
+    for shard in shards:
+        entries = [entry for sample in shard.samples for entry in describe(sample, mirror)]
+        notes[shard.name] = {**settings, "seeds": [sample.seed for sample in shard.samples], "clips": entries}
+    missing = {shard.name for shard in shards if not is_encoded(out, shard, notes[shard.name])}
+    done = sum(len(shard.samples) for shard in shards if shard.name not in missing)
+    on_progress(done, len(samples))
+    with start_readers(device) as readers:
         for shard in shards:
-            entries = [entry for sample in shard.samples for entry in describe(sample, mirror)]
-            note = {**settings, "seeds": [sample.seed for sample in shard.samples], "clips": entries}
-            if not is_encoded(out, shard, note):
+            if shard.name in missing:
                 batches = read_batches(shard.samples, batch_size, autoencoder.temporal_compression, readers)
                 encoded = [encode_frames(autoencoder, frames, mirror, device) for frames in batches]
                 write_tensors(out / f"{shard.name}.safetensors", {"latents": torch.cat(encoded).to(dtype)})
+                done += len(shard.samples)
             # last, as the sign that the shard is whole; again, since captions may have been edited
-            write_json(out / f"{shard.name}.json", note, indent=None)
-            entries_of[shard.name] = entries
-            progress.advance(task, len(shard.samples))
+            write_json(out / f"{shard.name}.json", notes[shard.name], indent=None)
+            on_progress(done, len(samples))
+    entries_of = {name: note["clips"] for name, note in notes.items()}
     return write_manifest(out, entries_of, settings, samples[0].truth.get("fps", 16))
 
 

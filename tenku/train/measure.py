@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from tenku.model import TextConfig, TransformerConfig
+from tenku.model.autoencoder import Autoencoder, AutoencoderConfig
 
 
 @cache
@@ -44,8 +46,24 @@ def speed(samples: int, flops: float, seconds: float, device: torch.device) -> d
     return values
 
 
-# How a progress bar shows them.
+# How they are shown.
 SPEED = {"samples_per_second": "{:.1f} a second", "tflops": "{:.3g} TFLOP/s", "mfu": "{:.0%} of peak"}
+
+
+def shown(values: dict[str, float]) -> list[str]:
+    """What of `speed` there is among the values, to be read."""
+    return [form.format(values[key]) for key, form in SPEED.items() if key in values]
+
+
+def encoding_flops(config: AutoencoderConfig, manifest: dict[str, Any]) -> float:
+    """Floating-point operations of encoding all the clips of a latents folder."""
+    total, autoencoder = 0.0, Autoencoder(config).to("meta")
+    for bucket in manifest["buckets"]:
+        (width, height), frames = bucket["size"], bucket["shape"][0] * autoencoder.temporal_compression
+        with FlopCounterMode(display=False) as counter:
+            autoencoder.encode_distribution(torch.empty(1, 3, frames, height, width, device="meta"))
+        total += counter.get_total_flops() * sum(len(shard["clips"]) for shard in bucket["shards"])
+    return total
 
 
 def step_flops(

@@ -26,7 +26,7 @@ def autoencoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_they_are_those_of_clips_on_disk(autoencoder: Path, tmp_path: Path) -> None:
     path = draw_latents([((32, 32), 3)], autoencoder, tmp_path / "drawn", num_frames=8, samples=4)
     write_clips(tmp_path / "clips", 3, size=(32, 32), num_frames=8, samples=4)
-    encode_clips(tmp_path / "clips", autoencoder, tmp_path / "encoded", show_progress=False)
+    encode_clips(tmp_path / "clips", autoencoder, tmp_path / "encoded")
     drawn, encoded = read_manifest(path.parent), read_manifest(tmp_path / "encoded")
     assert {k: v for k, v in drawn.items() if k != "buckets"} == {k: v for k, v in encoded.items() if k != "buckets"}
     (ours,), (theirs,) = drawn["buckets"], encoded["buckets"]

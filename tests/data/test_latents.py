@@ -73,7 +73,7 @@ class Pixels:
 
 def encode(folder, out, autoencoder, *, mirror=True, shard_size=2, identity="pixels", dtype=torch.float16):
     samples = clips(folder)
-    return encode_samples(samples, autoencoder, identity, out, mirror, 2, shard_size, dtype, "cpu", show_progress=False)
+    return encode_samples(samples, autoencoder, identity, out, mirror, 2, shard_size, dtype, "cpu")
 
 
 def test_latents_and_manifest_tell_the_same_story(tmp_path):
@@ -156,7 +156,7 @@ def test_encode_clips_uses_the_autoencoder_of_a_folder(tmp_path):
     autoencoder = Autoencoder(nano())
     save_module(autoencoder, autoencoder.config, tmp_path / "model" / "autoencoder", torch.float32)
     folders = [tmp_path / "a", tmp_path / "b"]
-    path = encode_clips(folders, tmp_path / "model", tmp_path / "out", show_progress=False)
+    path = encode_clips(folders, tmp_path / "model", tmp_path / "out")
     manifest = read_manifest(path.parent)
     assert manifest["latent_channels"] == autoencoder.latent_channels
     assert [bucket["size"] for bucket in manifest["buckets"]] == [[32, 16], [16, 32]]
