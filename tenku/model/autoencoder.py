@@ -22,8 +22,13 @@ GROUP = 4  # frames in a group
 PATCH = 4  # pixels unshuffled at the entrance; one more halving of the size follows
 PAST = 4  # a block sees 1/PAST of the channels of the group before
 LOG_VARIANCE_LIMITS = (-12.0, 6.0)
-SHARES = (0.125, 0.375)  # of a jump that the second and the first frame on either side of a border take over
-JUMP = 0.15  # of values in [-1, 1]: what is much larger is no error but something that moves
+# Of a jump, what the two frames before a border and the two after it take over; where somebody's own frames meet made
+# ones, those that are made take over all of it.
+EVENLY = (0.125, 0.375, -0.375, -0.125)
+BEFORE, AFTER = (1 / 3, 2 / 3, 0.0, 0.0), (0.0, 0.0, -2 / 3, -1 / 3)
+KEPT = 2  # frames before a border that change once it is known what follows
+JUMP = 0.15  # of values in [-1, 1]: what is much larger is no error but something that moves …
+JOINT = 0.5  # … and here it may well be one
 
 State = list[Tensor]  # of a stream: each block's features of the last group, and its last two frames
 
@@ -206,19 +211,24 @@ class Autoencoder(nn.Module):
         return self.decode_next(latents)[0]
 
     def decode_next(
-        self, latents: Tensor, state: State | None = None, following: Tensor | None = None
+        self,
+        latents: Tensor,
+        state: State | None = None,
+        following: Tensor | None = None,
+        given: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """Decode the next latent frames of a stream: piece by piece this gives what `decode` gives at once.
 
         state is None at the start (the first group is then its own past) and else what the call before
         returned. following: the latent frame B C 1 h w after these, None at the end. While one follows, the
-        last two frames are kept back, and come with the next ones. ValueError for a wrong shape.
+        last two frames are kept back, and come with the next ones. given: bool, which latent frames are somebody's own,
+        the one before these first where there is one; None: none. ValueError for a wrong shape.
         """
         video, features = self._decode(latents, None if state is None else state[:-1], following)
         kept = video[:, :, :0] if state is None else state[-1]
-        video = smooth_borders(torch.cat([kept.float(), video.float()], dim=2), kept.shape[2] or GROUP)
-        ready = video.shape[2] - (0 if following is None else len(SHARES))
-        return video[:, :, :ready], [*features, video[:, :, -len(SHARES) :]]
+        video = smooth_borders(torch.cat([kept.float(), video.float()], dim=2), kept.shape[2] or GROUP, given)
+        ready = video.shape[2] - (0 if following is None else KEPT)
+        return video[:, :, :ready], [*features, video[:, :, -KEPT:]]
 
     def _decode(
         self, latents: Tensor, state: State | None = None, following: Tensor | None = None
@@ -250,20 +260,25 @@ class Autoencoder(nn.Module):
         return latents * self.latent_std.view(-1, 1, 1, 1) + self.latent_mean.view(-1, 1, 1, 1)
 
 
-def smooth_borders(video: Tensor, first: int) -> Tensor:
+def smooth_borders(video: Tensor, first: int, given: Tensor | None = None) -> Tensor:
     """Video B 3 T H W with its groups, each decoded for itself, made to meet: at frame `first`, and every 4 from there.
 
     A jump is what the step across a border has more than the steps before and after it. Where it is small it is an
-    error, and spread over two frames on either side; where it is large something moves, and it stays.
+    error, and spread over two frames on either side; where it is large something moves, and it stays. given: bool,
+    whether the group before the first border and each that follows is somebody's own: these are left as they are.
     """
     frames = list(video.unbind(2))
-    for border in range(first, len(frames) - 1, GROUP):
+    for number, border in enumerate(range(first, len(frames) - 1, GROUP)):
         a, b, c, d = frames[border - 2 : border + 2]
         jump = (c - b) - 0.5 * ((b - a) + (d - c))
         size = F.avg_pool2d(jump.abs().mean(1, keepdim=True), 3, stride=1, padding=1, count_include_pad=False)
-        jump = jump * torch.exp(-((size / JUMP) ** 2))
-        far, near = (share * jump for share in SHARES)
-        frames[border - 2 : border + 2] = [a + far, b + near, c - near, d - far]
+        own_before, own_after = (False, False) if given is None else given[number : number + 2].tolist()
+        joint = own_before != own_after
+        jump = jump * torch.exp(-((size / (JOINT if joint else JUMP)) ** 2))
+        shares = EVENLY if not joint else AFTER if own_before else BEFORE
+        frames[border - 2 : border + 2] = [
+            frame + share * jump for frame, share in zip((a, b, c, d), shares, strict=True)
+        ]
     return torch.stack(frames, dim=2)
 
 

@@ -74,12 +74,16 @@ class WanAutoencoder(nn.Module):
         return self.finish(self.join(tiles, len(columns), z.shape[3], z.shape[4]))
 
     def decode_next(
-        self, latents: Tensor, state: State | None = None, following: Tensor | None = None
+        self,
+        latents: Tensor,
+        state: State | None = None,
+        following: Tensor | None = None,
+        given: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """Decode the next latent frames of a stream; state None at the start, else what the call before returned.
 
-        following is not looked at: these decoders are causal. Piece by piece this gives what `decode` gives at once; in
-        tiles there is only one piece. ValueError for a wrong shape.
+        following and given are not looked at: these decoders are causal. Piece by piece this gives what `decode` gives
+        at once; in tiles there is only one piece. ValueError for a wrong shape.
         """
         if self.tiled:
             if state is not None:

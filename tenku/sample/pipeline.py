@@ -241,15 +241,17 @@ class Pipeline:
         on_progress: OnProgress | None = None,
         state: Any = None,
         following: Tensor | None = None,
+        given: Tensor | None = None,
         skip: int = 0,
     ) -> Iterator[np.ndarray]:
         """Frames (uint8, k H W 3) of latents 1 C T H W, whole or as they come, piece by piece with constant memory.
 
         crop: (width, height) to cut out of the middle. state: what the autoencoder remembers of frames before the
-        first, None for nothing. following: the latent frame 1 C 1 H W after the last, None where the video ends. skip:
-        frames at the beginning that are not given.
+        first, None for nothing. following: the latent frame 1 C 1 H W after the last, None where the video ends. given:
+        T bool, which latent frames are somebody's own, the one that `state` comes from first; None: none. skip: frames
+        at the beginning that are left out.
         """
-        total, done = self.autoencoder.latent_frames(num_frames), 0
+        total, done, earlier = self.autoencoder.latent_frames(num_frames), 0, int(state is not None)
         pieces = [latents] if isinstance(latents, Tensor) else latents
         size = DECODE_FRAMES if self.autoencoder.streams else total
         report = on_progress or (lambda stage, done, total: None)
@@ -264,7 +266,9 @@ class Pipeline:
                 for part, next_frame in zip(parts, [*firsts, after], strict=True):
                     # Not around the yield: the mode would leak into the caller.
                     with stopwatch(self.timings, "decode"), torch.inference_mode():
-                        pixels, state = self.autoencoder.decode_next(part, state, next_frame)
+                        seen = slice(done + earlier - int(state is not None), done + earlier + part.shape[2])
+                        own = None if given is None else given[seen]
+                        pixels, state = self.autoencoder.decode_next(part, state, next_frame, own)
                         frames = cut(to_frames(pixels), crop)
                     skip, frames = skip - min(skip, len(frames)), frames[skip:]
                     if num_frames > 0 and len(frames):

@@ -131,7 +131,7 @@ def produce(
         return lambda each: conditioning.with_texts(each, pipeline.text_encoder, prompts[part])
 
     pieces = onwards(pipeline, request, given, known, also=texts, on_progress=on_progress)
-    video = tasks.finish(pipeline, request, pieces, request.num_frames, "storyboard", on_progress)
+    video = tasks.finish(pipeline, request, pieces, request.num_frames, "storyboard", on_progress, given=known)
     video.metadata["cards"] = [{"at": card.at, "prompt": card.prompt} for card in board.cards]
     return video
 

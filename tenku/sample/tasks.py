@@ -60,7 +60,7 @@ def animate(
     if bool(known.all()):
         raise ValueError("with so few frames nothing is left to make between the pictures: ask for more seconds")
     pieces = onwards(pipeline, request, latents, known, on_progress=on_progress)
-    return finish(pipeline, request, pieces, request.num_frames, "animate", on_progress)
+    return finish(pipeline, request, pieces, request.num_frames, "animate", on_progress, given=known)
 
 
 def extend(
@@ -92,7 +92,8 @@ def extend(
     before = backwards(pipeline, request, latents, latent_count(pipeline, backward), on_progress=on_progress)
     pieces = chain([before] if backward else [], after)
     total = pipeline.autoencoder.num_frames(before.shape[2] + length + count)
-    return finish(pipeline, request, pieces, total, "extend", on_progress)
+    own = torch.cat([torch.zeros(before.shape[2], dtype=torch.bool), known])
+    return finish(pipeline, request, pieces, total, "extend", on_progress, given=own)
 
 
 def connect(
@@ -112,7 +113,8 @@ def connect(
     a = encode(pipeline, prepare(pipeline, before, request, keep="end"))
     b = encode(pipeline, prepare(pipeline, after, request, keep="start"))
     middle = between(pipeline, request, a, b, seconds, on_progress)
-    return finish_whole(pipeline, request, join([a, middle, b]), "connect", on_progress)
+    own = torch.tensor([True] * a.shape[2] + [False] * middle.shape[2] + [True] * b.shape[2])
+    return finish_whole(pipeline, request, join([a, middle, b]), own, "connect", on_progress)
 
 
 def loop(
@@ -136,7 +138,8 @@ def loop(
         request = clip_request(pipeline, prompt, [clip], size, options)
         given = encode(pipeline, prepare(pipeline, clip, request, keep="start"))
         way_back = between(pipeline, request, given, given, 1.5 if seconds is None else seconds, on_progress)
-        return finish_whole(pipeline, request, join([given, way_back]), "loop", on_progress, wraps=True)
+        own = torch.tensor([True] * given.shape[2] + [False] * way_back.shape[2])
+        return finish_whole(pipeline, request, join([given, way_back]), own, "loop", on_progress, wraps=True)
     request = pipeline.request(prompt, seconds=seconds, size=size, **options)
     count = pipeline.autoencoder.temporal_compression
     longest = pipeline.settings.max_frames
@@ -145,7 +148,8 @@ def loop(
         raise ValueError(f"a loop lasts {shortest:g} to {longest_seconds:g} s, got {seconds:g}")
     request = replace(request, num_frames=request.num_frames // count * count)
     latents = pipeline.latents(request, change=lambda each: replace(each, cyclic=True), on_progress=on_progress)
-    return finish_whole(pipeline, request, latents, "loop", on_progress, wraps=True)
+    own = torch.zeros(latents.shape[2], dtype=torch.bool)
+    return finish_whole(pipeline, request, latents, own, "loop", on_progress, wraps=True)
 
 
 def remix(
@@ -299,22 +303,28 @@ def finish_whole(
     pipeline: Pipeline,
     request: Request,
     latents: Tensor,
+    own: Tensor,
     task: str,
     on_progress: OnProgress | None,
     wraps: bool = False,
 ) -> Stream:
-    """The video of all its latents. wraps: its end leads to its beginning.
+    """The video of all its latents. own: T bool, which were given. wraps: its end leads to its beginning.
 
     Decoding then begins with what the end leaves behind, two frames of it included, and goes on to the first latent
     frame once more.
     """
     num_frames = pipeline.autoencoder.num_frames(latents.shape[2])
     if not wraps:
-        return finish(pipeline, request, [latents], num_frames, task, on_progress)
+        return finish(pipeline, request, [latents], num_frames, task, on_progress, given=own)
     autoencoder: Any = pipeline.autoencoder
     first, second = latents[:, :, :1], latents[:, :, 1:2]
     before = torch.arange(-autoencoder.memory_frames - 1, 0) % latents.shape[2]
     with torch.inference_mode():
-        _, state = autoencoder.decode_next(latents[:, :, before], following=first)
-    around, skip = join([latents, first]), state[-1].shape[2]
-    return finish(pipeline, request, [around], num_frames, task, on_progress, state=state, following=second, skip=skip)
+        _, state = autoencoder.decode_next(latents[:, :, before], following=first, given=own[before])
+    how = {
+        "state": state,
+        "following": second,
+        "skip": state[-1].shape[2],
+        "given": torch.cat([own[-1:], own, own[:1]]),
+    }
+    return finish(pipeline, request, [join([latents, first])], num_frames, task, on_progress, **how)

@@ -77,17 +77,37 @@ def test_groups_are_made_to_meet_where_nothing_moves() -> None:
         assert steps[0] == steps[10] == 0  # away from the borders
 
 
+def test_where_given_groups_meet_made_ones_these_alone_change() -> None:
+    video = torch.zeros(1, 3, 16, 8, 8)
+    video[:, :, 4:8], video[:, :, 8:12] = 0.2, 0.4
+    filtered = smooth_borders(video, 4, torch.tensor([True, False, False, True]))
+    change = (filtered - video)[0, 0, :, 4, 4]
+    assert change[:4].abs().max() == change[12:].abs().max() == 0
+    assert change[4] < change[5] < 0 and change[11] < change[10] < 0  # all of it, towards what was given
+    steps = filtered.diff(dim=2)[0, 0, :, 4, 4]
+    assert 0 < steps[3] < 0.1 and -0.27 < steps[11] < 0  # of 0.2 and -0.4: the larger one moves, and more of it stays
+    between = smooth_borders(video, 4)[0, 0, 6:10, 4, 4] - video[0, 0, 6:10, 4, 4]
+    torch.testing.assert_close(change[6:10], between)  # two made groups meet as ever
+    assert smooth_borders(video, 4, torch.ones(4, dtype=torch.bool)).equal(smooth_borders(video, 4))
+
+
+@pytest.mark.parametrize("own", [None, [True, True, False, False, True]])
 @pytest.mark.parametrize("pieces", [[1, 1, 1, 1, 1], [2, 3], [4, 1], [5]])
-def test_a_stream_decodes_to_the_whole(autoencoder: Autoencoder, pieces: list[int]) -> None:
+def test_a_stream_decodes_to_the_whole(autoencoder: Autoencoder, pieces: list[int], own: list[bool] | None) -> None:
     latents = autoencoder.encode(video(20))
-    state, parts, sizes = None, [], set()
+    given = None if own is None else torch.tensor(own)
+    state, parts, sizes, done = None, [], set(), 0
     split = latents.split(pieces, dim=2)
     for piece, after in zip(split, [*(piece[:, :, :1] for piece in split[1:]), None], strict=True):
-        part, state = autoencoder.decode_next(piece, state, after)
+        seen = None if given is None else given[max(0, done - 1) : done + piece.shape[2]]
+        part, state = autoencoder.decode_next(piece, state, after, seen)
         parts.append(part)
         sizes.add(sum(tensor.numel() for tensor in state))
-    torch.testing.assert_close(torch.cat(parts, dim=2), autoencoder.decode(latents), atol=1e-5, rtol=1e-5)
+        done += piece.shape[2]
+    whole, _ = autoencoder.decode_next(latents, given=given)
+    torch.testing.assert_close(torch.cat(parts, dim=2), whole, atol=1e-5, rtol=1e-5)
     assert len(sizes) == 1  # memory does not grow
+    assert whole.equal(autoencoder.decode(latents)) == (own is None)
 
 
 def test_a_loop_has_its_own_end_as_the_past(autoencoder: Autoencoder) -> None:
