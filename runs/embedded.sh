@@ -40,7 +40,8 @@ case $machine in
         minutes=${minutes:-120} device=cpu preset=embedded-cpu
         buckets=("64x64 $((minutes * 22))" "80x48 $((minutes * 3))" "48x80 $((minutes * 3))") # size and clips
         autoencoder_buckets=("128x128 $((minutes * 10 / 3))")                                 # seen by it alone
-        autoencoder_minutes=$(share 30) decoder_minutes=$(share 8) transformer_minutes=$(share 48) judge_minutes=6
+        autoencoder_minutes=$(share 30) decoder_minutes=$(share 4) transformer_minutes=$(share 44) made_minutes=$(share 8)
+        judge_minutes=6
         samples=4 # rays a pixel: at this size the autoencoder loses more than the rough edges add
         # Many steps rather than large ones; of so few samples, most should practise what people ask for first: text alone.
         training=(--batch-size 16 --conditioned 0.3)
@@ -50,7 +51,8 @@ case $machine in
         buckets=("128x128 $((minutes * 160))" "160x96 $((minutes * 20))" "96x160 $((minutes * 20))")
         drawn=("128x128:$((minutes * 3200))" "160x96:$((minutes * 400))" "96x160:$((minutes * 400))")
         autoencoder_buckets=()
-        autoencoder_minutes=$(share 20) decoder_minutes=$(share 4) transformer_minutes=$(share 70) judge_minutes=1.5
+        autoencoder_minutes=$(share 20) decoder_minutes=$(share 3) transformer_minutes=$(share 66) made_minutes=$(share 5)
+        judge_minutes=1.5
         samples=12
         training=(--batch-size 192 --conditioned 0.4 --shift 1.5 --stills 0.12 --muon-lr 6e-3)
         ;;
@@ -58,11 +60,12 @@ case $machine in
 esac
 frames=48 validation=100 judged=4000 autoencoder_preset=embedded
 autoencoder_budget=(--minutes "$autoencoder_minutes") decoder_budget=(--minutes "$decoder_minutes")
-transformer_budget=(--minutes "$transformer_minutes")
+transformer_budget=(--minutes "$transformer_minutes") made_budget=(--minutes "$made_minutes")
 if [[ $tiny ]]; then
     buckets=("64x64 8" "80x48 4") drawn=(64x64:8 80x48:4) autoencoder_buckets=() frames=16 validation=4 judge_minutes=0.1
     preset=nano autoencoder_preset=nano
     autoencoder_budget=(--steps 10) decoder_budget=(--steps 5) transformer_budget=(--steps 20)
+    made_budget=(--steps 3)
 fi
 out=${out:-out/embedded${tiny:+-tiny}}
 mkdir -p "$out"
@@ -134,9 +137,9 @@ autoencoder() {
     "$tenku" train-autoencoder "${clips[@]}" ${larger[@]+"${larger[@]}"} --out "$out/autoencoder" \
         --preset "$autoencoder_preset" "${autoencoder_budget[@]}"
 }
-polish() {
-    "$tenku" train-autoencoder "${clips[@]}" ${larger[@]+"${larger[@]}"} --out "$out/decoder" \
-        --preset "$autoencoder_preset" "${decoder_budget[@]}" --polish "$out/autoencoder"
+polish() { # FROM TO OPTIONS …: the decoder alone
+    "$tenku" train-autoencoder "${clips[@]}" ${larger[@]+"${larger[@]}"} --out "$2" \
+        --preset "$autoencoder_preset" --polish "$1" "${@:3}"
 }
 encode() { "$tenku" encode "${clips[@]}" --autoencoder "$out/decoder" --out "$out/latents"; }
 draw_latents() {
@@ -167,7 +170,7 @@ if [[ $given ]]; then
     once decoder take
 else
     once "autoencoder-$autoencoder_minutes" autoencoder
-    once "decoder-$decoder_minutes" polish
+    once "decoder-$decoder_minutes" polish "$out/autoencoder" "$out/decoder" "${decoder_budget[@]}"
 fi
 "$tenku" evaluate autoencoder "$out/decoder" --clips "$out/validation" | tee "$out/autoencoder.json"
 
@@ -183,8 +186,13 @@ fi
 stage "4. The transformer and its text encoder"
 once "run-$transformer_minutes" train
 
-stage "5. One folder with everything a video needs"
-"$tenku" export "$out/run" --autoencoder "$out/decoder" --out "$out/model" --name embedded --steps 20 --guidance 2.5 --shift 2
+stage "5. One folder with everything a video needs; its decoder also learns from what the transformer makes"
+export_with() { # AUTOENCODER
+    "$tenku" export "$out/run" --autoencoder "$1" --out "$out/model" --name embedded --steps 20 --guidance 2.5 --shift 2
+}
+export_with "$out/decoder"
+once "made-$made_minutes" polish "$out/decoder" "$out/decoder-made" "${made_budget[@]}" --made-by "$out/model"
+export_with "$out/decoder-made"
 
 stage "6. Unselected samples and what they are worth"
 await judge test -e "$out/judge.done"

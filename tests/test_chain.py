@@ -59,6 +59,24 @@ def test_polishing_changes_the_decoder_alone(place: Path, tmp_path: Path) -> Non
     assert changed == {"decoder"}
 
 
+def test_polishing_learns_from_what_the_model_makes(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train-autoencoder", str(place / "square"), "--preset", "nano", "--steps", "2", "--out"]
+    made_by = ["--made-by", str(place / "model")]
+    for name, more in (("plain", []), ("made", made_by)):
+        assert main([*command, str(tmp_path / name), "--polish", str(place / "autoencoder"), *more]) == 0
+    plain, made = (load_state(tmp_path / name / "autoencoder")["decoder.head.weight"] for name in ("plain", "made"))
+    assert not torch.equal(plain, made)
+    capsys.readouterr()
+    assert main([*command, str(tmp_path / "wrong"), *made_by]) == 2
+    assert "--made-by is for --polish" in capsys.readouterr().err
+    assert (
+        main([*command, str(tmp_path / "wrong"), "--polish", str(place / "autoencoder"), "--made-by", "nowhere"]) == 2
+    )
+    assert "nowhere" in capsys.readouterr().err and not (tmp_path / "wrong").exists()
+
+
 def test_the_exported_model_generates(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "video.mp4"
     arguments = [
@@ -168,6 +186,12 @@ def test_own_clips_fine_tune_a_model(place: Path, tmp_path: Path, capsys: pytest
         load_state(place / "model" / "transformer")["head.head.weight"],
     )
     assert len(list((run / "previews").glob("*.png"))) == 1
+    for more, reason in ((["--size", "40x40"], "multiples of 16"), (["--size", "small"], "WIDTHxHEIGHT")):
+        assert main([*command[:-2], str(tmp_path / "wrong"), "--steps", "1", *more]) == 2
+        assert reason in capsys.readouterr().err and not (tmp_path / "wrong").exists()
+    small = tmp_path / "small"
+    assert main([*command[:-2], str(small), "--steps", "1", "--size", "32x16"]) == 0
+    assert ModelSettings.load(small / "model").sizes == ((32, 16), *former.sizes)
     assert main([*command, "2"]) == 0 and "spent its budget" in capsys.readouterr().err
     made = {path: path.stat().st_mtime_ns for path in [*run.glob("clips/*.mp4"), *run.glob("latents/*.safetensors")]}
     (own / "lantern.txt").write_text("a zebra", encoding="utf-8")

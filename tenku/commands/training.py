@@ -29,8 +29,12 @@ PREVIEW_PROMPTS = (
 )
 
 PREVIEW_CLIPS = 6
-# For somebody's clips, which are few, on weights that are good already.
-OWN_CLIPS: dict[str, Any] = dict(batch_size=16, muon_lr=4e-3, adamw_lr=1e-3, stills_until=0.1, decay_from=0.3)
+# For somebody's clips, which are few and show what the weights have never seen, under new words: half of the time goes
+# into how things look, and most samples have nothing to go by but the text.
+OWN_CLIPS: dict[str, Any] = dict(
+    batch_size=16, muon_lr=6e-3, adamw_lr=1e-3, text_share=1.0, stills_until=0.55, decay_from=0.4
+)
+OWN_OBJECTIVE: dict[str, Any] = dict(conditioned=0.2, shift=1.5)
 # A GPU takes many steps in a minute.
 ON_A_GPU: dict[str, Any] = dict(log_every=100, validate_every=1000, checkpoint_minutes=2.0)
 
@@ -58,14 +62,22 @@ def train_autoencoder(
             help="Go on from this autoencoder and train its decoder alone: latents encoded before stay valid."
         ),
     ] = None,
+    made_by: Annotated[
+        Path | None,
+        typer.Option(help="With --polish: learn also from latents as the transformer of this model makes them."),
+    ] = None,
 ) -> None:
     """Train the video autoencoder on clips. The budget is --minutes or --steps."""
     for folder in clips:
         existing_folder(folder, "clip")
     if start is not None and polish is not None:
         raise ValueError("--from and --polish both name the autoencoder to go on from: choose one")
+    if made_by is not None and polish is None:
+        raise ValueError("--made-by is for --polish: the encoder stays the one that the model was trained on")
     if polish is not None:
         existing_folder(polish, "autoencoder")
+    if made_by is not None:
+        existing_folder(made_by, "model")
     if validation is not None:
         existing_folder(validation, "clip")
     from tenku.sample.pipeline import find
@@ -78,7 +90,7 @@ def train_autoencoder(
     if batch_size is not None:
         settings = replace(settings, batch_size=batch_size)
     if polish is not None:
-        settings = polishing(settings, polish)
+        settings = polishing(settings, polish, made_by)
     folder = train_autoencoder(clips, out, validation=validation, resume=resume, settings=settings)
     say(f"autoencoder in {folder}")
 
@@ -199,6 +211,9 @@ def train(
         float | None, typer.Option(min=0, max=1, help="Share of the budget spent on single frames, at the beginning.")
     ] = None,
     muon_lr: Annotated[float | None, typer.Option(min=0, help="Learning rate of the hidden matrices.")] = None,
+    size: Annotated[
+        str | None, typer.Option(help="With --clips: bring them to this size, as 64x64, and not to the model's own.")
+    ] = None,
     autoencoder: Annotated[Path | None, typer.Option(help="Draw a contact sheet with it at every checkpoint.")] = None,
 ) -> None:
     """Train the transformer and its text encoder. The budget is --minutes or --steps.
@@ -210,6 +225,11 @@ def train(
         raise ValueError("name what to train on: --latents FOLDER, or --clips FOLDER with --from MODEL")
     if clips is not None and start is None:
         raise ValueError("--clips needs a model to start from: --from embedded, or a folder of your own")
+    if size is not None and clips is None:
+        raise ValueError("--size is for --clips; latents have the sizes that they were encoded in")
+    asked = None if size is None else parse_size(size)
+    if asked is not None and any(side % 16 for side in asked):
+        raise ValueError(f"--size takes multiples of 16, not {size}")
     for folder, what in ((latents, "latents"), (clips, "clip"), (autoencoder, "autoencoder")):
         if folder is not None:
             existing_folder(folder, what)
@@ -225,7 +245,7 @@ def train(
     if choose_device("auto").type == "cuda":
         config = replace(config, **ON_A_GPU)
     if clips is not None:
-        config = replace(config, **OWN_CLIPS)
+        config = replace(config, **OWN_CLIPS, objective=replace(config.objective, **OWN_OBJECTIVE))
     config = replace(config, **given(batch_size=batch_size, stills_until=stills, muon_lr=muon_lr))
     config = replace(config, objective=replace(config.objective, **given(conditioned=conditioned, shift=shift)))
     check_folder(out)
@@ -234,7 +254,7 @@ def train(
         say(f"run in {out}")
         return
     checkpoint_to_resume(config)  # refuses another run in this folder before its clips are touched
-    captions = encode_own(clips, initial, out)
+    captions = encode_own(clips, initial, out, asked)
     if is_spent(config):
         say("note: this run has spent its budget, nothing is trained; a larger one goes on, another --out begins anew")
     train(config, previews(autoencoder or initial, config.latents, captions, initial))
@@ -242,8 +262,11 @@ def train(
     say(f"model in {model}: tenku generate {shlex.quote(captions[0])} --model {shlex.quote(str(model))}")
 
 
-def encode_own(clips: Path, model: Path, out: Path) -> list[str]:
-    """Somebody's clips to OUT/clips and OUT/latents, as a model takes them; returns some of their captions."""
+def encode_own(clips: Path, model: Path, out: Path, size: tuple[int, int] | None) -> list[str]:
+    """Somebody's clips to OUT/clips and OUT/latents, as a model takes them; returns some of their captions.
+
+    size: (width, height) instead of the model's own.
+    """
     from tenku.data import own
     from tenku.data.files import read_json
     from tenku.data.latents import encode_clips, folder_digest
@@ -257,6 +280,7 @@ def encode_own(clips: Path, model: Path, out: Path) -> list[str]:
     found = own.find_clips(clips, without=(out / "clips", out / "previews"))
     with progress_bars() as stages:
         settings = ModelSettings.load(model)
+        settings = settings if size is None else replace(settings, sizes=(size,))
         wrong = own.prepare(found.clips, clips, out / "clips", settings, partial(stages, "clips"))
     text = load_text_encoder(model)
     long = [

@@ -189,7 +189,7 @@ class Autoencoder(nn.Module):
         ValueError for other lengths and for sides that are not multiples of 8.
         """
         mean, _ = self.encode_distribution(video)
-        return self._scale(mean)
+        return self.scale(mean)
 
     def encode_distribution(self, video: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of the latents, unscaled, both B C T/4 H/8 W/8: for training this."""
@@ -241,22 +241,22 @@ class Autoencoder(nn.Module):
         batch, _, groups = latents.shape[:3]
         following = latents[:, :, -1:] if following is None else following
         shifted = torch.cat([latents[:, :, 1:], following], dim=2)
-        x = torch.cat([self._unscale(frames.to(self.latent_dtype)) for frames in (latents, shifted)], dim=1)
+        x = torch.cat([self.unscale(frames.to(self.latent_dtype)) for frames in (latents, shifted)], dim=1)
         x, state = self.decoder(x.transpose(1, 2), state)
         return x.unflatten(0, (batch, groups)).unflatten(2, (3, GROUP)).transpose(1, 2).flatten(2, 3), state
 
     def decode_raw(self, latents: Tensor) -> Tensor:
         """The network alone, for latents as `encode_distribution` gives them: for training the autoencoder."""
-        return self._decode(self._scale(latents))[0]
+        return self._decode(self.scale(latents))[0]
 
     @property
     def latent_dtype(self) -> torch.dtype:
         return self.encoder.head.weight.dtype
 
-    def _scale(self, latents: Tensor) -> Tensor:
+    def scale(self, latents: Tensor) -> Tensor:
         return (latents - self.latent_mean.view(-1, 1, 1, 1)) / self.latent_std.view(-1, 1, 1, 1)
 
-    def _unscale(self, latents: Tensor) -> Tensor:
+    def unscale(self, latents: Tensor) -> Tensor:
         return latents * self.latent_std.view(-1, 1, 1, 1) + self.latent_mean.view(-1, 1, 1, 1)
 
 

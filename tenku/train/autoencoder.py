@@ -32,6 +32,7 @@ from tenku.train.crops import ClipCache, cut_to_fit, draw_crops
 from tenku.train.ema import Average
 from tenku.train.interrupt import interruptible
 from tenku.train.loop import choose_device
+from tenku.train.made import Maker
 from tenku.train.measure import SPEED, Log, speed
 from tenku.train.optim import build_optimizer
 from tenku.train.reconstruction import halve, loss_parts
@@ -74,6 +75,7 @@ class AutoencoderTraining:
     validation_clips: int = 4  # looked at with every checkpoint
     initial: Path | None = None  # a weights folder to start from, of the same preset
     decoder_only: bool = False  # leave the encoder of `initial` as it is: latents encoded before stay valid
+    made_by: Path | None = None  # a model, whose transformer makes some batches' latents anew
 
     def __post_init__(self) -> None:
         if self.minutes is None and self.steps is None:
@@ -88,6 +90,8 @@ class AutoencoderTraining:
             raise ValueError("groups and batch_size must be at least 1")
         if self.decoder_only and self.initial is None:
             raise ValueError("decoder_only needs initial weights, whose encoder stays as it is")
+        if self.made_by is not None and not self.decoder_only:
+            raise ValueError("made_by needs decoder_only: a model knows the latents of one encoder")
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -114,12 +118,16 @@ def for_device(settings: AutoencoderTraining, device: torch.device) -> Autoencod
     return replace(settings, batch_size=64, crop=128, busy=0.0, cache_gib=24.0)
 
 
-def polishing(settings: AutoencoderTraining, autoencoder: Path) -> AutoencoderTraining:
+def polishing(settings: AutoencoderTraining, autoencoder: Path, made_by: Path | None = None) -> AutoencoderTraining:
     """The same budget for the decoder of a trained autoencoder alone: crops from anywhere, structure above all, and no
-    part of the loss that is for latents.
+    part of the loss that is for latents. made_by: a model some of whose own latents it learns to decode, see `made.py`.
     """
     settings = replace(settings, initial=autoencoder, decoder_only=True, busy=0.0, structure=5.0, coarse=0.0)
-    return replace(settings, muon_lr=3e-3, adamw_lr=1e-3, decay_from=0.2, average_decay=0.99)
+    settings = replace(settings, muon_lr=3e-3, adamw_lr=1e-3, decay_from=0.2, average_decay=0.99)
+    if made_by is None:
+        return settings
+    # Whole pictures, for a transformer's sake, and what flickers weighs twice.
+    return replace(settings, made_by=made_by, crop=128, batch_size=max(1, settings.batch_size // 3), flicker=2.0)
 
 
 def train_autoencoder(
@@ -144,8 +152,7 @@ def train_autoencoder(
     settings = settings or AutoencoderTraining(minutes, steps, preset)
     if resume not in ("auto", "never"):
         raise ValueError(f"resume is 'auto' or 'never', not {resume!r}")
-    out = Path(out)
-    place = choose_device(device)
+    out, place = Path(out), choose_device(device)
     cache = ClipCache([Path(folder) for folder in clips], int(settings.cache_gib * 2**30), settings.seed, place)
     held_out = sorted(Path(validation).glob("*.mp4")) if validation is not None else []
     if validation is not None and not held_out:
@@ -190,6 +197,7 @@ class AutoencoderRun:
         if settings.initial is not None:
             load_into(self.autoencoder, part_folder(settings.initial, "autoencoder"))
         self.autoencoder.encoder.requires_grad_(not settings.decoder_only)
+        self.make = None if settings.made_by is None else Maker(settings.made_by, self.device)
         self.optimizer = build_optimizer(
             self.autoencoder,
             muon_lr=settings.muon_lr,
@@ -247,6 +255,8 @@ class AutoencoderRun:
             mean, log_variance = (x.float() for x in self.autoencoder.encode_distribution(video))
             noise = torch.randn(mean.shape, generator=generator, device=self.device)
             latents = mean + (0.5 * log_variance).exp() * noise
+            if self.make is not None:
+                latents = self.autoencoder.unscale(self.make(self.autoencoder.scale(latents), generator))
             decoded = self.autoencoder.decode_raw(latents).float()
             small = self.autoencoder.decode_raw(halve(latents)).float() if self.settings.coarse else halve(video)
         return loss_parts(decoded, video, small, mean, log_variance, looked_at)

@@ -15,6 +15,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,6 @@ from tenku.train.validation import Validation
 __all__ = ["Preview", "TrainConfig", "export", "train"]
 
 
-TEXT_SHARE = 0.1
 STILLS = Lengths(full=0, shorter=0, still=1)
 
 
@@ -47,14 +47,15 @@ def is_hidden(name: str, parameter: Tensor) -> bool:
     return is_hidden_matrix(name, parameter) and not name.startswith("text.")
 
 
-def rate_share(name: str) -> float:
-    """The text encoder and the embedding of its output learn slowly.
+def rate_share(name: str, text: float) -> float:
+    """The text encoder and the embedding of its output learn slowly, at the share `text` of the others' rate.
 
     Their gradient is mostly noise until cross-attention reads something, and both optimizers make every update
     full-sized: at the rate of the others they walk away at random and all texts become one vector. Random
-    embeddings that differ are enough for cross-attention to begin with.
+    embeddings that differ are enough for cross-attention to begin with. Weights that read already may learn new words
+    at the full rate.
     """
-    return TEXT_SHARE if name.startswith("text.") or "text_embedding" in name else 1.0
+    return text if name.startswith("text.") or "text_embedding" in name else 1.0
 
 
 # Called as preview(text, transformer, path of a png to write) with averaged weights, at every checkpoint.
@@ -74,6 +75,7 @@ class TrainConfig:
     seed: int = 0
     muon_lr: float = 8e-3
     adamw_lr: float = 2e-3
+    text_share: float = 0.1  # of the rates, for what reads the text
     weight_decay: float = 0.01
     clip: float = 1.0
     warmup_steps: int = 50
@@ -163,7 +165,7 @@ class Run:
             adamw_lr=config.adamw_lr,
             weight_decay=config.weight_decay,
             hidden=is_hidden,
-            share=rate_share,
+            share=partial(rate_share, text=config.text_share),
         )
         self.average = Average(self.modules, config.ema_decay)
         self.loader = Loader(training, config.batch_size, config.seed, self.device)
