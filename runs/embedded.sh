@@ -67,6 +67,7 @@ if [[ $tiny ]]; then
     autoencoder_budget=(--steps 10) decoder_budget=(--steps 5) transformer_budget=(--steps 20)
     made_budget=(--steps 3)
 fi
+if [[ $given ]]; then autoencoder_preset=embedded; fi
 out=${out:-out/embedded${tiny:+-tiny}}
 mkdir -p "$out"
 main_size=${buckets[0]% *}
@@ -138,8 +139,7 @@ autoencoder() {
         --preset "$autoencoder_preset" "${autoencoder_budget[@]}"
 }
 polish() { # FROM TO OPTIONS …: the decoder alone
-    "$tenku" train-autoencoder "${clips[@]}" ${larger[@]+"${larger[@]}"} --out "$2" \
-        --preset "$autoencoder_preset" --polish "$1" "${@:3}"
+    "$tenku" train-autoencoder "${@:3}" --out "$2" --preset "$autoencoder_preset" --polish "$1"
 }
 encode() { "$tenku" encode "${clips[@]}" --autoencoder "$out/decoder" --out "$out/latents"; }
 draw_latents() {
@@ -170,7 +170,8 @@ if [[ $given ]]; then
     once decoder take
 else
     once "autoencoder-$autoencoder_minutes" autoencoder
-    once "decoder-$decoder_minutes" polish "$out/autoencoder" "$out/decoder" "${decoder_budget[@]}"
+    once "decoder-$decoder_minutes" polish "$out/autoencoder" "$out/decoder" "${clips[@]}" \
+        ${larger[@]+"${larger[@]}"} "${decoder_budget[@]}"
 fi
 "$tenku" evaluate autoencoder "$out/decoder" --clips "$out/validation" | tee "$out/autoencoder.json"
 
@@ -191,8 +192,9 @@ export_with() { # AUTOENCODER
     "$tenku" export "$out/run" --autoencoder "$1" --out "$out/model" --name embedded --steps 20 --guidance 2.5 --shift 2
 }
 export_with "$out/decoder"
-once "made-$made_minutes" polish "$out/decoder" "$out/decoder-made" "${made_budget[@]}" --made-by "$out/model"
+once "made-$made_minutes" polish "$out/decoder" "$out/decoder-made" "${clips[@]}" "${made_budget[@]}" --made-by "$out/model"
 export_with "$out/decoder-made"
+"$tenku" evaluate autoencoder "$out/model" --clips "$out/validation" | tee "$out/autoencoder-made.json"
 
 stage "6. Unselected samples and what they are worth"
 await judge test -e "$out/judge.done"

@@ -1,4 +1,4 @@
-"""What this machine has: cores and memory, asked of the operating system."""
+"""What this machine has, cores and memory, and how this process uses it."""
 
 import ctypes
 import os
@@ -37,7 +37,9 @@ def keep_freed_memory() -> None:
     """Let this process keep up to 1 GiB that it freed instead of giving it back to the system at once.
 
     A network on a CPU frees and asks for the same few megabytes at every layer, and the system zeroes each page again
-    that it hands out. Buffers of more than 32 MiB still go back. Does nothing where the C library is not glibc.
+    that it hands out. Buffers of more than 32 MiB still go back. It holds for the whole process from then on, whose
+    threads share one arena of memory, those aside that have their own already. Does nothing where the C library is not
+    glibc.
     """
     if not sys.platform.startswith("linux"):
         return

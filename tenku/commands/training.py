@@ -87,10 +87,9 @@ def train_autoencoder(
     settings = AutoencoderTraining(minutes, steps, preset, initial=None if start is None else find(start))
     check_folder(out)
     settings = for_device(settings, choose_device("auto"))
-    if batch_size is not None:
-        settings = replace(settings, batch_size=batch_size)
     if polish is not None:
         settings = polishing(settings, polish, made_by)
+    settings = replace(settings, **given(batch_size=batch_size))
     folder = train_autoencoder(clips, out, validation=validation, resume=resume, settings=settings)
     say(f"autoencoder in {folder}")
 

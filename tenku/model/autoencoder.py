@@ -23,9 +23,9 @@ PATCH = 4  # pixels unshuffled at the entrance; one more halving of the size fol
 PAST = 4  # a block sees 1/PAST of the channels of the group before
 LOG_VARIANCE_LIMITS = (-12.0, 6.0)
 # Of a jump, what the two frames before a border and the two after it take over; where somebody's own frames meet made
-# ones, those that are made take over all of it.
+# ones, those that are made take over all of it. What is left of the jump, as `smooth_borders` measures it, is nothing.
 EVENLY = (0.125, 0.375, -0.375, -0.125)
-BEFORE, AFTER = (1 / 3, 2 / 3, 0.0, 0.0), (0.0, 0.0, -2 / 3, -1 / 3)
+BEFORE, AFTER = (0.25, 0.75, 0.0, 0.0), (0.0, 0.0, -0.75, -0.25)
 KEPT = 2  # frames before a border that change once it is known what follows
 JUMP = 0.15  # of values in [-1, 1]: what is much larger is no error but something that moves …
 JOINT = 0.5  # … and here it may well be one
@@ -265,7 +265,8 @@ def smooth_borders(video: Tensor, first: int, given: Tensor | None = None) -> Te
 
     A jump is what the step across a border has more than the steps before and after it. Where it is small it is an
     error, and spread over two frames on either side; where it is large something moves, and it stays. given: bool,
-    whether the group before the first border and each that follows is somebody's own: these are left as they are.
+    whether the group before the first border and each that follows is somebody's own: where such a group meets a made
+    one, it is left as it is.
     """
     frames = list(video.unbind(2))
     for number, border in enumerate(range(first, len(frames) - 1, GROUP)):

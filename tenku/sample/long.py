@@ -107,9 +107,11 @@ def next_window(known: Tensor, done: int, most: int) -> slice:
 
     Half of them lie before `done`; where given frames come next, as many of the ones before and of those are shown as
     there is room for, so that what is made leads up to them. A gap too wide for one window is filled in several, the
-    last of which is left at least two frames.
+    last of which is left two frames where the window has room for that. What fits into one window is seen whole.
     """
     gap, total = leading(~known[done:]), len(known)
+    if total <= most:
+        return slice(0, total)
     context = min(done, most // 2)
     stop = min(total, done - context + most)
     around = max(1, (most - gap) // 2)
@@ -118,7 +120,7 @@ def next_window(known: Tensor, done: int, most: int) -> slice:
             stop = min(total, done + gap + around)
             context = min(done, most - (stop - done))
         else:
-            stop = min(stop, done + gap - 2)
+            stop = min(stop, done + max(1, gap - 2))
     return slice(done - context, stop)
 
 

@@ -13,7 +13,7 @@
     picture = "wall.png"      # or clip = "hit.mp4"
 
 The prompt of a card holds until the next card. Given frames stand at their time (in whole latent frames), and all
-between them is made: a longer video window by window. The decoder makes two frames on either side of a joint meet.
+between them is made: a longer video window by window. What is made is led up to what is given.
 """
 
 import tomllib

@@ -33,7 +33,7 @@ from tenku.train.ema import Average
 from tenku.train.interrupt import interruptible
 from tenku.train.loop import choose_device
 from tenku.train.made import Maker
-from tenku.train.measure import SPEED, Log, speed
+from tenku.train.measure import Log, shown, speed
 from tenku.train.optim import build_optimizer
 from tenku.train.reconstruction import halve, loss_parts
 from tenku.video import contact_sheet, read_video, write_png
@@ -75,7 +75,7 @@ class AutoencoderTraining:
     validation_clips: int = 4  # looked at with every checkpoint
     initial: Path | None = None  # a weights folder to start from, of the same preset
     decoder_only: bool = False  # leave the encoder of `initial` as it is: latents encoded before stay valid
-    made_by: Path | None = None  # a model, whose transformer makes some batches' latents anew
+    made_by: Path | None = None  # a model, whose transformer makes the latents of most clips anew
 
     def __post_init__(self) -> None:
         if self.minutes is None and self.steps is None:
@@ -197,7 +197,7 @@ class AutoencoderRun:
         if settings.initial is not None:
             load_into(self.autoencoder, part_folder(settings.initial, "autoencoder"))
         self.autoencoder.encoder.requires_grad_(not settings.decoder_only)
-        self.make = None if settings.made_by is None else Maker(settings.made_by, self.device)
+        self.make = None if settings.made_by is None else Maker(settings.made_by, self.autoencoder)
         self.optimizer = build_optimizer(
             self.autoencoder,
             muon_lr=settings.muon_lr,
@@ -270,18 +270,16 @@ class AutoencoderRun:
             self.autoencoder.decode_raw(mean)
             if self.settings.coarse:
                 self.autoencoder.decode_raw(halve(mean))
+        with FlopCounterMode(display=False) as making:
+            if self.make is not None:
+                self.make(mean.float(), torch.Generator(self.device))
         trained = 1 if self.settings.decoder_only else 3
-        return float(len(video) * (trained * encoding.get_total_flops() + 3 * decoding.get_total_flops()))
+        once = trained * encoding.get_total_flops() + 3 * decoding.get_total_flops() + making.get_total_flops()
+        return float(len(video) * once)
 
     def headline(self) -> str:
         """The progress bar's text."""
-        forms = {
-            "loss": "loss {:.4f}",
-            "psnr": "{:.1f} dB",
-            "validation_psnr": "held out {:.1f} dB",
-            **SPEED,
-        }
-        told = [form.format(self.latest[key]) for key, form in forms.items() if key in self.latest]
+        told = shown(self.latest, loss="loss {:.4f}", psnr="{:.1f} dB", validation_psnr="held out {:.1f} dB")
         return " · ".join([f"step {self.step}", f"{len(self.cache.clips)} clips", *told])
 
     def _write_log(self) -> None:

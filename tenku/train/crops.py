@@ -92,9 +92,9 @@ def read_frames(path: Path) -> np.ndarray:
 
 
 def crop_shape(clip: Tensor, size: int, frames: int) -> tuple[int, int, int]:
-    """(frames, height, width) of the crops of a clip: whole groups of 4 and multiples of 8 pixels, or all zero."""
+    """(frames, height, width) of the crops of a clip: whole groups of 4 and multiples of 16 pixels, or all zero."""
     length, height, width = clip.shape[:3]
-    shape = min(frames, length) // 4 * 4, min(size, height) // 8 * 8, min(size, width) // 8 * 8
+    shape = min(frames, length) // 4 * 4, min(size, height) // 16 * 16, min(size, width) // 16 * 16
     return shape if min(shape) else (0, 0, 0)
 
 

@@ -31,7 +31,7 @@ from tenku.train import checkpoint, step
 from tenku.train.build import build_models, describe_models, export, learn_words, rebuild_models, save_text
 from tenku.train.ema import Average
 from tenku.train.interrupt import interruptible
-from tenku.train.measure import SPEED, Log, Window, step_flops
+from tenku.train.measure import Log, Window, shown, step_flops
 from tenku.train.optim import build_optimizer, is_hidden_matrix
 from tenku.train.step import Objective, Question
 from tenku.train.validation import Validation
@@ -282,12 +282,7 @@ class Run:
 
     def headline(self) -> str:
         """The progress bar's text."""
-        forms = {
-            "loss": "loss {:.3f}",
-            "validation_loss": "held out {:.3f}",
-            **SPEED,
-        }
-        told = [form.format(self.latest[key]) for key, form in forms.items() if key in self.latest]
+        told = shown(self.latest, loss="loss {:.3f}", validation_loss="held out {:.3f}")
         return " · ".join([f"step {self.step}", *told])
 
     # ------------------------------------------------------------------------------ to the disk and back

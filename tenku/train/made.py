@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tenku import flow
-from tenku.model import TextEncoder, Transformer, load_text_encoder, load_transformer
+from tenku.model import Autoencoder, TextEncoder, Transformer, load_autoencoder, load_text_encoder, load_transformer
 from tenku.model.precision import autocast
 from tenku.train.step import Objective, draw_known
 
@@ -24,9 +24,14 @@ HELD = Objective(conditioned=0.5, kinds=(0.4, 0.4, 0.2, 0.0))
 
 
 class Maker:
-    """A model's transformer, which makes given latents anew."""
+    """A model's transformer, which makes latents of `autoencoder` anew. ValueError when it knows those of another."""
 
-    def __init__(self, folder: Path, device: torch.device) -> None:
+    def __init__(self, folder: Path, autoencoder: Autoencoder) -> None:
+        device = autoencoder.latent_mean.device
+        own, asked = load_autoencoder(folder).state_dict(), autoencoder.state_dict()
+        for name in (name for name in own if name.startswith(("encoder.", "latent_"))):
+            if not torch.allclose(own[name].float(), asked[name].cpu(), rtol=1e-2, atol=1e-2):  # one may be in bf16
+                raise ValueError(f"the model in {folder} was trained on another encoder than the one to be polished")
         self.transformer: Transformer = load_transformer(folder, dtype=torch.float32, device=device)
         self.text: TextEncoder = load_text_encoder(folder).to(device)
 

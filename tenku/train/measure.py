@@ -50,9 +50,9 @@ def speed(samples: int, flops: float, seconds: float, device: torch.device) -> d
 SPEED = {"samples_per_second": "{:.1f} a second", "tflops": "{:.3g} TFLOP/s", "mfu": "{:.0%} of peak"}
 
 
-def shown(values: dict[str, float]) -> list[str]:
-    """What of `speed` there is among the values, to be read."""
-    return [form.format(values[key]) for key, form in SPEED.items() if key in values]
+def shown(values: dict[str, float], **forms: str) -> list[str]:
+    """What there is among the values of what has a form, to be read; `speed` comes last."""
+    return [form.format(values[key]) for key, form in (forms | SPEED).items() if key in values]
 
 
 def encoding_flops(config: AutoencoderConfig, manifest: dict[str, Any]) -> float:

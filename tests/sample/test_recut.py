@@ -88,7 +88,9 @@ def test_cuts_that_cannot_be(cut, message):
 
 def test_what_was_made_stays(tiny_folder):
     pipeline = tenku.load(tiny_folder, device="cpu")
-    with torch.no_grad():  # no look ahead: what is given comes back exactly, but for two frames at a joint
+    with (
+        torch.no_grad()
+    ):  # no look ahead: what is given comes back exactly, but where it met other frames before the cut
         pipeline.autoencoder.decoder.conv_in.weight[:, pipeline.autoencoder.latent_channels :] = 0
     video = Clip(np.random.default_rng(0).integers(0, 256, (48, 64, 64, 3), dtype=np.uint8), RATE)
     board = recut.insert(recut.over(Storyboard(3.0, (Card(0, A), Card(1, B))), video), 1.5, 1, C)

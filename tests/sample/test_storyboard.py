@@ -19,7 +19,7 @@ ICE, BOXES = "a red rubber ball drops onto the ice", "the pyramid of green boxes
 
 @pytest.fixture(scope="module")
 def pipeline(tiny_folder):
-    """With a decoder that does not look ahead: what is given comes back exactly, but for two frames at a joint."""
+    """With a decoder that does not look ahead: what is given comes back exactly."""
     pipeline = tenku.load(tiny_folder, device="cpu")
     with torch.no_grad():
         pipeline.autoencoder.decoder.conv_in.weight[:, pipeline.autoencoder.latent_channels :] = 0

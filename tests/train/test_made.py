@@ -2,11 +2,12 @@
 
 import torch
 
+from tenku.model import load_autoencoder
 from tenku.train.made import LEVELS, Maker
 
 
 def test_what_is_made_lies_near_and_what_is_held_stays(tiny_folder):
-    make = Maker(tiny_folder, torch.device("cpu"))
+    make = Maker(tiny_folder, load_autoencoder(tiny_folder))
     latents = torch.randn(32, make.transformer.config.latent_channels, 4, 4, 4)
     made = make(latents, torch.Generator().manual_seed(0))
     assert made.shape == latents.shape and not made.requires_grad
@@ -20,7 +21,7 @@ def test_what_is_made_lies_near_and_what_is_held_stays(tiny_folder):
 
 def test_a_transformer_that_knows_the_answer_gives_it_back(tiny_folder, monkeypatch):
     """The velocity towards the true latents leads there from any level."""
-    make = Maker(tiny_folder, torch.device("cpu"))
+    make = Maker(tiny_folder, load_autoencoder(tiny_folder))
     latents = torch.randn(4, make.transformer.config.latent_channels, 3, 4, 4)
 
     def velocity(x, t, text, mask, *, text_keys_values):
