@@ -222,16 +222,21 @@ class Autoencoder(nn.Module):
         state is None at the start (the first group is then its own past) and else what the call before
         returned. following: the latent frame B C 1 h w after these, None at the end. While one follows, the
         last two frames are kept back, and come with the next ones. given: bool, which latent frames are somebody's own,
-        the one before these first where there is one; None: none. ValueError for a wrong shape.
+        the ones before and after these included where there are such; None: none. ValueError for a wrong shape.
         """
-        video, features = self._decode(latents, None if state is None else state[:-1], following)
+        own = given if given is None or state is None else given[1:]
+        video, features = self._decode(latents, None if state is None else state[:-1], following, own)
         kept = video[:, :, :0] if state is None else state[-1]
         video = smooth_borders(torch.cat([kept.float(), video.float()], dim=2), kept.shape[2] or GROUP, given)
         ready = video.shape[2] - (0 if following is None else KEPT)
         return video[:, :, :ready], [*features, video[:, :, -KEPT:]]
 
     def _decode(
-        self, latents: Tensor, state: State | None = None, following: Tensor | None = None
+        self,
+        latents: Tensor,
+        state: State | None = None,
+        following: Tensor | None = None,
+        given: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """As `decode_next`, without the filter where groups meet, and with nothing kept back."""
         if latents.ndim != 5 or latents.shape[1] != self.latent_channels or not latents.shape[2]:
@@ -241,6 +246,9 @@ class Autoencoder(nn.Module):
         batch, _, groups = latents.shape[:3]
         following = latents[:, :, -1:] if following is None else following
         shifted = torch.cat([latents[:, :, 1:], following], dim=2)
+        if given is not None:  # the last of somebody's own frames, which are to come back as they were, look half ahead
+            leaving = F.pad(given[:-1] & ~given[1:], (0, groups))[:groups].to(latents.device)
+            shifted = torch.where(leaving[:, None, None], 0.5 * (latents + shifted), shifted)
         x = torch.cat([self.unscale(frames.to(self.latent_dtype)) for frames in (latents, shifted)], dim=1)
         x, state = self.decoder(x.transpose(1, 2), state)
         return x.unflatten(0, (batch, groups)).unflatten(2, (3, GROUP)).transpose(1, 2).flatten(2, 3), state

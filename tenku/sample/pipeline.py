@@ -248,8 +248,8 @@ class Pipeline:
 
         crop: (width, height) to cut out of the middle. state: what the autoencoder remembers of frames before the
         first, None for nothing. following: the latent frame 1 C 1 H W after the last, None where the video ends. given:
-        T bool, which latent frames are somebody's own, the one that `state` comes from first; None: none. skip: frames
-        at the beginning that are left out.
+        bool, which latent frames are somebody's own, the one that `state` comes from first and `following` last; None:
+        none. skip: frames at the beginning that are left out.
         """
         total, done, earlier = self.autoencoder.latent_frames(num_frames), 0, int(state is not None)
         pieces = [latents] if isinstance(latents, Tensor) else latents
@@ -266,7 +266,7 @@ class Pipeline:
                 for part, next_frame in zip(parts, [*firsts, after], strict=True):
                     # Not around the yield: the mode would leak into the caller.
                     with stopwatch(self.timings, "decode"), torch.inference_mode():
-                        seen = slice(done + earlier - int(state is not None), done + earlier + part.shape[2])
+                        seen = slice(done + earlier - int(state is not None), done + earlier + part.shape[2] + 1)
                         own = None if given is None else given[seen]
                         pixels, state = self.autoencoder.decode_next(part, state, next_frame, own)
                         frames = cut(to_frames(pixels), crop)

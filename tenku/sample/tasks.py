@@ -320,11 +320,13 @@ def finish_whole(
     first, second = latents[:, :, :1], latents[:, :, 1:2]
     before = torch.arange(-autoencoder.memory_frames - 1, 0) % latents.shape[2]
     with torch.inference_mode():
-        _, state = autoencoder.decode_next(latents[:, :, before], following=first, given=own[before])
+        _, state = autoencoder.decode_next(
+            latents[:, :, before], following=first, given=torch.cat([own[before], own[:1]])
+        )
     how = {
         "state": state,
         "following": second,
         "skip": state[-1].shape[2],
-        "given": torch.cat([own[-1:], own, own[:1]]),
+        "given": torch.cat([own[-1:], own, own[:2]]),
     }
     return finish(pipeline, request, [join([latents, first])], num_frames, task, on_progress, **how)

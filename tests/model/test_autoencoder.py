@@ -91,6 +91,21 @@ def test_where_given_groups_meet_made_ones_these_alone_change() -> None:
     assert smooth_borders(video, 4, torch.ones(4, dtype=torch.bool)).equal(smooth_borders(video, 4))
 
 
+def test_the_last_given_group_looks_half_ahead(autoencoder: Autoencoder) -> None:
+    latents = autoencoder.encode(video(12))
+    other = latents.clone()
+    other[:, :, 2] += 0.1
+
+    def moved(given: torch.Tensor | None) -> float:
+        """How much of the second group, up to where it meets the third, changes with that."""
+        a, b = (autoencoder.decode_next(each, given=given)[0][:, :, 4:6] for each in (latents, other))
+        return float((a - b).abs().mean())
+
+    ahead, half = moved(None), moved(torch.tensor([True, True, False]))
+    assert 0.3 * ahead < half < 0.7 * ahead
+    assert moved(torch.tensor([False, False, False])) == moved(torch.tensor([True, True, True])) == ahead
+
+
 @pytest.mark.parametrize("own", [None, [True, True, False, False, True]])
 @pytest.mark.parametrize("pieces", [[1, 1, 1, 1, 1], [2, 3], [4, 1], [5]])
 def test_a_stream_decodes_to_the_whole(autoencoder: Autoencoder, pieces: list[int], own: list[bool] | None) -> None:
@@ -99,7 +114,7 @@ def test_a_stream_decodes_to_the_whole(autoencoder: Autoencoder, pieces: list[in
     state, parts, sizes, done = None, [], set(), 0
     split = latents.split(pieces, dim=2)
     for piece, after in zip(split, [*(piece[:, :, :1] for piece in split[1:]), None], strict=True):
-        seen = None if given is None else given[max(0, done - 1) : done + piece.shape[2]]
+        seen = None if given is None else given[max(0, done - 1) : done + piece.shape[2] + 1]
         part, state = autoencoder.decode_next(piece, state, after, seen)
         parts.append(part)
         sizes.add(sum(tensor.numel() for tensor in state))
