@@ -197,6 +197,8 @@ def test_own_clips_fine_tune_a_model(place: Path, tmp_path: Path, capsys: pytest
         load_state(place / "model" / "transformer")["head.head.weight"],
     )
     assert len(list((run / "previews").glob("*.png"))) == 1
+    latents = ["train", "--latents", str(place / "latents"), "--out", str(tmp_path / "wrong"), "--steps", "1"]
+    assert main([*latents, "--size", "32x32"]) == 2 and "--size is for --clips" in capsys.readouterr().err
     for more, reason in ((["--size", "40x40"], "multiples of 16"), (["--size", "small"], "WIDTHxHEIGHT")):
         assert main([*command[:-2], str(tmp_path / "wrong"), "--steps", "1", *more]) == 2
         assert reason in capsys.readouterr().err and not (tmp_path / "wrong").exists()

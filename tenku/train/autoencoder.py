@@ -230,9 +230,9 @@ class AutoencoderRun:
         """A batch, its gradient, an update; then whatever is due. Seed and step decide batch and noise."""
         settings = self.settings
         random = np.random.default_rng([settings.seed, self.step])
-        crops = draw_crops(
-            self.cache.clips, settings.batch_size, settings.crop, 4 * settings.groups, random, settings.busy
-        )
+        shape = settings.batch_size, settings.crop, 4 * settings.groups
+        multiple = 8 if self.make is None else self.make.size_multiple
+        crops = draw_crops(self.cache.clips, *shape, random, settings.busy, multiple)
         video = crops.to(self.device, non_blocking=True).float() / 127.5 - 1
         generator = torch.Generator(self.device).manual_seed(int(random.integers(2**62)))
         self.flops = self.flops or self._count_flops(video)

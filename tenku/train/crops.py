@@ -91,10 +91,11 @@ def read_frames(path: Path) -> np.ndarray:
     return read_video(path)[0]
 
 
-def crop_shape(clip: Tensor, size: int, frames: int) -> tuple[int, int, int]:
-    """(frames, height, width) of the crops of a clip: whole groups of 4 and multiples of 16 pixels, or all zero."""
-    length, height, width = clip.shape[:3]
-    shape = min(frames, length) // 4 * 4, min(size, height) // 16 * 16, min(size, width) // 16 * 16
+def crop_shape(clip: Tensor, size: int, frames: int, multiple: int = 8) -> tuple[int, int, int]:
+    """(frames, height, width) of the crops of a clip: whole groups of 4 and multiples of pixels, or all zero."""
+    length, *sides = clip.shape[:3]
+    height, width = (min(size, side) // multiple * multiple for side in sides)
+    shape = min(frames, length) // 4 * 4, height, width
     return shape if min(shape) else (0, 0, 0)
 
 
@@ -105,8 +106,11 @@ def draw_crops(
     frames: int,
     random: np.random.Generator,
     busy: float = 0.0,
+    multiple: int = 8,
 ) -> Tensor:
     """uint8 B 3 T H W: crops of one shape from random places and moments, half of them mirrored.
+
+    Both sides are multiples of `multiple` pixels, at most `size`.
 
     Every pixel of every clip is as likely as any other, so larger clips are drawn more often. The first clip drawn
     decides the shape; the others are drawn until they offer it too. A share `busy` of the crops is the one of
@@ -118,7 +122,7 @@ def draw_crops(
     crops: list[Tensor] = []
     while len(crops) < batch_size:
         clip = clips[int(np.searchsorted(pixels, random.random() * pixels[-1], side="right"))]
-        own = crop_shape(clip, size, frames)
+        own = crop_shape(clip, size, frames, multiple)
         if not all(own):
             length, height, width = clip.shape[:3]
             raise ValueError(f"a clip of {length} frames {width}x{height} is too small to train on")

@@ -34,6 +34,8 @@ class Maker:
                 raise ValueError(f"the model in {folder} was trained on another encoder than the one to be polished")
         self.transformer: Transformer = load_transformer(folder, dtype=torch.float32, device=device)
         self.text: TextEncoder = load_text_encoder(folder).to(device)
+        # Width and height of what it makes are multiples of this many pixels.
+        self.size_multiple = autoencoder.spatial_compression * self.transformer.config.patch_size[-1]
 
     @torch.no_grad()
     def __call__(self, latents: Tensor, generator: torch.Generator) -> Tensor:
@@ -48,7 +50,7 @@ class Maker:
         start = low + (high - low) * torch.rand(batch, 1, generator=choice).to(latents.device)
         noise = torch.randn(latents.shape, generator=generator, device=latents.device)
         text, mask = self.text.encode([""] * batch)
-        shares = torch.linspace(1, 0, STEPS + 1).tolist()
+        shares = flow.schedule(STEPS).tolist()
         with autocast(latents.device):
             keys_values = self.transformer.text_keys_values(text)
             x = flow.interpolate(latents, noise, start * ~known)

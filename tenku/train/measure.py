@@ -57,7 +57,9 @@ def shown(values: dict[str, float], **forms: str) -> list[str]:
 
 def encoding_flops(config: AutoencoderConfig, manifest: dict[str, Any]) -> float:
     """Floating-point operations of encoding all the clips of a latents folder."""
-    total, autoencoder = 0.0, Autoencoder(config).to("meta")
+    total = 0.0
+    with torch.device("meta"):
+        autoencoder = Autoencoder(config)
     for bucket in manifest["buckets"]:
         (width, height), frames = bucket["size"], bucket["shape"][0] * autoencoder.temporal_compression
         with FlopCounterMode(display=False) as counter:

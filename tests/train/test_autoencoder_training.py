@@ -64,7 +64,8 @@ def test_crops_are_whole_groups_of_the_clips(clips):
     cache.start()
     cache.close()
     crops = draw_crops(cache.clips, 4, 24, 10, np.random.default_rng(0))
-    assert crops.shape == (4, 3, 8, 16, 16) and crops.dtype == torch.uint8  # 8 of 10 frames, 16 of 24 pixels
+    assert crops.shape == (4, 3, 8, 24, 24) and crops.dtype == torch.uint8
+    assert draw_crops(cache.clips, 4, 24, 10, np.random.default_rng(0), multiple=16).shape == (4, 3, 8, 16, 16)
 
 
 def test_the_loss_is_least_for_the_same_video():
