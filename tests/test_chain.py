@@ -205,6 +205,11 @@ def test_own_clips_fine_tune_a_model(place: Path, tmp_path: Path, capsys: pytest
     small = tmp_path / "small"
     assert main([*command[:-2], str(small), "--steps", "1", "--size", "32x16"]) == 0
     assert ModelSettings.load(small / "model").sizes == ((32, 16), *former.sizes)
+    before = {path: path.stat().st_mtime_ns for path in small.glob("clips/*")}
+    for more in ([], ["--size", "48x32"]):  # a run of another size
+        assert main([*command[:-2], str(small), "--steps", "2", *more]) == 2
+        assert "holds a run at 32x16" in capsys.readouterr().err
+    assert before and before == {path: path.stat().st_mtime_ns for path in small.glob("clips/*")}
     assert main([*command, "2"]) == 0 and "spent its budget" in capsys.readouterr().err
     made = {path: path.stat().st_mtime_ns for path in [*run.glob("clips/*.mp4"), *run.glob("latents/*.safetensors")]}
     (own / "lantern.txt").write_text("a zebra", encoding="utf-8")

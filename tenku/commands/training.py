@@ -273,13 +273,17 @@ def encode_own(clips: Path, model: Path, out: Path, size: tuple[int, int] | None
     from tenku.train.loop import choose_device
     from tenku.types import ModelSettings
 
-    run = out / "config.json"
-    if run.is_file() and read_json(run)["clips"]["autoencoder"] != folder_digest(model):
-        raise ValueError(f"{out} holds a run that started from another model: choose another folder")
+    settings = ModelSettings.load(model)
+    settings = settings if size is None else replace(settings, sizes=(size,))
+    if (out / "config.json").is_file():
+        former = read_json(out / "config.json")["clips"]
+        if former["autoencoder"] != folder_digest(model):
+            raise ValueError(f"{out} holds a run that started from another model: choose another folder")
+        if other := [(width, height) for width, height in former["sizes"] if (width, height) not in settings.sizes]:
+            width, height = other[0]
+            raise ValueError(f"{out} holds a run at {width}x{height}: go on with that --size, or choose another folder")
     found = own.find_clips(clips, without=(out / "clips", out / "previews"))
     with progress_bars() as stages:
-        settings = ModelSettings.load(model)
-        settings = settings if size is None else replace(settings, sizes=(size,))
         wrong = own.prepare(found.clips, clips, out / "clips", settings, partial(stages, "clips"))
     text = load_text_encoder(model)
     long = [

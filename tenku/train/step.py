@@ -4,8 +4,9 @@ Diffusion forcing (arXiv 2407.01392) in the form that serves every task with one
 has one noise level for all of its frames. In about half of the samples some frames are known instead: at
 the head (picture to video, extend), at the tail (extend backwards), at both ends (connect, loop) or
 scattered (storyboard). Known frames are clean, t = 0, or carry some noise with its true t, which later
-keeps long videos from drifting; they are out of the loss. A small share has a level of its own for
-every frame.
+keeps long videos from drifting; they are out of the loss. Of those with noise some are also worn, as the end of a
+long video is (`train/wear.py`), while what follows stays as it was. A small share has a level of its own for every
+frame.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from tenku import flow
 from tenku.data.loader import upload
 from tenku.model import TextEncoder
 from tenku.model.precision import autocast
+from tenku.train.wear import wear
 
 Network = Callable[..., Tensor]  # a module, compiled or not
 KINDS = ("head", "tail", "both", "scattered")
@@ -32,11 +34,12 @@ class Objective:
     kinds: tuple[float, float, float, float] = (0.55, 0.15, 0.15, 0.15)  # head, tail, both, scattered
     noisy: float = 0.5  # of the conditioned: known frames carry some noise, at most `history_noise`
     history_noise: float = 0.2
+    worn: float = 0.7  # of the noisy: known frames are also worn
     independent: float = 0.1  # of the others: every frame has its own noise level
     caption_dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("conditioned", "noisy", "history_noise", "independent", "caption_dropout"):
+        for name in ("conditioned", "noisy", "history_noise", "worn", "independent", "caption_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
         if len(self.kinds) != len(KINDS) or abs(sum(self.kinds) - 1) > 1e-6:
@@ -85,6 +88,7 @@ class Question:
     """A noised batch: everything the model is asked with, and what it should answer."""
 
     data: Tensor  # B C T H W
+    shown: Tensor  # B C T H W: the data, known frames as they are shown but for their noise
     noise: Tensor  # B C T H W
     t: Tensor  # B T
     known: Tensor  # B T bool
@@ -93,7 +97,7 @@ class Question:
 
     @property
     def noised(self) -> Tensor:
-        return flow.interpolate(self.data, self.noise, self.t)
+        return flow.interpolate(self.shown, self.noise, self.t)
 
 
 def ask(
@@ -111,10 +115,16 @@ def ask(
     token_ids, token_mask = text.tokenize(drop_captions(captions, objective.caption_dropout, choice), remember=True)
     if device.type == "cuda":  # few different lengths, so that the compiled graph is met again
         token_ids, token_mask = pad_to_multiple(token_ids, 32), pad_to_multiple(token_mask, 32)
+    known, t = upload(known, device), upload(t, device)
+    worn = known & (t > 0) & (torch.rand(len(data), 1, generator=noise, device=device) < objective.worn)
     return Question(
         data,
+        torch.where(worn[:, None, :, None, None], wear(data, noise), data),
         torch.randn(data.shape, generator=noise, device=device),
-        *(upload(x, device) for x in (t, known, token_ids, token_mask)),
+        t,
+        known,
+        upload(token_ids, device),
+        upload(token_mask, device),
     )
 
 

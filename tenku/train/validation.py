@@ -78,4 +78,4 @@ def fixed_questions(
         token_ids, token_mask = text.tokenize(captions)
         times = t[start : start + BATCH, None].expand(-1, bucket.num_frames).to(device)
         known = torch.zeros(times.shape, dtype=torch.bool, device=device)
-        yield Question(data, noise, times, known, token_ids.to(device), token_mask.to(device))
+        yield Question(data, data, noise, times, known, token_ids.to(device), token_mask.to(device))

@@ -1,0 +1,140 @@
+"""Where the time of a training step goes: what to look at first when the share of the peak is low.
+
+    python benchmarks/training.py --latents LATENTS --batch-size 192          # on a GPU where there is one
+    python benchmarks/training.py --latents LATENTS --batch-size 4 --steps 3 --preset nano
+
+Three tables, for the steps of a run on LATENTS (`tenku encode`) at full length: the parts of a step, each waited for;
+whole steps as a run takes them, beside the time that their products would take at the peak of a large product (on a
+GPU); and the kernels that take most, by the profiler.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tenku.data.loader import Lengths
+from tenku.train import step
+from tenku.train.loop import Run, TrainConfig
+from tenku.train.measure import matmul_peak, step_flops
+
+FULL = Lengths(full=1, shorter=0, still=0)
+ATTENTION, PRODUCTS = ("flash", "attention", "fmha", "sdpa"), ("gemm", "matmul", "nvjet", "cutlass", "addmm", "::mm")
+
+
+def waited(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def parts(run: Run, steps: int) -> dict[str, list[float]]:
+    """Seconds of each part of some steps, one after the other."""
+    times: dict[str, list[float]] = {}
+
+    @contextmanager
+    def part(name: str) -> Iterator[None]:
+        waited(run.device)
+        start = time.perf_counter()
+        yield
+        waited(run.device)
+        times.setdefault(name, []).append(time.perf_counter() - start)
+
+    for _ in range(steps):
+        with part("draw clips"):
+            batch = run.loader.next(FULL)
+            data = batch.latents.to(run.device)
+        with part("ask: noise, known frames, tokens"):
+            generators = run.generators["choice"], run.generators["noise"]
+            question = step.ask(data, batch.captions, run.text, run.config.objective, *generators)
+        with part("forward"):
+            loss = step.loss(run.transformer, run.text, question)
+        with part("backward"):
+            run.optimizer.zero_grad()
+            loss.backward()
+        with part("clip the gradient"):
+            nn.utils.clip_grad_norm_(run.optimizer.parameters, run.config.clip)
+        with part("update: AdamW and Muon"):
+            run.optimizer.step(0.0)
+        with part("average"):
+            run.average.update(1)
+    return times
+
+
+def whole(run: Run, steps: int) -> tuple[float, float]:
+    """Seconds and floating-point operations of a step as `Run.one_step` takes it, with nobody waiting in between."""
+    waited(run.device)
+    start, flops = time.perf_counter(), 0.0
+    for _ in range(steps):
+        _, question = run.gradient(FULL)
+        nn.utils.clip_grad_norm_(run.optimizer.parameters, run.config.clip)
+        run.optimizer.step(0.0)
+        run.average.update(1)
+        shape, words = tuple(question.data.shape), question.token_ids.shape[1]
+        flops += step_flops(run.transformer.config, run.text.config, shape, words)
+    waited(run.device)
+    return (time.perf_counter() - start) / steps, flops / steps
+
+
+def kernels(run: Run, steps: int, act: Callable[[Run, int], Any]) -> list[tuple[str, float, float]]:
+    """(name, seconds a step, calls a step) of what ran on the device, the longest first."""
+    from torch.profiler import ProfilerActivity, profile
+
+    on_gpu = run.device.type == "cuda"
+    kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
+    with profile(activities=kinds) as profiler:
+        act(run, steps)
+    found = []
+    for event in profiler.key_averages():
+        own = event.self_device_time_total if on_gpu else event.self_cpu_time_total
+        if own and (not on_gpu or event.device_type == torch.autograd.DeviceType.CUDA):
+            found.append((event.key, own / 1e6 / steps, event.count / steps))
+    return sorted(found, key=lambda each: -each[1])
+
+
+def kind_of(kernel: str) -> str:
+    name = kernel.lower()
+    if any(part in name for part in ATTENTION):
+        return "attention"
+    return "products" if any(part in name for part in PRODUCTS) else "everything else"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--latents", type=Path, required=True)
+    parser.add_argument("--preset", default="embedded")
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--top", type=int, default=25)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        config = TrainConfig(
+            arguments.latents, Path(folder), arguments.preset, steps=10**9, batch_size=arguments.batch_size
+        )
+        run = Run(config)
+        whole(run, 2)  # warm
+        print("| part of a step, waited for | ms, median |\n|---|---|")
+        for name, times in parts(run, arguments.steps).items():
+            print(f"| {name} | {1000 * statistics.median(times):.2f} |")
+        seconds, flops = whole(run, arguments.steps)
+        peak = matmul_peak(run.device)
+        at_peak = "" if peak is None else f", {flops / seconds / peak:.1%} of a large product's {peak / 1e12:.0f}"
+        print(f"\na whole step: {1000 * seconds:.1f} ms, {flops / seconds / 1e12:.3g} TFLOP/s{at_peak}\n")
+        found = kernels(run, min(3, arguments.steps), whole)
+        print("| kind | ms a step | kernels a step |\n|---|---|---|")
+        for kind in ("products", "attention", "everything else"):
+            rows = [(took, calls) for name, took, calls in found if kind_of(name) == kind]
+            print(f"| {kind} | {1000 * sum(took for took, _ in rows):.2f} | {sum(calls for _, calls in rows):.0f} |")
+        print("\n| kernel | ms a step | calls a step |\n|---|---|---|")
+        for name, took, calls in found[: arguments.top]:
+            print(f"| {name[:100]} | {1000 * took:.2f} | {calls:.0f} |")
+
+
+if __name__ == "__main__":
+    main()
