@@ -35,6 +35,11 @@ OWN_CLIPS: dict[str, Any] = dict(
     batch_size=16, muon_lr=6e-3, adamw_lr=1e-3, text_share=1.0, stills_until=0.55, decay_from=0.4
 )
 OWN_OBJECTIVE: dict[str, Any] = dict(conditioned=0.2, shift=1.5)
+# For weights that know these clips' world already: low rates, the text as it is, most samples go on from some frames.
+POLISH: dict[str, Any] = dict(
+    batch_size=16, muon_lr=1e-3, adamw_lr=2e-4, text_share=0.0, stills_until=0.0, decay_from=0.3, ema_decay=0.99
+)
+POLISH_OBJECTIVE: dict[str, Any] = dict(conditioned=0.7, noisy=0.7, kinds=(0.7, 0.1, 0.1, 0.1), shift=1.5)
 # A GPU takes many steps in a minute.
 ON_A_GPU: dict[str, Any] = dict(log_every=100, validate_every=1000, checkpoint_minutes=2.0)
 
@@ -217,6 +222,7 @@ def train(
 ) -> None:
     """Train the transformer and its text encoder. The budget is --minutes or --steps.
 
+    With --from MODEL --latents FOLDER the model's weights are polished: low rates, and most samples go on from frames.
     With --from MODEL --clips FOLDER everything happens here: clips are brought to the model's size, rate and length
     (OUT/clips), encoded (OUT/latents), trained on, and OUT/model is a model that `tenku generate --model` takes.
     """
@@ -245,6 +251,8 @@ def train(
         config = replace(config, **ON_A_GPU)
     if clips is not None:
         config = replace(config, **OWN_CLIPS, objective=replace(config.objective, **OWN_OBJECTIVE))
+    elif initial is not None:
+        config = replace(config, **POLISH, objective=replace(config.objective, **POLISH_OBJECTIVE))
     config = replace(config, **given(batch_size=batch_size, stills_until=stills, muon_lr=muon_lr))
     config = replace(config, objective=replace(config.objective, **given(conditioned=conditioned, shift=shift)))
     check_folder(out)
