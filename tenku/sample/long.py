@@ -2,7 +2,7 @@
 
 Nothing goes through pixels on the way and only one window is remembered, so memory and the cost of a second stay the
 same. History is shown with a little noise, and the network is told so: it was trained to forgive what is wrong there,
-which stops errors from growing (diffusion forcing, arXiv 2407.01392).
+which stops errors from growing (diffusion forcing, arXiv 2407.01392; `train/wear.py`).
 """
 
 from collections.abc import Callable, Iterator
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from tenku.sample.pipeline import OnProgress, Pipeline
 
 HISTORY_NOISE = 0.1
+# Of what guidance adds, so much after what was made before: that shows already what the prompt says, and what guidance
+# exaggerates would be exaggerated again in every window.
+GUIDANCE_SHARE = 2 / 3
 Change = Callable[[Conditioning], Conditioning]
 
 
@@ -94,12 +97,22 @@ def onwards(
             latents = torch.cat([history[:, :, history.shape[2] - context :], given[:, :, done : part.stop]], dim=2)
             seen = torch.cat([torch.ones(context, dtype=torch.bool), known[done : part.stop]])
             own = bool(known[part.start : done].all())
-            step = replace(request, seed=request.seed + done)
-            noise = 0.0 if own else HISTORY_NOISE  # somebody's own frames are right
+            step, noise = going_on(replace(request, seed=request.seed + done), own)
             piece = fill(pipeline, step, latents, seen, on_progress, noise, also(part))[:, :, context:]
         yield piece
         history = torch.cat([history, piece], dim=2)[:, :, -most:]
         done += piece.shape[2]
+
+
+def going_on(request: Request, own: bool) -> tuple[Request, float]:
+    """A window's request and the noise that what is known is shown with, after somebody's `own` frames or made ones.
+
+    Own ones are right: they are shown as they are, with all of the guidance.
+    """
+    if own:
+        return request, 0.0
+    scale = 1 + GUIDANCE_SHARE * (request.params.guidance_scale - 1)
+    return replace(request, params=replace(request.params, guidance_scale=scale)), HISTORY_NOISE
 
 
 def next_window(known: Tensor, done: int, most: int) -> slice:
@@ -136,8 +149,8 @@ def backwards(
         seen = history[:, :, :context]
         latents = torch.cat([torch.zeros_like(seen[:, :, :1]).expand(-1, -1, new, -1, -1), seen], dim=2)
         known = torch.arange(context + new) >= new
-        step = replace(request, seed=request.seed + made)
-        history = fill(pipeline, step, latents, known, on_progress, HISTORY_NOISE if made else 0.0)
+        step, noise = going_on(replace(request, seed=request.seed + made), own=not made)
+        history = fill(pipeline, step, latents, known, on_progress, noise)
         pieces.insert(0, history[:, :, :new])
         made += new
     return torch.cat(pieces, dim=2)

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+import tenku
+from tenku.sample import long
 from tenku.sample.long import leading, next_window
 
 MOST = 12
@@ -52,3 +54,22 @@ def test_what_is_made_always_leads_up_to_what_is_given(most):
             if part.stop >= gap_end < length:
                 assert part.stop > gap_end or most < 5  # it looks at what follows, if it is wide enough to
             done = part.stop
+
+
+def test_after_made_frames_there_is_less_guidance_and_some_noise(tiny_folder, monkeypatch):
+    pipeline = tenku.load(tiny_folder, device="cpu")
+    made, asked = long.fill, []
+
+    def watched(pipeline, request, latents, known, on_progress, known_t, *also):
+        asked.append((request.params.guidance_scale, known_t, request.seed))
+        return made(pipeline, request, latents, known, on_progress, known_t, *also)
+
+    monkeypatch.setattr(long, "fill", watched)
+    request = pipeline.request("a red ball", seconds=5, guidance=4.0, steps=1, seed=3)
+    latents, known = pipeline.nothing_known(request)
+    for _ in long.onwards(pipeline, request, latents, known):
+        pass
+    assert asked == [(4.0, 0.0, 3), (3.0, long.HISTORY_NOISE, 15), (3.0, long.HISTORY_NOISE, 21)]
+    asked.clear()
+    long.backwards(pipeline, request, latents[:, :, :6], 9)
+    assert asked == [(4.0, 0.0, 3), (3.0, long.HISTORY_NOISE, 9)]
