@@ -180,8 +180,8 @@ def test_encoding_goes_on_and_says_how_fast(place: Path, tmp_path: Path, capsys:
 
 def test_weights_are_polished_on_latents_and_read_as_before(place: Path, tmp_path: Path) -> None:
     run, model = tmp_path / "run", tmp_path / "model"
-    command = ["train", "--from", str(place / "model"), "--latents", str(place / "latents"), "--out", str(run)]
-    assert main([*command, "--steps", "2", "--conditioned", "0.6"]) == 0
+    command = ["train", "--polish", "--from", str(place / "model"), "--latents", str(place / "latents")]
+    assert main([*command, "--out", str(run), "--steps", "2", "--conditioned", "0.6"]) == 0
     asked = json.loads((run / "config.json").read_text())["run"]
     assert asked["objective"]["conditioned"] == 0.6 and asked["muon_lr"] == 1e-3
     assert main(["export", str(run), "--autoencoder", str(place / "autoencoder"), "--out", str(model)]) == 0
@@ -191,6 +191,9 @@ def test_weights_are_polished_on_latents_and_read_as_before(place: Path, tmp_pat
         return any(not torch.equal(before[name], after[name]) for name in before)
 
     assert changed("transformer") and not changed("text")
+    known = [(folder / "text" / "vocabulary.json").read_bytes() for folder in (place / "model", model)]
+    assert known[0] == known[1]
+    assert main(["train", "--polish", "--latents", str(place / "latents"), "--out", str(run), "--steps", "3"]) == 2
 
 
 def test_own_clips_fine_tune_a_model(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

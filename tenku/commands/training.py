@@ -218,11 +218,13 @@ def train(
     size: Annotated[
         str | None, typer.Option(help="With --clips: bring them to this size, as 64x64, and not to the model's own.")
     ] = None,
+    polish: Annotated[
+        bool,
+        typer.Option("--polish", help="With --from and --latents: low rates, and most samples go on from some frames."),
+    ] = False,
     autoencoder: Annotated[Path | None, typer.Option(help="Draw a contact sheet with it at every checkpoint.")] = None,
 ) -> None:
     """Train the transformer and its text encoder. The budget is --minutes or --steps.
-
-    With --from MODEL --latents FOLDER the model's weights are polished: low rates, and most samples go on from frames.
     With --from MODEL --clips FOLDER everything happens here: clips are brought to the model's size, rate and length
     (OUT/clips), encoded (OUT/latents), trained on, and OUT/model is a model that `tenku generate --model` takes.
     """
@@ -232,6 +234,8 @@ def train(
         raise ValueError("--clips needs a model to start from: --from embedded, or a folder of your own")
     if size is not None and clips is None:
         raise ValueError("--size is for --clips; latents have the sizes that they were encoded in")
+    if polish and (start is None or latents is None):
+        raise ValueError("--polish takes --from MODEL and --latents FOLDER")
     asked = None if size is None else parse_size(size)
     if asked is not None and any(side % 16 for side in asked):
         raise ValueError(f"--size takes multiples of 16, not {size}")
@@ -251,7 +255,7 @@ def train(
         config = replace(config, **ON_A_GPU)
     if clips is not None:
         config = replace(config, **OWN_CLIPS, objective=replace(config.objective, **OWN_OBJECTIVE))
-    elif initial is not None:
+    elif polish:
         config = replace(config, **POLISH, objective=replace(config.objective, **POLISH_OBJECTIVE))
     config = replace(config, **given(batch_size=batch_size, stills_until=stills, muon_lr=muon_lr))
     config = replace(config, objective=replace(config.objective, **given(conditioned=conditioned, shift=shift)))

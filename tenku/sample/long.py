@@ -20,14 +20,10 @@ if TYPE_CHECKING:
     from tenku.sample.pipeline import OnProgress, Pipeline
 
 HISTORY_NOISE = 0.1
-# Of what guidance adds, so much after what was made before: that shows already what the prompt says, and what guidance
-# exaggerates would be exaggerated again in every window.
+# Of what guidance adds, so much where a video just goes on: what was made shows already what the prompt says, and what
+# guidance exaggerates would be exaggerated again in every window.
 GUIDANCE_SHARE = 2 / 3
 Change = Callable[[Conditioning], Conditioning]
-
-
-def unchanged(condition: Conditioning) -> Conditioning:
-    return condition
 
 
 def window(pipeline: "Pipeline") -> int:
@@ -78,13 +74,14 @@ def onwards(
     given: Tensor,
     known: Tensor,
     *,
-    also: Callable[[slice], Change] = lambda part: unchanged,
+    also: Callable[[slice], Change] | None = None,
     on_progress: "OnProgress | None" = None,
 ) -> Iterator[Tensor]:
     """Latents 1 C T h w from first to last frame, a window at a time; pieces come as soon as they are made.
 
     given: the whole clip, of which the frames True in known (T bool) are read. also: what else is asked of a part of
-    the clip, a text of its own for example. Each window has a seed of its own, so that it does not repeat the last.
+    the clip, a text of its own for example, which what was made does not show yet. Each window has a seed of its own,
+    so that it does not repeat the last.
     """
     most, done = window(pipeline), 0
     history = given[:, :, :0]
@@ -96,23 +93,19 @@ def onwards(
             context = done - part.start
             latents = torch.cat([history[:, :, history.shape[2] - context :], given[:, :, done : part.stop]], dim=2)
             seen = torch.cat([torch.ones(context, dtype=torch.bool), known[done : part.stop]])
-            own = bool(known[part.start : done].all())
-            step, noise = going_on(replace(request, seed=request.seed + done), own)
-            piece = fill(pipeline, step, latents, seen, on_progress, noise, also(part))[:, :, context:]
+            own = bool(known[part.start : done].all())  # somebody's frames, which are right
+            step = replace(request, seed=request.seed + done)
+            step, noise = (step, 0.0) if own else (step if also else going_on(step), HISTORY_NOISE)
+            piece = fill(pipeline, step, latents, seen, on_progress, noise, also and also(part))[:, :, context:]
         yield piece
         history = torch.cat([history, piece], dim=2)[:, :, -most:]
         done += piece.shape[2]
 
 
-def going_on(request: Request, own: bool) -> tuple[Request, float]:
-    """A window's request and the noise that what is known is shown with, after somebody's `own` frames or made ones.
-
-    Own ones are right: they are shown as they are, with all of the guidance.
-    """
-    if own:
-        return request, 0.0
+def going_on(request: Request) -> Request:
+    """The request of a window that only goes on with what was made."""
     scale = 1 + GUIDANCE_SHARE * (request.params.guidance_scale - 1)
-    return replace(request, params=replace(request.params, guidance_scale=scale)), HISTORY_NOISE
+    return replace(request, params=replace(request.params, guidance_scale=scale))
 
 
 def next_window(known: Tensor, done: int, most: int) -> slice:
@@ -149,7 +142,8 @@ def backwards(
         seen = history[:, :, :context]
         latents = torch.cat([torch.zeros_like(seen[:, :, :1]).expand(-1, -1, new, -1, -1), seen], dim=2)
         known = torch.arange(context + new) >= new
-        step, noise = going_on(replace(request, seed=request.seed + made), own=not made)
+        step = replace(request, seed=request.seed + made)
+        step, noise = (going_on(step), HISTORY_NOISE) if made else (step, 0.0)
         history = fill(pipeline, step, latents, known, on_progress, noise)
         pieces.insert(0, history[:, :, :new])
         made += new

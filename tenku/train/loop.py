@@ -153,7 +153,8 @@ class Run:
             self.text, self.transformer = build_models(config.preset, channels, training, config.initial)
         else:
             self.text, self.transformer = rebuild_models(config.out)
-        learn_words(self.text, training)
+        if config.text_share:
+            learn_words(self.text, training)
         save_text(self.text, config.out)
         write_json(config.out / "config.json", describe_run(config, self.text, self.transformer))
         self.modules: dict[str, nn.Module] = {"transformer": self.transformer, "text": self.text}
@@ -335,7 +336,8 @@ class Run:
         self.write_log()
         if validate and self.step % self.config.validate_every:
             self.validate()
-        learn_words(self.text, self.loader.buckets)  # of clips that it met on the way
+        if self.config.text_share:
+            learn_words(self.text, self.loader.buckets)  # of clips that it met on the way
         save_text(self.text, self.config.out)
         self.save()
 

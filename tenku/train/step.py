@@ -88,7 +88,7 @@ class Question:
     """A noised batch: everything the model is asked with, and what it should answer."""
 
     data: Tensor  # B C T H W
-    shown: Tensor  # B C T H W: the data, known frames as they are shown but for their noise
+    shown: Tensor  # B C T H W: the data with worn known frames, noise not yet added
     noise: Tensor  # B C T H W
     t: Tensor  # B T
     known: Tensor  # B T bool

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# At the highest degree:
 GAIN, SHIFT = 0.2, 0.2  # deviation of each channel's factor, and of what is added to it
 TEXTURE = (-0.5, 1.0)  # times what a frame has more than its blurred self
 PATTERN, BLOTCHES = 0.25, 0.25  # deviation of patterns that stand still, of one place and of some four across

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from tenku import flow
 from tenku.train import step
 from tenku.train.step import Objective
 from tenku.train.wear import blurred, wear
@@ -26,7 +27,8 @@ def test_blur_keeps_what_is_even_up_to_the_edge():
 
 @pytest.mark.parametrize("height, width", [(1, 1), (3, 5), (16, 16)])
 def test_any_size_wears(height, width):
-    assert wear(torch.randn(2, 4, 1, height, width), generator()).isfinite().all()
+    worn = wear(torch.randn(2, 4, 1, height, width), generator())
+    assert worn.shape == (2, 4, 1, height, width) and worn.isfinite().all()
 
 
 def test_only_frames_shown_with_noise_are_worn_and_what_is_to_be_made_never_is():
@@ -35,8 +37,17 @@ def test_only_frames_shown_with_noise_are_worn_and_what_is_to_be_made_never_is()
     question = step.ask(data, [""] * 64, Tokens(), objective, generator(1), generator(2))
     changed = (question.shown != data).any(dim=(1, 3, 4))
     noisy = question.known & (question.t > 0)
-    assert torch.equal(changed, noisy) and noisy.any() and not noisy.all(1).any()
+    assert torch.equal(changed, noisy) and noisy.any() and (question.known & ~noisy).any()
     assert torch.equal(question.data, data)
+    assert torch.equal(question.noised, flow.interpolate(question.shown, question.noise, question.t))
+
+
+def test_as_many_are_worn_as_asked():
+    data = torch.randn(2000, 1, 3, 2, 2, generator=generator())
+    objective = Objective(conditioned=1.0, noisy=1.0, worn=0.7)
+    question = step.ask(data, [""] * 2000, Tokens(), objective, generator(1), generator(2))
+    worn = (question.shown != data).flatten(1).any(1)
+    assert worn.float().mean() == pytest.approx(0.7, abs=0.05)
 
 
 def test_nothing_is_worn_unasked():
