@@ -4,81 +4,58 @@
     python benchmarks/training.py --latents LATENTS --batch-size 4 --steps 3 --preset nano
 
 Three tables, for the steps of a run on LATENTS (`tenku encode`) at full length: the parts of a step, each waited for;
-whole steps as a run takes them, beside the time that their products would take at the peak of a large product (on a
-GPU); and the kernels that take most, by the profiler.
+whole steps as a run takes them, on a GPU with their share of a large product's peak; and the kernels that take most, by
+the profiler.
 """
 
 import argparse
-import statistics
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from tenku.data.loader import Lengths
+from tenku.sample.pipeline import stopwatch
 from tenku.train import step
 from tenku.train.loop import Run, TrainConfig
-from tenku.train.measure import matmul_peak, step_flops
+from tenku.train.measure import Window, matmul_peak, shown
 
 FULL = Lengths(full=1, shorter=0, still=0)
 ATTENTION, PRODUCTS = ("flash", "attention", "fmha", "sdpa"), ("mm", "matmul", "nvjet", "cutlass")
 
 
-def waited(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def parts(run: Run, steps: int) -> dict[str, list[float]]:
-    """Seconds of each part of some steps, one after the other."""
-    times: dict[str, list[float]] = {}
-
-    @contextmanager
-    def part(name: str) -> Iterator[None]:
-        waited(run.device)
-        start = time.perf_counter()
-        yield
-        waited(run.device)
-        times.setdefault(name, []).append(time.perf_counter() - start)
-
+def parts(run: Run, steps: int) -> dict[str, float]:
+    """Seconds of each part of a step, the mean of some."""
+    times: dict[str, float] = {}
     for _ in range(steps):
-        with part("draw clips"):
+        with stopwatch(times, "draw clips"):
             batch = run.loader.next(FULL)
             data = batch.latents.to(run.device)
-        with part("ask: noise, known frames, tokens"):
+        with stopwatch(times, "ask: noise, known frames, tokens"):
             generators = run.generators["choice"], run.generators["noise"]
             question = step.ask(data, batch.captions, run.text, run.config.objective, *generators)
-        with part("forward"):
+        with stopwatch(times, "forward"):
             loss = step.loss(run.transformer, run.text, question)
-        with part("backward"):
+        with stopwatch(times, "backward"):
             run.optimizer.zero_grad()
             loss.backward()
-        with part("clip the gradient"):
+        with stopwatch(times, "clip the gradient"):
             nn.utils.clip_grad_norm_(run.optimizer.parameters, run.config.clip)
-        with part("update: AdamW and Muon"):
+        with stopwatch(times, "update: AdamW and Muon"):
             run.optimizer.step(0.0)
-        with part("average"):
+        with stopwatch(times, "average"):
             run.average.update(1)
-    return times
+    return {name: seconds / steps for name, seconds in times.items()}
 
 
-def whole(run: Run, steps: int) -> tuple[float, float]:
-    """Seconds and floating-point operations of a step as `Run.one_step` takes it, with nobody waiting in between."""
-    waited(run.device)
-    start, flops = time.perf_counter(), 0.0
+def whole(run: Run, steps: int) -> dict[str, float]:
+    """Speed of whole steps as a run takes them, with nobody waiting in between."""
+    run.window = Window()
     for _ in range(steps):
-        _, question = run.gradient(FULL)
-        nn.utils.clip_grad_norm_(run.optimizer.parameters, run.config.clip)
-        run.optimizer.step(0.0)
-        run.average.update(1)
-        shape, words = tuple(question.data.shape), question.token_ids.shape[1]
-        flops += step_flops(run.transformer.config, run.text.config, shape, words)
-    waited(run.device)
-    return (time.perf_counter() - start) / steps, flops / steps
+        run.update(FULL, 0.0)
+    return run.window.means(run.device)
 
 
 def kernels(run: Run, steps: int) -> list[tuple[str, float, float]]:
@@ -121,14 +98,15 @@ def main() -> None:
             arguments.latents, Path(folder), arguments.preset, steps=10**9, batch_size=arguments.batch_size
         )
         run = Run(config)
+        matmul_peak(run.device)  # measured once, not within a step
         whole(run, 2)  # warm
-        print("| part of a step, waited for | ms, median |\n|---|---|")
-        for name, times in parts(run, arguments.steps).items():
-            print(f"| {name} | {1000 * statistics.median(times):.2f} |")
-        seconds, flops = whole(run, arguments.steps)
-        peak = matmul_peak(run.device)
-        at_peak = "" if peak is None else f", {flops / seconds / peak:.1%} of a large product's {peak / 1e12:.0f}"
-        print(f"\na whole step: {1000 * seconds:.1f} ms, {flops / seconds / 1e12:.3g} TFLOP/s{at_peak}\n")
+        print("| part of a step, waited for | ms |\n|---|---|")
+        for name, seconds in parts(run, arguments.steps).items():
+            print(f"| {name} | {1000 * seconds:.2f} |")
+        start = time.perf_counter()
+        speed = shown(whole(run, arguments.steps))
+        took = (time.perf_counter() - start) / arguments.steps
+        print("", ", ".join([f"a whole step: {1000 * took:.1f} ms", *speed]), "", sep="\n")
         found = kernels(run, min(3, arguments.steps))
         print("| kind | ms a step | kernels a step |\n|---|---|---|")
         for kind in ("products", "attention", "everything else"):

@@ -4,18 +4,18 @@ import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tenku.commands.options import check_folder, existing_folder, given, listed, parse_size, progress_bars, say
+from tenku.commands.options import check_folder, existing_folder, given, parse_size, progress_bars, say
+from tenku.commands.own_clips import encode_own, export_tuned
 from tenku.machine import usable_cores
 
 if TYPE_CHECKING:
-    from tenku.train.loop import Preview
+    from tenku.train.loop import Preview, TrainConfig
 
 PREVIEW_SEED = 0
 # What the sheet of every checkpoint shows: the same sentences with the same noise, to see the progress.
@@ -28,7 +28,6 @@ PREVIEW_PROMPTS = (
     "白天，多米诺骨牌一个接一个倒下。",
 )
 
-PREVIEW_CLIPS = 6
 # For somebody's clips, which are few and show what the weights have never seen, under new words: half of the time goes
 # into how things look, and most samples have nothing to go by but the text.
 OWN_CLIPS: dict[str, Any] = dict(
@@ -225,6 +224,7 @@ def train(
     autoencoder: Annotated[Path | None, typer.Option(help="Draw a contact sheet with it at every checkpoint.")] = None,
 ) -> None:
     """Train the transformer and its text encoder. The budget is --minutes or --steps.
+
     With --from MODEL --clips FOLDER everything happens here: clips are brought to the model's size, rate and length
     (OUT/clips), encoded (OUT/latents), trained on, and OUT/model is a model that `tenku generate --model` takes.
     """
@@ -243,7 +243,7 @@ def train(
         if folder is not None:
             existing_folder(folder, what)
     from tenku.sample.pipeline import find
-    from tenku.train.loop import TrainConfig, checkpoint_to_resume, choose_device, is_spent, train
+    from tenku.train.loop import TrainConfig, choose_device, train
 
     initial = None if start is None else find(start)
     if initial is not None and not (initial / "text" / "tokenizer.json").is_file():
@@ -254,18 +254,28 @@ def train(
     if choose_device("auto").type == "cuda":
         config = replace(config, **ON_A_GPU)
     if clips is not None:
-        config = replace(config, **OWN_CLIPS, objective=replace(config.objective, **OWN_OBJECTIVE))
+        config = changed(config, OWN_CLIPS, OWN_OBJECTIVE)
     elif polish:
-        config = replace(config, **POLISH, objective=replace(config.objective, **POLISH_OBJECTIVE))
-    config = replace(config, **given(batch_size=batch_size, stills_until=stills, muon_lr=muon_lr))
-    config = replace(config, objective=replace(config.objective, **given(conditioned=conditioned, shift=shift)))
+        config = changed(config, POLISH, POLISH_OBJECTIVE)
+    asked_for = given(batch_size=batch_size, stills_until=stills, muon_lr=muon_lr)
+    config = changed(config, asked_for, given(conditioned=conditioned, shift=shift))
     check_folder(out)
     if clips is None or initial is None:
         train(config, previews(autoencoder, config.latents, PREVIEW_PROMPTS) if autoencoder else None)
         say(f"run in {out}")
         return
+    fine_tune(config, clips, initial, asked, autoencoder)
+
+
+def fine_tune(
+    config: "TrainConfig", clips: Path, initial: Path, size: tuple[int, int] | None, autoencoder: Path | None
+) -> None:
+    """Somebody's clips from their folder to a model in OUT/model. size, autoencoder: None for the model's own."""
+    from tenku.train.loop import checkpoint_to_resume, is_spent, train
+
+    out = config.out
     checkpoint_to_resume(config)  # refuses another run in this folder before its clips are touched
-    captions = encode_own(clips, initial, out, asked)
+    captions = encode_own(clips, initial, out, size)
     if is_spent(config):
         say("note: this run has spent its budget, nothing is trained; a larger one goes on, another --out begins anew")
     train(config, previews(autoencoder or initial, config.latents, captions, initial))
@@ -273,62 +283,9 @@ def train(
     say(f"model in {model}: tenku generate {shlex.quote(captions[0])} --model {shlex.quote(str(model))}")
 
 
-def encode_own(clips: Path, model: Path, out: Path, size: tuple[int, int] | None) -> list[str]:
-    """Somebody's clips to OUT/clips and OUT/latents, as a model takes them; returns some of their captions.
-
-    size: (width, height) instead of the model's own.
-    """
-    from tenku.data import own
-    from tenku.data.files import read_json
-    from tenku.data.latents import encode_clips, folder_digest
-    from tenku.model import load_text_encoder
-    from tenku.train.loop import choose_device
-    from tenku.types import ModelSettings
-
-    settings = ModelSettings.load(model)
-    settings = settings if size is None else replace(settings, sizes=(size,))
-    if (out / "config.json").is_file():
-        former = read_json(out / "config.json")["clips"]
-        if former["autoencoder"] != folder_digest(model):
-            raise ValueError(f"{out} holds a run that started from another model: choose another folder")
-        if other := [(width, height) for width, height in former["sizes"] if (width, height) not in settings.sizes]:
-            width, height = other[0]
-            raise ValueError(f"{out} holds a run at {width}x{height}: go on with that --size, or choose another folder")
-    found = own.find_clips(clips, without=(out / "clips", out / "previews"))
-    with progress_bars() as stages:
-        wrong = own.prepare(found.clips, clips, out / "clips", settings, partial(stages, "clips"))
-    text = load_text_encoder(model)
-    long = [
-        caption for clip in found.clips for told in clip.captions.values() for caption in told if text.is_cut(caption)
-    ]
-    for names, what in (
-        (found.silent, "clips have no caption and are left out"),
-        (wrong, "clips cannot be read and are left out"),
-        (found.lost, "captions name no clip that is there"),
-        (long, "captions are longer than the model reads and are cut"),
-    ):
-        if names:
-            say(f"note: {len(names)} {what}: {listed(names)}")
-    # Not mirrored: their captions may say left or right.
-    device = choose_device("auto").type
-    with progress_bars() as stages:
-        latents = out / "latents"
-        encode_clips(out / "clips", model, latents, mirror=False, device=device, on_progress=partial(stages, "encode"))
-    count = min(PREVIEW_CLIPS, len(found.clips))
-    spread = [found.clips[index * len(found.clips) // count] for index in range(count)]
-    return [next(iter(clip.captions.values()))[0] for clip in spread]
-
-
-def export_tuned(run: Path, model: Path) -> Path:
-    """RUN/model: the run's weights with the settings of the model that it started from, its clips' sizes first."""
-    from tenku.train.build import export
-    from tenku.types import ModelSettings
-
-    folder = export(run, run / "model", model)
-    settings, tuned = ModelSettings.load(model), ModelSettings.load(folder)
-    sizes = tuple(dict.fromkeys(tuned.sizes + settings.sizes))
-    replace(settings, name=run.resolve().name, sizes=sizes).save(folder)
-    return folder
+def changed(config: "TrainConfig", run: dict[str, Any], objective: dict[str, Any]) -> "TrainConfig":
+    """A run's settings with some of its own and some of its objective's changed."""
+    return replace(config, **run, objective=replace(config.objective, **objective))
 
 
 def previews(autoencoder_folder: Path, latents: Path, prompts: Sequence[str], model: Path | None = None) -> "Preview":

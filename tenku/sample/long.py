@@ -95,7 +95,9 @@ def onwards(
             seen = torch.cat([torch.ones(context, dtype=torch.bool), known[done : part.stop]])
             own = bool(known[part.start : done].all())  # somebody's frames, which are right
             step = replace(request, seed=request.seed + done)
-            step, noise = (step, 0.0) if own else (step if also else going_on(step), HISTORY_NOISE)
+            if not own and also is None:
+                step = going_on(step)
+            noise = 0.0 if own else HISTORY_NOISE
             piece = fill(pipeline, step, latents, seen, on_progress, noise, also and also(part))[:, :, context:]
         yield piece
         history = torch.cat([history, piece], dim=2)[:, :, -most:]

@@ -13,7 +13,7 @@ ones are met at the next checkpoint.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from tenku.data.files import read_json, write_json
 from tenku.data.latents import manifest_time, read_manifest, sizes_of
-from tenku.data.loader import Lengths, Loader, load_buckets
+from tenku.data.loader import Bucket, Lengths, Loader, load_buckets
 from tenku.model import TextEncoder, Transformer
 from tenku.train import checkpoint, step
 from tenku.train.build import build_models, describe_models, export, learn_words, rebuild_models, save_text
@@ -153,9 +153,7 @@ class Run:
             self.text, self.transformer = build_models(config.preset, channels, training, config.initial)
         else:
             self.text, self.transformer = rebuild_models(config.out)
-        if config.text_share:
-            learn_words(self.text, training)
-        save_text(self.text, config.out)
+        self.save_words(training)
         write_json(config.out / "config.json", describe_run(config, self.text, self.transformer))
         self.modules: dict[str, nn.Module] = {"transformer": self.transformer, "text": self.text}
         for module in self.modules.values():
@@ -221,18 +219,10 @@ class Run:
         return loss, question
 
     def one_step(self) -> None:
-        """A batch, its gradient, an update; then whatever is due: log, validation, checkpoint."""
+        """An update; then whatever is due: log, validation, checkpoint."""
         config = self.config
-        loss, question = self.gradient(STILLS if self.progress < config.stills_until else config.lengths)
-        norm = nn.utils.clip_grad_norm_(self.optimizer.parameters, config.clip)
-        self.optimizer.step(config.lr_scale(self.step, self.progress))
-        self.step += 1
-        self.samples += len(question.data)
-        self.average.update(self.step)
-
-        shape, text_tokens = tuple(question.data.shape), question.token_ids.shape[1]
-        flops = step_flops(self.transformer.config, self.text.config, shape, text_tokens)
-        self.window.add(loss, norm, len(question.data), flops)
+        lengths = STILLS if self.progress < config.stills_until else config.lengths
+        self.update(lengths, config.lr_scale(self.step, self.progress))
         if self.step % config.log_every == 0:
             self.write_log()
         if self.step % config.validate_every == 0:
@@ -240,6 +230,19 @@ class Run:
         if self.checkpoint_is_due():
             self.save()
             self.meet_new_clips()
+
+    def update(self, lengths: Lengths, lr_scale: float) -> None:
+        """A batch, its gradient, and what that changes."""
+        loss, question = self.gradient(lengths)
+        norm = nn.utils.clip_grad_norm_(self.optimizer.parameters, self.config.clip)
+        self.optimizer.step(lr_scale)
+        self.step += 1
+        self.samples += len(question.data)
+        self.average.update(self.step)
+
+        shape, text_tokens = tuple(question.data.shape), question.token_ids.shape[1]
+        flops = step_flops(self.transformer.config, self.text.config, shape, text_tokens)
+        self.window.add(loss, norm, len(question.data), flops)
 
     def meet_new_clips(self) -> None:
         """Take in what was encoded since the latents were read: they may still be growing."""
@@ -336,10 +339,14 @@ class Run:
         self.write_log()
         if validate and self.step % self.config.validate_every:
             self.validate()
-        if self.config.text_share:
-            learn_words(self.text, self.loader.buckets)  # of clips that it met on the way
-        save_text(self.text, self.config.out)
+        self.save_words(self.loader.buckets)  # those of clips that it met on the way too
         self.save()
+
+    def save_words(self, clips: Sequence[Bucket]) -> None:
+        """RUN/text; the words of these clips become known ones, unless the text is left as it is."""
+        if self.config.text_share:
+            learn_words(self.text, clips)
+        save_text(self.text, self.config.out)
 
 
 def choose_device(name: str) -> torch.device:

@@ -5,11 +5,7 @@ from tenku import flow
 from tenku.train import step
 from tenku.train.step import Objective
 from tenku.train.wear import blurred, wear
-from tests.train.test_step import Tokens
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from tests.train.test_step import Tokens, generator
 
 
 def test_worn_latents_stay_near_and_keep_their_motion():
