@@ -47,7 +47,7 @@ def fill(
     latents: Tensor,
     known: Tensor,
     on_progress: "OnProgress | None" = None,
-    known_t: float = 0.0,
+    known_t: float | Tensor = 0.0,
     also: Change | None = None,
 ) -> Tensor:
     """Latents 1 C T h w with the frames that are not known (T bool) made to fit the others and the prompt.
@@ -93,11 +93,10 @@ def onwards(
             context = done - part.start
             latents = torch.cat([history[:, :, history.shape[2] - context :], given[:, :, done : part.stop]], dim=2)
             seen = torch.cat([torch.ones(context, dtype=torch.bool), known[done : part.stop]])
-            own = bool(known[part.start : done].all())  # somebody's frames, which are right
             step = replace(request, seed=request.seed + done)
-            if not own and also is None:
+            if also is None and not bool(known[part.start : done].all()):
                 step = going_on(step)
-            noise = 0.0 if own else HISTORY_NOISE
+            noise = torch.where(known[part], 0.0, HISTORY_NOISE)  # somebody's frames are right
             piece = fill(pipeline, step, latents, seen, on_progress, noise, also and also(part))[:, :, context:]
         yield piece
         history = torch.cat([history, piece], dim=2)[:, :, -most:]

@@ -3,10 +3,10 @@
 Diffusion forcing (arXiv 2407.01392) in the form that serves every task with one set of weights. A sample
 has one noise level for all of its frames. In about half of the samples some frames are known instead: at
 the head (picture to video, extend), at the tail (extend backwards), at both ends (connect, loop) or
-scattered (storyboard). Known frames are clean, t = 0, or carry some noise with its true t, which later
-keeps long videos from drifting; they are out of the loss. Of those with noise some are also worn, as the end of a
-long video is (`train/wear.py`), while what follows stays as it was. A small share has a level of its own for every
-frame.
+scattered (storyboard). Known frames are clean, t = 0, or carry some noise with its true t (those of each half of
+the clip their own), which later keeps long videos from drifting; they are out of the loss. Of those with noise some
+are also worn, as the end of a long video is (`train/wear.py`), while what follows stays as it was. A small share has
+a level of its own for every frame.
 """
 
 from collections.abc import Callable, Sequence
@@ -72,9 +72,10 @@ def draw_times(known: Tensor, objective: Objective, generator: torch.Generator) 
     own = flow.sample_time((batch, frames), objective.shift, generator=generator)
     independent = torch.rand(batch, 1, generator=generator) < objective.independent
     t = torch.where(independent & ~known.any(1, keepdim=True), own, same)
-    noisy = torch.rand(batch, 1, generator=generator) < objective.noisy
-    amount = objective.history_noise * torch.rand(batch, 1, generator=generator)
-    return torch.where(known, torch.where(noisy, amount, 0.0), t)
+    noisy = torch.rand(batch, 2, generator=generator) < objective.noisy
+    amount = objective.history_noise * torch.rand(batch, 2, generator=generator)
+    half = torch.arange(frames) * 2 // frames  # what lies behind may have been made where what lies ahead was given
+    return torch.where(known, torch.where(noisy, amount, 0.0)[:, half], t)
 
 
 def drop_captions(captions: Sequence[str], share: float, generator: torch.Generator) -> list[str]:

@@ -71,7 +71,8 @@ def test_known_frames_come_out_as_given(transformer, condition, solver, known_t,
     assert (change[~mask] > 1e-4).all()  # the other frames looked at them
 
 
-def test_the_network_sees_known_frames_as_clean(condition):
+@pytest.mark.parametrize("known_t", [0.1, torch.tensor([0.5, 0.1, 0.0, 0.9])])
+def test_the_network_sees_known_frames_as_clean(condition, known_t):
     """Told t = known_t for them and the step's t for the others, and shown them with just that much noise."""
     seen = []
 
@@ -85,7 +86,7 @@ def test_the_network_sees_known_frames_as_clean(condition):
 
     given, start = noise(seed=5), noise()
     mask = torch.tensor([False, True, False, False])
-    held = conditioning.with_known_frames(condition, given, mask, 0.1)
+    held = conditioning.with_known_frames(condition, given, mask, known_t)
     denoise(Spy(), start, held, SamplingParams(num_steps=2, shift=1.0, guidance_scale=1.0))
     for (latents, t), level in zip(seen, [1.0, 0.5], strict=True):
         torch.testing.assert_close(t, torch.tensor([[level, 0.1, level, level]]))
@@ -110,6 +111,8 @@ def test_unread_latents_do_not_matter(transformer, condition):
         (torch.ones(3, dtype=torch.bool), 0.0, r"known must be bool of shape \(4,\) or \(1, 4\)"),
         (torch.ones(4), 0.0, "known must be bool"),
         (torch.ones(4, dtype=torch.bool), 1.0, "known_t must be"),
+        (torch.ones(4, dtype=torch.bool), torch.tensor([0, 0.1, 0, 1]), "known_t must be at least 0 and below 1"),
+        (torch.ones(4, dtype=torch.bool), torch.zeros(3), "known_t must be one number or 4"),
     ],
 )
 def test_known_frames_that_do_not_fit(condition, known, known_t, message):

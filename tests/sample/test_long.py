@@ -58,10 +58,11 @@ def test_what_is_made_always_leads_up_to_what_is_given(most):
 
 def test_after_made_frames_there_is_less_guidance_and_some_noise(tiny_folder, monkeypatch):
     pipeline = tenku.load(tiny_folder, device="cpu")
-    made, asked = long.fill, []
+    made, asked, noise = long.fill, [], long.HISTORY_NOISE
 
     def watched(pipeline, request, latents, known, on_progress, known_t, *also):
-        asked.append((request.params.guidance_scale, known_t, request.seed))
+        levels = [round(level, 6) for level in torch.as_tensor(known_t).expand(len(known))[known].tolist()]
+        asked.append((request.params.guidance_scale, levels, request.seed))
         return made(pipeline, request, latents, known, on_progress, known_t, *also)
 
     monkeypatch.setattr(long, "fill", watched)
@@ -69,11 +70,16 @@ def test_after_made_frames_there_is_less_guidance_and_some_noise(tiny_folder, mo
     latents, known = pipeline.nothing_known(request)
     for _ in long.onwards(pipeline, request, latents, known):
         pass
-    assert asked == [(4.0, 0.0, 3), (3.0, long.HISTORY_NOISE, 15), (3.0, long.HISTORY_NOISE, 21)]
+    assert asked == [(4.0, [], 3), (3.0, [noise] * 6, 15), (3.0, [noise] * 6, 21)]
     asked.clear()
     for _ in long.onwards(pipeline, request, latents, known, also=lambda part: lambda condition: condition):
         pass  # a remix or a storyboard: what was made does not show yet what is asked
     assert [scale for scale, *_ in asked] == [4.0, 4.0, 4.0]
     asked.clear()
     long.backwards(pipeline, request, latents[:, :, :6], 9)
-    assert asked == [(4.0, 0.0, 3), (3.0, long.HISTORY_NOISE, 9)]
+    assert asked == [(4.0, [0] * 6, 3), (3.0, [noise] * 6, 9)]
+    asked.clear()
+    known[:6] = known[-3:] = True
+    for _ in long.onwards(pipeline, request, latents, known):
+        pass  # what is given at the end is shown as it is, beside what was made
+    assert asked[-1] == (3.0, [noise] * 4 + [0] * 3, 15)

@@ -50,6 +50,14 @@ def test_times_are_told_truly():
     assert t[~known].min() > 0 and t[~known].max() < 1
 
 
+def test_each_half_has_a_noise_of_its_own():
+    known = torch.tensor([[True] * 3 + [False] * 2 + [True] * 2]).expand(500, 7)
+    t = draw_times(known, Objective(noisy=0.5), generator())
+    assert torch.equal(t[:, 0], t[:, 2]) and torch.equal(t[:, 5], t[:, 6])
+    clean = (t[:, 0] == 0) & (t[:, 6] == 0), (t[:, 0] > 0) & (t[:, 6] == 0), (t[:, 0] > 0) & (t[:, 6] > 0)
+    assert all(share.float().mean().item() == pytest.approx(0.25, abs=0.06) for share in clean)
+
+
 def test_captions_are_dropped_as_often_as_asked():
     dropped = drop_captions(["a red ball"] * 2000, 0.1, generator())
     assert dropped.count("") == pytest.approx(200, abs=50)
