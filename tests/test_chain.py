@@ -140,6 +140,18 @@ def test_missing_folders_are_named(place: Path, tmp_path: Path, capsys: pytest.C
     assert not list(tmp_path.iterdir())
 
 
+def test_clips_of_one_event(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = ["world", "--clips", "2", "--size", "16x16", "--frames", "1", "--samples", "4", "--workers", "1"]
+    assert main([*world, "--out", str(tmp_path / "walks"), "--event", "walk"]) == 0
+    truths = [json.loads(path.read_text()) for path in (tmp_path / "walks").glob("00*.json")]
+    assert [truth["description"]["event"] for truth in truths] == ["walk", "walk"]
+    capsys.readouterr()
+    assert main([*world, "--out", str(tmp_path / "none"), "--event", "explode"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: the events of train are drop") and err.count("\n") == 1
+    assert not (tmp_path / "none").exists()
+
+
 def test_clips_are_drawn_straight_to_latents(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     encode = ["encode", "--autoencoder", str(place / "autoencoder"), "--out", str(tmp_path / "latents")]
     draw = [*encode, "--frames", "4", "--samples", "4", "--workers", "1"]

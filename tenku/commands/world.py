@@ -26,15 +26,19 @@ def world(
             min=4, max=64, help="Rays a pixel at most, 12 by default; 4 draw twice as fast, with rougher edges."
         ),
     ] = None,
+    event: Annotated[
+        list[str] | None, typer.Option(help="Only clips of this event, as walk or apples. Repeatable.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, or cuda with the package numba-cuda.")] = "cpu",
 ) -> None:
     """Simulate and draw clips of the miniature world, with captions and ground truth."""
     width_height = parse_size(size)
     from tenku.world.dataset import write_clips
     from tenku.world.scene import SAMPLES
-    from tenku.world.splits import stream_of
+    from tenku.world.splits import events_of, stream_of
 
     stream_of(split)
+    events_of(split, event or ())
     if device not in ("cpu", "cuda"):
         raise ValueError(f"clips are drawn on cpu or cuda, not {device!r}")
     check_folder(out)
@@ -50,6 +54,7 @@ def world(
             split=split,
             samples=samples or SAMPLES,
             device=device,
+            events=event or (),
             on_progress=partial(stages, "clips"),
         )
     say(f"{clips} clips in {out}")

@@ -41,7 +41,7 @@ KINDS = (
         "rocket",
         "pin",
     ),
-    *("burger", "cake", "donut", "apple", "watermelon"),
+    *("burger", "cake", "donut", "apple", "watermelon", "person"),
 )
 COLORS = (
     *("red", "orange", "yellow", "green", "blue", "purple", "pink", "turquoise", "white", "black", "brown"),
@@ -69,8 +69,8 @@ def labels_of(description: dict[str, Any]) -> dict[str, str | None]:
     kind = kinds.pop() if len(kinds) == 1 else None
     if event == "brush":
         color, kind = description["paint"], None
-    elif event == "pour":
-        color, kind = group_color(description), "ball"
+    elif event in ("pour", "apples"):
+        color, kind = group_color(description), "ball" if event == "pour" else "apple"
     return {
         "light": description["light"],
         "floor": description["floor"],

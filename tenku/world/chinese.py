@@ -203,3 +203,14 @@ class Chinese(Voice):
             return f"{self.of_place()}{counted('box', box)}{self.pick('升起', '被抬起')}，露出{subject}"
         text = f"{counted('box', box)}落下，盖住{self.of_place()}{subject}"
         return f"{text}，再抬起时它还在那里" if self.full else text
+
+    def walk(self) -> str:
+        coat = self.color(self.main["color"]) + self.pick("外套", "夹克")
+        text = f"一个穿{coat}的{self.say(words.KINDS, 'person')}{self.at()}{self.way()}{self.pick('走', '行走')}"
+        return f"{text}，从一棵树旁走过" if self.full and self.description.get("tree") else text
+
+    def apples(self) -> str:
+        color = self.color(group_color(self.description))
+        text = self.some("个", "苹果") if self.full else colored(color, "苹果")
+        text = f"{text}从树上{self.pick('落', '掉')}{self.onto() or '下来'}"
+        return f"{text}，一个接一个" if self.full else text

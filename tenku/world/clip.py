@@ -1,5 +1,6 @@
 """One clip of the miniature world: a seed becomes pictures and everything that is true of them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ def make_clip(
     split: str = "train",
     samples: int = SAMPLES,
     device: str = "cpu",
+    events: Sequence[str] = (),
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Simulate, film and draw the clip of a seed.
 
@@ -34,6 +36,7 @@ def make_clip(
     physics does not depend on the size, but clips whose subject leaves the picture are drawn anew, so that another
     aspect may show another clip. Splits differ in their random streams; `combinations` shows only pairs
     (colour x event, kind x event) that the others never do. `device` is "cpu" or "cuda" (with the package numba-cuda).
+    `events` names those that may happen; without any, all of them may.
     """
     width, height = size
     if any(not 16 <= side <= 2048 or side % 8 for side in size):
@@ -50,15 +53,17 @@ def make_clip(
     if seed < 0:
         raise ValueError(f"a seed is a whole number from 0, not {seed}")
     # At least the full three seconds are simulated, so that short clips show the beginning of the same event.
-    filmed, camera, measured = _compose(seed, width / height, max(num_frames, 48), split)
+    filmed, camera, measured = _compose(seed, width / height, max(num_frames, 48), split, events)
     frames = draw(filmed, size, samples, list(range(num_frames)), device)
     return frames, _truth(seed, split, size, num_frames, filmed, camera, measured)
 
 
-def _compose(seed: int, aspect: float, num_frames: int, split: str) -> tuple[Filmed, Camera, dict[str, Any]]:
+def _compose(
+    seed: int, aspect: float, num_frames: int, split: str, events: Sequence[str] = ()
+) -> tuple[Filmed, Camera, dict[str, Any]]:
     """Draw events at random until one can be filmed: it happens as told, belongs to the split, and stays in view."""
     rng = np.random.default_rng([stream_of(split), seed])
-    names = events_of(split)
+    names = events_of(split, events)
     name = pick(rng, names, [EVENTS[n][1] for n in names])
     light = choose_light(rng)
     floor = choose_floor(rng, light)
@@ -104,6 +109,7 @@ def describe(event: Event, look: Look, camera: str, measured: dict[str, Any]) ->
         "objects": [body.describe() for body in event.bodies],
         "count": claims.get("count"),
         "wall": bool(claims.get("wall")),
+        "tree": bool(claims.get("tree")),
         "paint": claims.get("paint"),
         "stroke": claims.get("stroke"),
         "stays": bool(claims.get("stays")),

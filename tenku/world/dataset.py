@@ -22,12 +22,19 @@ def clip_path(out: Path, seed: int) -> Path:
 
 
 def write_clip_of(
-    seed: int, out: Path, size: tuple[int, int], num_frames: int, split: str, samples: int, device: str
+    seed: int,
+    out: Path,
+    size: tuple[int, int],
+    num_frames: int,
+    split: str,
+    samples: int,
+    device: str,
+    events: Sequence[str] = (),
 ) -> int:
     """Make the clip of a seed and write it; the mp4 appears last and whole, so an mp4 is a complete clip."""
     from tenku.world.clip import make_clip
 
-    frames, truth = make_clip(seed, size, num_frames, split, samples, device)
+    frames, truth = make_clip(seed, size, num_frames, split, samples, device, events)
     path = clip_path(out, seed)
     half_written = path.with_suffix(f".{os.getpid()}.tmp")
     half_written.write_text(json.dumps(truth, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
@@ -47,22 +54,32 @@ def write_clips(
     split: str = "train",
     samples: int = SAMPLES,
     device: str = "cpu",
+    events: Sequence[str] = (),
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
     """Fill the folder with the clips of the seeds `seed` ... `seed + clips - 1`; returns how many were missing.
 
     Each clip depends on its own seed alone: the number of workers and an interruption change nothing. A folder holds
-    clips of one size, length, split and number of samples: ValueError otherwise.
+    clips of one size, length, split, number of samples and choice of events: ValueError otherwise.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    recipe = {"size": list(size), "num_frames": num_frames, "split": split, "samples": samples}
+    recipe: dict[str, object] = {"size": list(size), "num_frames": num_frames, "split": split, "samples": samples}
+    if events:
+        recipe["events"] = sorted(events)
     _check_recipe(out / "world.json", recipe)
     missing = [s for s in range(seed, seed + clips) if not clip_path(out, s).exists()]
     done = clips - len(missing)
     on_progress(done, clips)
     make = partial(
-        write_clip_of, out=out, size=size, num_frames=num_frames, split=split, samples=samples, device=device
+        write_clip_of,
+        out=out,
+        size=size,
+        num_frames=num_frames,
+        split=split,
+        samples=samples,
+        device=device,
+        events=events,
     )
     for _ in make_all(missing, make, workers, device):
         done += 1

@@ -199,3 +199,13 @@ class English(Voice):
             return f"{box} {self.pick('lifts up', 'rises')}{self.on('from')} and reveals {subject}"
         text = f"{box} comes down over {subject}{self.on()}"
         return f"{text}, hides it, then lifts to show it is still there" if self.full else f"{text} and hides it"
+
+    def walk(self) -> str:
+        coat = with_article(f"{self.color(self.main['color'])} {self.pick('coat', 'jacket')}")
+        text = f"a {self.say(words.KINDS, 'person')} in {coat} walks{self.way()}{self.on(self.pick('across', 'on'))}"
+        return f"{text} past a tree" if self.full and self.description.get("tree") else text
+
+    def apples(self) -> str:
+        color = self.color(group_color(self.description))
+        text = f"{self.some('apples') if self.full else f'{color} apples'} fall from a tree{self.on('onto')}"
+        return f"{text}, one after another" if self.full else text

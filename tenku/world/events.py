@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tenku.world.outdoors import apples, walk
 from tenku.world.scene import (
     BASIC,
     HUES,
@@ -26,7 +27,7 @@ from tenku.world.scene import (
 )
 from tenku.world.shading import GRAIN
 from tenku.world.solids import BOX, CAPSULE, CONE, CYLINDER
-from tenku.world.things import food, pick, rolling_radius, simple, toy
+from tenku.world.things import food, pick, rolling_radius, simple, toy, way
 
 Rng = np.random.Generator
 WOOD: dict[str, Any] = {"color": RGB["brown"], "color2": RGB["brown"] * 0.6, "pattern": GRAIN}
@@ -35,11 +36,6 @@ WOOD: dict[str, Any] = {"color": RGB["brown"], "color2": RGB["brown"] * 0.6, "pa
 def tumbled(rng: Rng, angle: float = 1.0) -> Vector:
     """A turn by `angle` about a random axis."""
     return turn(rng.normal(size=3), angle)
-
-
-def way(rng: Rng) -> tuple[int, str]:
-    """Which way it goes: (+1, "right") or (-1, "left")."""
-    return pick(rng, [(-1, "left"), (1, "right")])
 
 
 def drop(rng: Rng) -> Event:
@@ -383,5 +379,5 @@ EVENTS: dict[str, tuple[Callable[[Rng], Event], float]] = {
     "drop": (drop, 2), "roll": (roll, 1.4), "slide": (slide, 1), "collide": (collide, 1.8), "tower": (tower, 1.2),
     "pyramid": (pyramid, 0.8), "domino": (domino, 1.2), "ramp": (ramp, 1.4), "pendulum": (pendulum, 1),
     "throw": (throw, 1.3), "hide": (hide, 1.5), "bite": (bite, 1.6), "brush": (brush, 1.2), "trail": (trail, 1),
-    "pour": (pour, 1), "cover": (cover, 1.2),
+    "pour": (pour, 1), "cover": (cover, 1.2), "walk": (walk, 2), "apples": (apples, 1.2),
 }  # fmt: skip

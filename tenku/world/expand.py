@@ -18,6 +18,8 @@ FOODS = ("burger", "cake", "donut", "apple", "watermelon")
 
 # What stands for an event, a light, a floor or a camera move in a prompt; the first that is found counts.
 EVENTS = {
+    "walk": ("walk", "strolls", "个人", "的人", "行人", "行走", "散步"),
+    "apples": ("apples fall", "from a tree", "树上"),
     "bite": ("bite", "bitten", "eaten", "咬", "吃"),
     "brush": ("brush", "paintbrush", "draws", "画"),
     "trail": ("trail", "leaving", "痕迹", "留下一道"),
@@ -79,6 +81,10 @@ STROKES = {
 }
 
 
+# The word that a colour of all things of an event stands before, and the colour where none does.
+COLORED = {"pour": ("balls|小球", []), "apples": ("apples|苹果", ["red"]), "walk": ("coat|jacket|外套|夹克", [])}
+
+
 def thing(kind: str, role: str = "main", color: str = "red") -> dict[str, Any]:
     return {"kind": kind, "role": role, "color": color, "material": None}
 
@@ -104,6 +110,8 @@ USUAL: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
     "trail": ([thing("ball")], {"direction": "right"}),
     "pour": ([thing("ball", "many", color) for color in ("red", "yellow", "blue", "green", "pink")] * 2, {}),
     "cover": ([thing("ball"), thing("box", "box", "blue")], {}),
+    "walk": ([thing("person")], {"direction": "right"}),
+    "apples": ([thing("apple", "many") for _ in range(3)], {}),
 }
 
 
@@ -130,10 +138,13 @@ def expand(prompt: str, seed: int = 0) -> str:
     if event == "brush":
         description["stroke"] = found(STROKES, text) or str(rng.choice(list(words.STROKES)))
         description["paint"] = (colors_in(text, language) or [str(rng.choice(COMMON))])[0]
-    if event == "pour" and (colors := colors_in(re.split("balls|小球", text)[0][-20:], language)):
-        for each in description["objects"]:
-            each["color"] = colors[-1]
-    dress(description, things, rng)
+    dress(description, [] if event == "walk" else things, rng)
+    if event in COLORED:
+        noun, usually = COLORED[event]
+        for color in (colors_in(re.split(noun, text)[0][-20:], language) or usually)[-1:]:
+            for each in description["objects"]:
+                each["color"] = color
+    description["tree"] = bool(found({"tree": ("tree", "树")}, text))
     return captions.write(description, language, rng, "long")
 
 
@@ -189,7 +200,7 @@ def nouns(text: str, language: str) -> list[dict[str, Any]]:
         for synonym in getattr(synonyms, language)
         for word in {synonym, synonym.split()[-1]}  # "duck" is a rubber duck
         for place in places(word, text, whole=True)
-        if kind != "domino"
+        if kind not in ("domino", "person")  # no event takes another thing for these
     ]
     things: list[dict[str, Any]] = []
     end = 0

@@ -110,6 +110,11 @@ def _steer(model: mujoco.MjModel, data: mujoco.MjData, bodies: list[Body], ids: 
         if body.path is not None:
             k = model.body_mocapid[i]
             data.mocap_pos[k], data.mocap_quat[k] = body.path(frame)
+        if body.held_until > frame:
+            joint = model.body_jntadr[i]
+            at, dof = model.jnt_qposadr[joint], model.jnt_dofadr[joint]
+            data.qpos[at : at + 7] = *body.position, *body.rotation
+            data.qvel[dof : dof + 6] = 0
 
 
 def simulate(event: Event, grip: float, num_frames: int = 48) -> Motion:

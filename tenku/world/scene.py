@@ -64,6 +64,18 @@ def turn(axis: Numbers, angle: float) -> Vector:
     return np.r_[np.cos(angle / 2), np.sin(angle / 2) * a / np.linalg.norm(a)]
 
 
+def then(first: Vector, second: Vector) -> Vector:
+    """The quaternion of one turn after another."""
+    w, x, y, z = second
+    a, b, c, d = first
+    return vec(
+        w * a - x * b - y * c - z * d,
+        w * b + x * a + y * d - z * c,
+        w * c - x * d + y * a + z * b,
+        w * d + x * c - y * b + z * a,
+    )
+
+
 def matrix(q: Vector) -> Vector:
     """3 x 3 rotation matrix of a unit quaternion."""
     w, x, y, z = q
@@ -118,6 +130,7 @@ class Body:
     friction: float = 1.0
     half_height: float = 0.25
     angle: float = 0.0  # of a hinge at the start
+    held_until: float = 0.0  # the frame until which a free body stays where it is
     path: Callable[[float], tuple[Vector, Vector]] | None = None  # frame -> position, rotation
 
     def place(self, position: Vector, rotation: Vector = UPRIGHT, *, role: str, **changes: Any) -> "Body":

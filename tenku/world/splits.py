@@ -5,6 +5,8 @@ are never drawn in either: only the split `combinations` shows them, so that wha
 never seen can be measured.
 """
 
+from collections.abc import Sequence
+
 from tenku.world.events import EVENTS
 from tenku.world.scene import Event
 
@@ -21,6 +23,7 @@ HELD_OUT_COLORS = {
     "pendulum": ("turquoise",),
     "brush": ("purple",),
     "trail": ("orange",),
+    "walk": ("turquoise",),
 }
 HELD_OUT_KINDS = {
     "drop": ("cone", "duck"),
@@ -49,9 +52,13 @@ def is_held_out(name: str, event: Event) -> bool:
     )
 
 
-def events_of(split: str) -> list[str]:
-    """The events that a split can show."""
-    return [name for name in EVENTS if split != "combinations" or name in HELD_OUT_COLORS or name in HELD_OUT_KINDS]
+def events_of(split: str, wanted: Sequence[str] = ()) -> list[str]:
+    """The events that a split can show, or those of them that are wanted. ValueError for one that it cannot."""
+    can = [name for name in EVENTS if split != "combinations" or name in HELD_OUT_COLORS or name in HELD_OUT_KINDS]
+    for name in wanted:
+        if name not in can:
+            raise ValueError(f"the events of {split} are {', '.join(can)}, not {name!r}")
+    return [name for name in can if not wanted or name in wanted]
 
 
 def fits(split: str, name: str, event: Event) -> bool:

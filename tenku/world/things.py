@@ -35,6 +35,11 @@ def pick(rng: Rng, options: Any, weights: Any = None) -> Any:
     return options[rng.choice(len(options), p=p)]
 
 
+def way(rng: Rng) -> tuple[int, str]:
+    """Which way it goes: (+1, "right") or (-1, "left")."""
+    return pick(rng, [(-1, "left"), (1, "right")])
+
+
 def simple(
     rng: Rng,
     kind: str | None = None,

@@ -17,7 +17,7 @@ class Words(NamedTuple):
 # fmt: off
 EVENTS = (
     "drop", "roll", "slide", "collide", "tower", "pyramid", "domino", "ramp",
-    "pendulum", "throw", "hide", "bite", "brush", "trail", "pour", "cover",
+    "pendulum", "throw", "hide", "bite", "brush", "trail", "pour", "cover", "walk", "apples",
 )
 # fmt: on
 
@@ -86,6 +86,7 @@ KINDS = {
     "box": Words(("box",), ("盒子",)),
     "wall": Words(("wall",), ("墙",)),
     "domino": Words(("domino",), ("多米诺骨牌",)),
+    "person": Words(("person",), ("人",)),
 }
 # Things whose colour everybody knows, or that have many: it is not said, and not asked of a recogniser.
 UNCOLORED_KINDS = ("snowman", "duck", "pin", "burger", "watermelon")

@@ -41,6 +41,7 @@ def describe(event, objects=None, outcome=None, **changes):
         "stroke": None,
         "stays": False,
         "reveal": False,
+        "tree": False,
         "same_color": False,
         "outcome": {**QUIET, **(outcome or {})},
     }
@@ -110,6 +111,10 @@ def every_description():
             reveal=reveal,
             direction=None,
         )
+    for tree in (False, True):
+        yield describe("walk", [thing("person", "blue", None), thing("thigh", None, None, "prop")], tree=tree)
+    for color, n in (("red", 2), ("yellow", 5)):
+        yield describe("apples", [thing("apple", color, None, "many")] * n, count=n, direction=None)
 
 
 ALL = list(every_description())
@@ -268,7 +273,7 @@ def test_mirror_swaps_left_and_right_and_nothing_else(language):
 def test_the_direction_is_told(direction):
     other = {"left": "right", "right": "left"}[direction]
     for description in ALL:
-        if description["direction"] is None or description["event"] in ("drop", "bite", "cover"):
+        if description["direction"] is None or description["event"] in ("drop", "bite", "cover", "apples"):
             continue
         description = {**description, "direction": direction}
         assert all(f"to the {direction}" in c and not re.search(rf"\b{other}\b", c) for c in tell(description, "en"))

@@ -56,6 +56,16 @@ def test_a_larger_picture_shows_the_same(clip):
     assert np.abs(reduced - clip[0][0]).mean() < 6
 
 
+def test_only_the_events_that_are_wanted(tmp_path):
+    for seed in range(3):
+        assert make_clip(seed, **SMALL, events=["walk", "apples"])[1]["description"]["event"] in ("walk", "apples")
+    write_clips(tmp_path, 1, **SMALL, samples=4, events=["apples"])
+    with pytest.raises(ValueError, match="choose another folder"):
+        write_clips(tmp_path, 1, **SMALL, samples=4)
+    with pytest.raises(ValueError, match="the events of combinations are .*, not 'apples'"):
+        make_clip(0, **SMALL, split="combinations", events=["apples"])
+
+
 def test_splits_are_other_clips():
     texts = {split: make_clip(0, **SMALL, split=split)[1]["captions"]["en"][1] for split in ("train", "validation")}
     assert texts["train"] != texts["validation"]
@@ -94,6 +104,7 @@ def test_a_subject_that_leaves_before_half_time_is_rejected():
         ({"seed": -1}, "seed"),
         ({"split": "test"}, "splits are"),
         ({"device": "tpu"}, "cpu or cuda"),
+        ({"events": ["explode"]}, "the events of train are drop, .*, apples, not 'explode'"),
     ],
 )
 def test_bad_requests_are_named(arguments, words):

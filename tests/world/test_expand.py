@@ -32,6 +32,16 @@ from tenku.world.expand import EVENTS, USUAL, expand
         ("多米诺骨牌倒下", ("多米诺骨牌",)),
         ("一辆蓝色玩具车滑过雪地", ("蓝色", "滑动", "地")),
         ("霓虹灯下的汉堡", ("汉堡", "霓虹灯", "咬")),
+        ("a woman walks down a street in a red coat", ("person in a red", "walks")),
+        ("someone walks left past a tree", ("walks to the left", "past a tree")),
+        ("apples fall from a tree", ("red apples",)),
+        ("yellow apples fall from a tree on grass", ("yellow apples", "tree onto")),
+        ("一个穿红色外套的人在雪地上向左走", ("红色", "人", "向左", "地")),
+        ("a person walks past a red ball", ("person in a", "walks")),
+        ("一个人在街上走", ("的人", "走")),
+        ("红色的球滚走了", ("红色", "滚")),
+        ("一个雪人落下", ("雪人",)),
+        ("苹果从树上掉下来", ("红色的苹果", "树上")),
     ],
 )
 def test_what_is_named_is_kept(prompt, kept):

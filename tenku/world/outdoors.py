@@ -1,0 +1,65 @@
+"""What happens under a tree: apples fall from it, people walk past."""
+
+import numpy as np
+
+from tenku.world.people import HIPS, Gait, person
+from tenku.world.scene import RGB, Body, Event, Part, Shot, Vector, vec
+from tenku.world.shading import GRAIN
+from tenku.world.solids import CYLINDER, SPHERE
+from tenku.world.things import pick, way
+
+Rng = np.random.Generator
+TRUNK, CROWN = 1.0, 0.42  # metres: height of the trunk, radius of a ball of leaves
+LEAVES = [(0.07, 0.26, 0.05), (0.13, 0.34, 0.06), (0.05, 0.2, 0.08)]
+
+
+def tree(rng: Rng, at: Vector) -> Body:
+    """A trunk and balls of leaves. Only the trunk stops what falls."""
+    green = np.array(pick(rng, LEAVES))
+    wood = Part(CYLINDER, (0.1, TRUNK / 2), (0, 0, TRUNK / 2), color=RGB["brown"], color2=RGB["brown"] * 0.6)
+    wood.pattern, wood.roughness = GRAIN, 0.9
+    turned = rng.uniform(0, 2 * np.pi)
+    around = [
+        vec(0.4 * np.cos(turned + a), 0.4 * np.sin(turned + a), rng.uniform(1.2, 1.35)) for a in np.arange(5) * 1.257
+    ]
+    leaves = [
+        Part(SPHERE, (CROWN, CROWN, CROWN * 0.85), m, color=green * rng.uniform(0.8, 1.25), roughness=1.0, solid=False)
+        for m in [*around, vec(0, 0, 1.62)]
+    ]
+    return Body("tree", [wood, *leaves], "green", position=at)
+
+
+def apples(rng: Rng) -> Event:
+    """Apples hang in a tree and fall, one after another."""
+    trunk = tree(rng, vec(0, 0.25, 0))
+    color, count = pick(rng, ["red", "red", "yellow"]), int(rng.integers(2, 6))
+    bodies: list[Body] = []
+    falls = rng.uniform(3, 9) + np.arange(count) * rng.uniform(3, 6)
+    for i in range(count):
+        side = -np.pi / 2 + (i - (count - 1) / 2) * 0.55 + rng.uniform(-0.1, 0.1)
+        r = rng.uniform(0.095, 0.12)
+        at = trunk.position + vec(0.85 * np.cos(side), 0.72 * np.sin(side), rng.uniform(1.05, 1.5))
+        parts = [
+            Part(SPHERE, (r, r, r), color=RGB[color], roughness=0.25),
+            Part(CYLINDER, (0.012, 0.05), (0, 0, r + 0.02), color=(0.3, 0.18, 0.08), solid=False),
+        ]
+        apple = Body("apple", parts, color, bounce=0.35, density=800, half_height=r)
+        bodies.append(apple.place(at, role="many", held_until=float(falls[i])))
+    bodies = [bodies[i] for i in rng.permutation(count)]
+    shot = Shot(target=vec(0, 0, 0.95), distance=4.3, elevation=rng.uniform(4, 14))
+    return Event([*bodies, trunk], claims={"count": count, "same_color": True}, shot=shot)
+
+
+def walk(rng: Rng) -> Event:
+    """Somebody walks through the picture, at times past a tree."""
+    sign, direction = way(rng)
+    speed = rng.uniform(0.5, 0.7)
+    heading = rng.uniform(-0.25, 0.25) + (np.pi if sign < 0 else 0)
+    gone = 1.5 * speed * vec(np.cos(heading), np.sin(heading), 0)  # in half of the clip
+    gait = Gait(vec(rng.uniform(-0.15, 0.15), rng.uniform(-0.2, 0.1), 0) - gone, heading, speed, 0.62, rng.random())
+    bodies = person(rng, gait)
+    past = rng.random() < 0.3
+    if past:
+        bodies.append(tree(rng, vec(rng.uniform(-0.7, 0.7), 0.9, 0)))
+    shot = Shot(target=vec(0, 0, HIPS + 0.1), distance=rng.uniform(3.1, 3.7), elevation=rng.uniform(3, 14))
+    return Event(bodies, direction, {"tree": past}, shot=shot)
