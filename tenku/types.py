@@ -138,7 +138,7 @@ class Conditioning:
     negative_mask: Tensor | None
     known_latents: Tensor | None = None
     known_mask: Tensor | None = None
-    known_t: float | Tensor | None = 0.0
+    known_t: Tensor | float | None = 0.0
     start_latents: Tensor | None = None
     strength: float | Tensor = 1.0
     keep: Tensor | None = None

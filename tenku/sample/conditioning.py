@@ -48,9 +48,10 @@ def with_known_frames(
         raise ValueError(f"{batch} latents for {conditioning.text_embeds.shape[0]} prompts: one each is needed")
     if known.dtype != torch.bool or tuple(known.shape) not in ((frames,), (batch, frames)):
         raise ValueError(f"known must be bool of shape ({frames},) or ({batch}, {frames}), got {tuple(known.shape)}")
-    levels = torch.as_tensor(0.0 if known_t is None else known_t)
+    levels = torch.as_tensor(0.0 if known_t is None else known_t, dtype=torch.float32)
     if levels.ndim and levels.shape != (frames,):
         raise ValueError(f"known_t must be one number or {frames}, got {tuple(levels.shape)}")
     if not bool(((levels >= 0) & (levels < 1)).all()):
         raise ValueError(f"known_t must be at least 0 and below 1, got {known_t}")
-    return replace(conditioning, known_latents=latents, known_mask=known.expand(batch, frames), known_t=known_t)
+    shown = None if known_t is None else levels
+    return replace(conditioning, known_latents=latents, known_mask=known.expand(batch, frames), known_t=shown)

@@ -94,9 +94,11 @@ def onwards(
             latents = torch.cat([history[:, :, history.shape[2] - context :], given[:, :, done : part.stop]], dim=2)
             seen = torch.cat([torch.ones(context, dtype=torch.bool), known[done : part.stop]])
             step = replace(request, seed=request.seed + done)
-            if also is None and not bool(known[part.start : done].all()):
+            own = bool(known[part.start : done].all())  # somebody's frames are right
+            noise = torch.full((len(seen),), 0.0 if own else HISTORY_NOISE)
+            noise[context:] = 0.0  # as what is given ahead is
+            if also is None and not own:
                 step = going_on(step)
-            noise = torch.where(known[part], 0.0, HISTORY_NOISE)  # somebody's frames are right
             piece = fill(pipeline, step, latents, seen, on_progress, noise, also and also(part))[:, :, context:]
         yield piece
         history = torch.cat([history, piece], dim=2)[:, :, -most:]

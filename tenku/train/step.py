@@ -32,7 +32,7 @@ class Objective:
     shift: float = 1.0
     conditioned: float = 0.5  # with known frames
     kinds: tuple[float, float, float, float] = (0.55, 0.15, 0.15, 0.15)  # head, tail, both, scattered
-    noisy: float = 0.5  # of the conditioned: known frames carry some noise, at most `history_noise`
+    noisy: float = 0.5  # of their halves: known frames carry some noise, at most `history_noise`
     history_noise: float = 0.2
     worn: float = 0.7  # of the noisy: known frames are also worn
     independent: float = 0.1  # of the others: every frame has its own noise level

@@ -86,7 +86,7 @@ def _compose(
             continue
         look = choose_look(rng, floor, light, camera.azimuth)
         return Filmed(event, motion, look, poses), camera, measured
-    raise RuntimeError(f"no clip of {name!r} for seed {seed} in {ATTEMPTS} attempts")  # has not been seen
+    raise ValueError(f"no {name} of {num_frames} frames keeps in view (seed {seed}): ask for fewer frames")
 
 
 def stays_in_view(inside: np.ndarray) -> bool:

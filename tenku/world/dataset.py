@@ -66,7 +66,7 @@ def write_clips(
     out.mkdir(parents=True, exist_ok=True)
     recipe: dict[str, object] = {"size": list(size), "num_frames": num_frames, "split": split, "samples": samples}
     if events:
-        recipe["events"] = sorted(events)
+        recipe["events"] = sorted(set(events))
     _check_recipe(out / "world.json", recipe)
     missing = [s for s in range(seed, seed + clips) if not clip_path(out, s).exists()]
     done = clips - len(missing)

@@ -18,13 +18,13 @@ FOODS = ("burger", "cake", "donut", "apple", "watermelon")
 
 # What stands for an event, a light, a floor or a camera move in a prompt; the first that is found counts.
 EVENTS = {
-    "walk": ("walk", "strolls", "个人", "的人", "行人", "行走", "散步"),
-    "apples": ("apples fall", "from a tree", "树上"),
+    "walk": ("walks", "walking", "stroll", "个人", "的人在", "的人向", "女人", "男人", "行走", "散步"),
     "bite": ("bite", "bitten", "eaten", "咬", "吃"),
     "brush": ("brush", "paintbrush", "draws", "画"),
     "trail": ("trail", "leaving", "痕迹", "留下一道"),
     "pour": ("pour", "tray", "倒进", "落进", "木盘"),
     "cover": ("cover", "reveal", "lifts", "盖住", "露出", "抬起"),
+    "apples": ("apples", "from a tree", "from the tree", "树上"),
     "domino": ("domino", "多米诺", "骨牌"),
     "pyramid": ("pyramid", "金字塔"),
     "tower": ("tower", "blocks", "塔", "积木"),
@@ -141,7 +141,8 @@ def expand(prompt: str, seed: int = 0) -> str:
     dress(description, [] if event == "walk" else things, rng)
     if event in COLORED:
         noun, usually = COLORED[event]
-        for color in (colors_in(re.split(noun, text)[0][-20:], language) or usually)[-1:]:
+        before = re.split(noun, text)[0][-20:] if re.search(noun, text) else ""
+        for color in (colors_in(before, language) or usually)[-1:]:
             for each in description["objects"]:
                 each["color"] = color
     description["tree"] = bool(found({"tree": ("tree", "树")}, text))

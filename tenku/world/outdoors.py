@@ -34,7 +34,7 @@ def apples(rng: Rng) -> Event:
     trunk = tree(rng, vec(0, 0.25, 0))
     color, count = pick(rng, ["red", "red", "yellow"]), int(rng.integers(2, 6))
     bodies: list[Body] = []
-    falls = rng.uniform(3, 9) + np.arange(count) * rng.uniform(3, 6)
+    falls = rng.permutation(rng.uniform(3, 9) + np.arange(count) * rng.uniform(3, 6))
     for i in range(count):
         side = -np.pi / 2 + (i - (count - 1) / 2) * 0.55 + rng.uniform(-0.1, 0.1)
         r = rng.uniform(0.095, 0.12)
@@ -45,7 +45,6 @@ def apples(rng: Rng) -> Event:
         ]
         apple = Body("apple", parts, color, bounce=0.35, density=800, half_height=r)
         bodies.append(apple.place(at, role="many", held_until=float(falls[i])))
-    bodies = [bodies[i] for i in rng.permutation(count)]
     shot = Shot(target=vec(0, 0, 0.95), distance=4.3, elevation=rng.uniform(4, 14))
     return Event([*bodies, trunk], claims={"count": count, "same_color": True}, shot=shot)
 
@@ -60,6 +59,6 @@ def walk(rng: Rng) -> Event:
     bodies = person(rng, gait)
     past = rng.random() < 0.3
     if past:
-        bodies.append(tree(rng, vec(rng.uniform(-0.7, 0.7), 0.9, 0)))
+        bodies.append(tree(rng, vec(rng.uniform(-0.4, 0.4), 1.3, 0)))
     shot = Shot(target=vec(0, 0, HIPS + 0.1), distance=rng.uniform(3.1, 3.7), elevation=rng.uniform(3, 14))
     return Event(bodies, direction, {"tree": past}, shot=shot)

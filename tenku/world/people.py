@@ -18,6 +18,7 @@ Rng = np.random.Generator
 SKIN = [(0.9, 0.68, 0.54), (0.75, 0.5, 0.34), (0.5, 0.3, 0.18), (0.28, 0.16, 0.1)]
 HAIR = [(0.03, 0.025, 0.02), (0.16, 0.08, 0.04), (0.5, 0.32, 0.12), (0.55, 0.55, 0.57)]
 TROUSERS = [(0.05, 0.06, 0.12), (0.08, 0.08, 0.08), (0.3, 0.26, 0.2), (0.22, 0.24, 0.28)]
+HATS = ["red", "yellow", "blue", "white", "black"]
 LEG, ARM = 0.3, 0.2  # metres: a thigh and a shin, an upper arm and a forearm
 HIPS, ANKLE = 0.58, 0.06  # heights
 STANDS = 0.6  # of a stride: how long each foot is on the ground
@@ -59,7 +60,7 @@ class Gait:
 
     def arm(self, frame: float, side: int) -> tuple[float, float]:
         """The same of upper arm and forearm, which go with the leg of the other side."""
-        swing = -0.55 * np.cos(2 * np.pi * (self.turns(frame, -side) - 0.05))
+        swing = 0.55 * np.cos(2 * np.pi * (self.turns(frame, -side) - 0.05))
         return swing, swing + 0.35
 
     def at(self, frame: float, forward: float = 0, aside: float = 0, up: float = 0) -> Vector:
@@ -120,7 +121,7 @@ def person(rng: Rng, gait: Gait) -> list[Body]:
     """Somebody who walks as the gait says: the body, which the clip is about, then legs and arms."""
     color = pick(rng, BASIC)
     coat, skin, trousers = RGB[color], pick(rng, SKIN), pick(rng, TROUSERS)
-    hat = RGB[pick(rng, BASIC)] if rng.random() < 0.3 else None
+    hat = RGB[pick(rng, HATS)] if rng.random() < 0.3 else None
     shoe = _part(SPHERE, (0.09, 0.045, 0.045), (0.035, 0, -LEG - 0.015), (0.03, 0.025, 0.02), 0.4)
     hand = _part(SPHERE, (0.045,) * 3, (0, 0, -ARM - 0.03), skin)
     body = Body("person", _body(coat, skin, pick(rng, HAIR), hat), color, role="main", joint="mocap")

@@ -20,9 +20,9 @@ FLOOR = -1  # in contact pairs
 class Motion:
     """A simulated event: T frames of N bodies, all in the world frame.
 
-    position T N 3 (m), rotation T N 3 3, velocity T N 3 (m/s), spin T N 3 (rad/s); contacts: for each frame the
-    touching pairs (a, b), floor = -1; touches: for each pair the frames (fractional) at which it began to touch;
-    energy T (J): kinetic and potential energy of everything free or hinged.
+    position T N 3 (m), rotation T N 3 3, velocity T N 3 (m/s), spin T N 3 (rad/s, 0 for what follows a path);
+    contacts: for each frame the touching pairs (a, b), floor = -1; touches: for each pair the frames (fractional) at
+    which it began to touch; energy T (J): kinetic and potential energy of everything free or hinged.
     """
 
     position: np.ndarray
@@ -163,6 +163,9 @@ def simulate(event: Event, grip: float, num_frames: int = 48) -> Motion:
             motion.spin[frame, i], motion.velocity[frame, i] = six[:3], six[3:]
         motion.energy[frame] = data.energy.sum()
         motion.contacts.append(sorted(touching))
+    for i, body in enumerate(bodies):
+        if body.path is not None and num_frames > 1:  # MuJoCo takes what is led along for something that stands still
+            motion.velocity[:, i] = np.gradient(motion.position[:, i], axis=0) * FPS
     warned = data.warning[mujoco.mjtWarning.mjWARN_BADQACC].number
     motion.sound = not warned and bool(np.isfinite(motion.position).all())
     return motion

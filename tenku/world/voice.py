@@ -22,7 +22,7 @@ def color_of(thing: dict[str, Any]) -> str | None:
 
 
 def group_color(description: dict[str, Any]) -> str:
-    """The one colour of the blocks, dominoes or poured balls, or "colorful"."""
+    """The one colour of the blocks, dominoes, poured balls or apples, or "colorful"."""
     found = {thing["color"] for thing in description["objects"] if thing["role"] in ("block", "many")}
     return found.pop() if len(found) == 1 else "colorful"
 
@@ -62,7 +62,7 @@ class Voice:
 
     @property
     def count(self) -> int:
-        """How many blocks, dominoes or poured balls; or how many bites."""
+        """How many blocks, dominoes, poured balls or apples; or how many bites."""
         group = [thing for thing in self.objects if thing["role"] in ("block", "many")]
         return self.description.get("count") or len(group)
 

@@ -107,26 +107,34 @@ def test_a_finished_run_has_nothing_left_to_do(latents, whole):
     assert (whole / "log.jsonl").read_text() == before
 
 
-def test_killed_run_resumes_from_its_last_complete_checkpoint(latents, whole, tmp_path):
-    """SIGKILL at a moment that nobody chose."""
+def killed(latents: Path, out: Path) -> bool:
+    """Train in a process of its own and kill it at a moment that nobody chose; False when it was done before that."""
     code = (
         "import sys, torch; torch.set_num_threads(int(sys.argv[3]));"
         "from pathlib import Path; from test_loop import small_run; from tenku.train.loop import train;"
         "train(small_run(Path(sys.argv[1]), Path(sys.argv[2]), checkpoint_steps=1))"
     )
-    command = [sys.executable, "-c", code, str(latents), str(tmp_path), str(torch.get_num_threads())]
+    command = [sys.executable, "-c", code, str(latents), str(out), str(torch.get_num_threads())]
     here = Path(__file__).parent
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parents[1])])}
-    process = subprocess.Popen(command, env=environment, cwd=tmp_path)
+    process = subprocess.Popen(command, env=environment, cwd=latents)
     while process.poll() is None:
-        newest = checkpoint.latest(tmp_path)
+        newest = checkpoint.latest(out)
         if newest is not None and int(newest.name[-8:]) >= 2:
             process.send_signal(signal.SIGKILL)
             break
         time.sleep(0.01)
-    assert process.wait() == -signal.SIGKILL
-    train(small_run(latents, tmp_path))
-    same_run(tmp_path, whole)
+    status = process.wait()
+    assert status in (0, -signal.SIGKILL)
+    return status != 0
+
+
+def test_killed_run_resumes_from_its_last_complete_checkpoint(latents, whole, tmp_path):
+    # A busy machine may look at the run so late that it is done: then another one is killed.
+    out = next((out for out in (tmp_path / str(number) for number in range(9)) if killed(latents, out)), None)
+    assert out is not None, "nine runs were done before they could be killed"
+    train(small_run(latents, out))
+    same_run(out, whole)
 
 
 def test_ctrl_c_saves_and_the_run_goes_on(latents, whole, tmp_path):

@@ -38,6 +38,8 @@ from tenku.world.expand import EVENTS, USUAL, expand
         ("yellow apples fall from a tree on grass", ("yellow apples", "tree onto")),
         ("一个穿红色外套的人在雪地上向左走", ("红色", "人", "向左", "地")),
         ("a person walks past a red ball", ("person in a", "walks")),
+        ("apples drop from the tree", ("red apples",)),
+        ("女人在草地上走过", ("的人", "走")),
         ("一个人在街上走", ("的人", "走")),
         ("红色的球滚走了", ("红色", "滚")),
         ("一个雪人落下", ("雪人",)),

@@ -5,7 +5,7 @@ import pytest
 
 from tenku.world.events import EVENTS
 from tenku.world.people import ANKLE, ARM, HIPS, LEG, Gait
-from tenku.world.physics import simulate
+from tenku.world.physics import outcome, simulate
 from tenku.world.scene import FPS, matrix, then, turn, vec
 
 TIMES = np.arange(0, 48, 0.25)
@@ -45,6 +45,13 @@ def test_the_knee_joins_hip_and_foot(gait, side):
         assert thigh >= shin  # knees bend one way
 
 
+@pytest.mark.parametrize("side", [1, -1])
+def test_an_arm_goes_with_the_other_side(gait, side):
+    arm = [gait.arm(t, side)[0] for t in TIMES]
+    assert np.corrcoef(arm, [gait.foot(t, -side)[0] for t in TIMES])[0, 1] > 0.8
+    assert np.corrcoef(arm, [gait.foot(t, side)[0] for t in TIMES])[0, 1] < -0.8
+
+
 def test_one_foot_is_always_down(gait):
     for t in TIMES:
         assert min(gait.foot(t, side)[1] for side in (1, -1)) == ANKLE
@@ -61,6 +68,8 @@ def test_limbs_hang_together_and_the_person_goes_where_it_is_said(seed):
             assert kinds[i + 1] == lower
             np.testing.assert_allclose(np.linalg.norm(at[:, i] - at[:, i + 1], axis=1), length, atol=1e-6)
     gone = at[-1, 0] - at[0, 0]
+    speed = np.linalg.norm(motion.velocity[:, 0, :2], axis=1)
+    assert speed.min() > 0.45 and not outcome(event, motion)["rest"]
     assert np.sign(gone[0]) == {"left": -1, "right": 1}[event.direction] and np.linalg.norm(gone) > 1.2
     assert np.abs(at[:, 0, 2] - HIPS).max() < 0.02 and motion.sound
 
