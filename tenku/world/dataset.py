@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tenku.video import write_clip
 from tenku.world.scene import FPS, SAMPLES
@@ -21,20 +21,11 @@ def clip_path(out: Path, seed: int) -> Path:
     return out / f"{seed:010d}.mp4"
 
 
-def write_clip_of(
-    seed: int,
-    out: Path,
-    size: tuple[int, int],
-    num_frames: int,
-    split: str,
-    samples: int,
-    device: str,
-    events: Sequence[str] = (),
-) -> int:
-    """Make the clip of a seed and write it; the mp4 appears last and whole, so an mp4 is a complete clip."""
+def write_clip_of(seed: int, out: Path, **how: Any) -> int:
+    """Make the clip of a seed as `make_clip` is told how; the mp4 comes last, whole: an mp4 is a complete clip."""
     from tenku.world.clip import make_clip
 
-    frames, truth = make_clip(seed, size, num_frames, split, samples, device, events)
+    frames, truth = make_clip(seed, **how)
     path = clip_path(out, seed)
     half_written = path.with_suffix(f".{os.getpid()}.tmp")
     half_written.write_text(json.dumps(truth, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
