@@ -27,7 +27,7 @@ from tenku.data.latents import (
 from tenku.data.source import Sample
 from tenku.model.autoencoder import Autoencoder, load_autoencoder
 from tenku.world.dataset import make_all
-from tenku.world.scene import FPS, SAMPLES
+from tenku.world.scene import FPS, SAMPLES, WORLD
 
 SHARD = 16  # clips
 FIRST = 1000  # clips in the first manifest, or all there are: tokenizer and sizes are made from them
@@ -123,7 +123,7 @@ def draw_latents(
     if num_frames % group:
         raise ValueError(f"clips of {num_frames} frames cannot be encoded: it must be a multiple of {group}")
     settings = describe_encoding(network, folder_digest(recipe.autoencoder), mirror, torch.bfloat16)
-    made_as = {**settings, "samples": samples}
+    made_as = {**settings, "samples": samples, "world": WORLD}
     shape = partial(latent_shape, "a clip to be drawn", frames=num_frames, autoencoder=network)
     drawings = plan_drawings(buckets, shape, seed)
     notes = {drawing.name: read_note(recipe.out, drawing, made_as) for drawing in drawings}

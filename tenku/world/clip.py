@@ -7,7 +7,7 @@ import numpy as np
 
 from tenku.world import captions
 from tenku.world.camera import Camera, film, in_view
-from tenku.world.events import EVENTS
+from tenku.world.events import EVENTS, LONGEST
 from tenku.world.looks import FLOORS, Look, choose_floor, choose_light, choose_look
 from tenku.world.physics import as_told, outcome, simulate
 from tenku.world.pictures import Filmed, draw
@@ -63,7 +63,9 @@ def _compose(
 ) -> tuple[Filmed, Camera, dict[str, Any]]:
     """Draw events at random until one can be filmed: it happens as told, belongs to the split, and stays in view."""
     rng = np.random.default_rng([stream_of(split), seed])
-    names = events_of(split, events)
+    names = [n for n in events_of(split, events) if num_frames <= LONGEST.get(n, num_frames)]
+    if not names:
+        raise ValueError(f"no {' or '.join(events)} lasts {num_frames} frames: ask for {min(LONGEST.values())} at most")
     name = pick(rng, names, [EVENTS[n][1] for n in names])
     light = choose_light(rng)
     floor = choose_floor(rng, light)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tenku.video import write_clip
-from tenku.world.scene import FPS, SAMPLES
+from tenku.world.scene import FPS, SAMPLES, WORLD
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -51,11 +51,17 @@ def write_clips(
     """Fill the folder with the clips of the seeds `seed` ... `seed + clips - 1`; returns how many were missing.
 
     Each clip depends on its own seed alone: the number of workers and an interruption change nothing. A folder holds
-    clips of one size, length, split, number of samples and choice of events: ValueError otherwise.
+    clips of one world, size, length, split, number of samples and choice of events: ValueError otherwise.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    recipe: dict[str, object] = {"size": list(size), "num_frames": num_frames, "split": split, "samples": samples}
+    recipe: dict[str, object] = {
+        "world": WORLD,
+        "size": list(size),
+        "num_frames": num_frames,
+        "split": split,
+        "samples": samples,
+    }
     if events:
         recipe["events"] = sorted(set(events))
     _check_recipe(out / "world.json", recipe)

@@ -374,6 +374,8 @@ def cover(rng: Rng) -> Event:
     return Event([body, box], claims={"reveal": reveal}, shot=shot)
 
 
+# Frames after which somebody who walks has left the picture: in longer clips other things happen.
+LONGEST = {"walk": 144}
 # Each event with how often it is drawn.
 EVENTS: dict[str, tuple[Callable[[Rng], Event], float]] = {
     "drop": (drop, 2), "roll": (roll, 1.4), "slide": (slide, 1), "collide": (collide, 1.8), "tower": (tower, 1.2),

@@ -83,6 +83,9 @@ STROKES = {
 
 # The word that a colour of all things of an event stands before, and the colour where none does.
 COLORED = {"pour": ("balls|小球", []), "apples": ("apples|苹果", ["red"]), "walk": ("coat|jacket|外套|夹克", [])}
+# The word that the number of an event's blocks or of its many things stands before.
+COUNTED = {"pour": "balls|小球", "apples": "apples|苹果", "tower": "blocks|积木", "domino": "domino|骨牌"}
+PEOPLE = ("person", "somebody", "someone", "man", "woman", "boy", "girl", "people", "人", "谁")
 
 
 def thing(kind: str, role: str = "main", color: str = "red") -> dict[str, Any]:
@@ -125,6 +128,8 @@ def expand(prompt: str, seed: int = 0) -> str:
     things = nouns(text, language)
     food = any(noun["kind"] in FOODS for noun in things)
     event = found(EVENTS, text) or ("bite" if food else "drop")
+    if event == "walk" and things and not any(places(word, text.replace("雪人", ""), whole=True) for word in PEOPLE):
+        event = "slide"  # a snowman has no legs
     description = usual(event)
     description["light"] = found(LIGHTS, text) or str(rng.choice(list(LIGHTS)))
     description["floor"] = found(FLOORS, text) or str(rng.choice(list(FLOORS)))
@@ -139,10 +144,11 @@ def expand(prompt: str, seed: int = 0) -> str:
         description["stroke"] = found(STROKES, text) or str(rng.choice(list(words.STROKES)))
         description["paint"] = (colors_in(text, language) or [str(rng.choice(COMMON))])[0]
     dress(description, [] if event == "walk" else things, rng)
+    if event in COUNTED:
+        recount(description, numbers_in(said_before(COUNTED[event], text), language))
     if event in COLORED:
         noun, usually = COLORED[event]
-        before = re.split(noun, text)[0][-20:] if re.search(noun, text) else ""
-        for color in (colors_in(before, language) or usually)[-1:]:
+        for color in (colors_in(said_before(noun, text), language) or usually)[-1:]:
             for each in description["objects"]:
                 each["color"] = color
     description["tree"] = bool(found({"tree": ("tree", "树")}, text))
@@ -191,6 +197,29 @@ def colors_in(text: str, language: str) -> list[str]:
     signs = {name: getattr(synonyms, language)[0] for name, synonyms in words.COLORS.items()}
     named = [(place, sign, name) for name, sign in signs.items() for place in places(sign, text, whole=True)]
     return [name for _, _, name in longest_first(named)]
+
+
+def numbers_in(text: str, language: str) -> list[int]:
+    """The numbers from two to twenty that a text names, in its order."""
+    signs = [(name, n) for n, name in enumerate(getattr(words.NUMBERS, language)) if n > 1]
+    signs += [(str(n), n) for n in range(2, 21)]
+    named = [(place, sign, str(n)) for sign, n in signs for place in places(sign, text, whole=True)]
+    return [int(n) for _, _, n in longest_first(named)]
+
+
+def said_before(noun: str, text: str) -> str:
+    """The words just before the first of the nouns, of which one pattern tells."""
+    return re.split(noun, text)[0][-20:] if re.search(noun, text) else ""
+
+
+def recount(description: dict[str, Any], named: list[int]) -> None:
+    """As many blocks or many things as the last number says; where some tip over, all of them do."""
+    group = [each for each in description["objects"] if each["role"] in ("block", "many")]
+    others = [each for each in description["objects"] if each["role"] not in ("block", "many")]
+    for number in named[-1:]:
+        description["objects"] = others + [dict(group[i % len(group)]) for i in range(number)]
+        if description["outcome"]["tipped"]:
+            description["outcome"]["tipped"] = number
 
 
 def nouns(text: str, language: str) -> list[dict[str, Any]]:

@@ -9,12 +9,12 @@ from tenku.world.solids import CYLINDER, SPHERE
 from tenku.world.things import pick, way
 
 Rng = np.random.Generator
-TRUNK, CROWN = 1.0, 0.42  # metres: height of the trunk, radius of a ball of leaves
+TRUNK, CROWN, FLAT = 1.0, 0.42, 0.85  # metres: height of the trunk, radius of a ball of leaves, of that its height
 LEAVES = [(0.07, 0.26, 0.05), (0.13, 0.34, 0.06), (0.05, 0.2, 0.08)]
 
 
 def tree(rng: Rng, at: Vector) -> Body:
-    """A trunk and balls of leaves. Only the trunk stops what falls."""
+    """A trunk, then balls of leaves. Only the trunk stops what falls."""
     green = np.array(pick(rng, LEAVES))
     wood = Part(CYLINDER, (0.1, TRUNK / 2), (0, 0, TRUNK / 2), color=RGB["brown"], color2=RGB["brown"] * 0.6)
     wood.pattern, wood.roughness = GRAIN, 0.9
@@ -23,10 +23,19 @@ def tree(rng: Rng, at: Vector) -> Body:
         vec(0.4 * np.cos(turned + a), 0.4 * np.sin(turned + a), rng.uniform(1.2, 1.35)) for a in np.arange(5) * 1.257
     ]
     leaves = [
-        Part(SPHERE, (CROWN, CROWN, CROWN * 0.85), m, color=green * rng.uniform(0.8, 1.25), roughness=1.0, solid=False)
+        Part(SPHERE, (CROWN, CROWN, CROWN * FLAT), m, color=green * rng.uniform(0.8, 1.25), roughness=1.0, solid=False)
         for m in [*around, vec(0, 0, 1.62)]
     ]
     return Body("tree", [wood, *leaves], "green", position=at)
+
+
+def edge_of_leaves(crown: Body, angle: float, height: float) -> Vector:
+    """Where the leaves of a tree end in a direction about its trunk, at a height that they have."""
+    leaves = np.array([part.position for part in crown.parts[1:]])
+    out = vec(np.cos(angle), np.sin(angle), 0)
+    along = leaves @ out
+    across = (leaves[:, :2] ** 2).sum(1) - along**2 + ((leaves[:, 2] - height) / FLAT) ** 2
+    return crown.position + out * max(along + np.sqrt(np.maximum(CROWN**2 - across, 0))) + vec(0, 0, height)
 
 
 def apples(rng: Rng) -> Event:
@@ -36,9 +45,9 @@ def apples(rng: Rng) -> Event:
     bodies: list[Body] = []
     falls = rng.permutation(rng.uniform(3, 9) + np.arange(count) * rng.uniform(3, 6))
     for i in range(count):
-        side = -np.pi / 2 + (i - (count - 1) / 2) * 0.55 + rng.uniform(-0.1, 0.1)
+        side = -np.pi / 2 + (i - (count - 1) / 2) * 0.55 + rng.uniform(-0.05, 0.05)
         r = rng.uniform(0.095, 0.12)
-        at = trunk.position + vec(0.85 * np.cos(side), 0.72 * np.sin(side), rng.uniform(1.05, 1.5))
+        at = edge_of_leaves(trunk, side, rng.uniform(1.1, 1.5))
         parts = [
             Part(SPHERE, (r, r, r), color=RGB[color], roughness=0.25),
             Part(CYLINDER, (0.012, 0.05), (0, 0, r + 0.02), color=(0.3, 0.18, 0.08), solid=False),

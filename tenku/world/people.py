@@ -6,6 +6,7 @@ pass over it, one that swings goes to where it stands next, and the knee follows
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ HAIR = [(0.03, 0.025, 0.02), (0.16, 0.08, 0.04), (0.5, 0.32, 0.12), (0.55, 0.55,
 TROUSERS = [(0.05, 0.06, 0.12), (0.08, 0.08, 0.08), (0.3, 0.26, 0.2), (0.22, 0.24, 0.28)]
 HATS = ["red", "yellow", "blue", "white", "black"]
 LEG, ARM = 0.3, 0.2  # metres: a thigh and a shin, an upper arm and a forearm
-HIPS, ANKLE = 0.58, 0.06  # heights
+HIPS, ANKLE = 0.63, 0.06  # heights
 STANDS = 0.6  # of a stride: how long each foot is on the ground
 
 
@@ -51,14 +52,15 @@ class Gait:
         swing = (u - STANDS) / (1 - STANDS)
         return reach * (2 * swing * swing * (3 - 2 * swing) - 1), ANKLE + 0.1 * np.sin(np.pi * swing)
 
-    def leg(self, frame: float, side: int) -> tuple[float, float]:
-        """How far thigh and shin are turned forward from hanging."""
+    def leg(self, frame: float, side: int) -> tuple[float, ...]:
+        """How far thigh, shin and foot are turned forward; a foot on the ground is level."""
         ahead, height = self.foot(frame, side)
         below = self.hips(frame) - height
         to_foot, bend = np.arctan2(ahead, below), np.arccos(min(np.hypot(ahead, below) / (2 * LEG), 1.0))
-        return to_foot + bend, to_foot - bend
+        swing = max(self.turns(frame, side) - STANDS, 0) / (1 - STANDS)
+        return to_foot + bend, to_foot - bend, -0.35 * np.sin(2 * np.pi * swing)
 
-    def arm(self, frame: float, side: int) -> tuple[float, float]:
+    def arm(self, frame: float, side: int) -> tuple[float, ...]:
         """The same of upper arm and forearm, which go with the leg of the other side."""
         swing = 0.55 * np.cos(2 * np.pi * (self.turns(frame, -side) - 0.05))
         return swing, swing + 0.35
@@ -76,23 +78,21 @@ class Gait:
 def _limb(
     gait: Gait,
     side: int,
-    angles: Callable[[float, int], tuple[float, float]],
+    angles: Callable[[float, int], tuple[float, ...]],
     hangs: tuple[float, float],
     length: float,
-    parts: dict[str, list[Part]],
+    links: dict[str, list[Part]],
 ) -> list[Body]:
-    """Two links, by name, that hang from a joint; hangs: how far aside and above the hips that is."""
-    aside, up = hangs[0] * side, hangs[1]
+    """Links, by name, each at the end of the one before; hangs: how far aside and above the hips the first begins."""
 
-    def upper(frame: float) -> tuple[Vector, Vector]:
-        return gait.at(frame, 0, aside, up), gait.turned(angles(frame, side)[0])
+    def path(frame: float, link: int) -> tuple[Vector, Vector]:
+        turned = np.array(angles(frame, side))
+        forward, down = length * np.sin(turned[:link]).sum(), length * np.cos(turned[:link]).sum()
+        return gait.at(frame, forward, hangs[0] * side, hangs[1] - down), gait.turned(turned[link])
 
-    def lower(frame: float) -> tuple[Vector, Vector]:
-        above, below = angles(frame, side)
-        return gait.at(frame, length * np.sin(above), aside, up - length * np.cos(above)), gait.turned(below)
-
-    paths = upper, lower
-    return [Body(name, parts[name], joint="mocap", path=path) for name, path in zip(parts, paths, strict=True)]
+    return [
+        Body(name, parts, joint="mocap", path=partial(path, link=i)) for i, (name, parts) in enumerate(links.items())
+    ]
 
 
 def _part(shape: int, size: Any, position: Any, color: Any, roughness: float = 0.85) -> Part:
@@ -122,11 +122,11 @@ def person(rng: Rng, gait: Gait) -> list[Body]:
     color = pick(rng, BASIC)
     coat, skin, trousers = RGB[color], pick(rng, SKIN), pick(rng, TROUSERS)
     hat = RGB[pick(rng, HATS)] if rng.random() < 0.3 else None
-    shoe = _part(SPHERE, (0.09, 0.045, 0.045), (0.035, 0, -LEG - 0.015), (0.03, 0.025, 0.02), 0.4)
+    shoe = _part(SPHERE, (0.09, 0.045, 0.045), (0.035, 0, 0.045 - ANKLE), (0.03, 0.025, 0.02), 0.4)
     hand = _part(SPHERE, (0.045,) * 3, (0, 0, -ARM - 0.03), skin)
     body = Body("person", _body(coat, skin, pick(rng, HAIR), hat), color, role="main", joint="mocap")
     body.path = lambda frame: (gait.at(frame), gait.turned())
-    leg = {"thigh": [_link(0.065, LEG, trousers)], "shin": [_link(0.052, LEG, trousers), shoe]}
+    leg = {"thigh": [_link(0.065, LEG, trousers)], "shin": [_link(0.052, LEG, trousers)], "foot": [shoe]}
     arm = {"arm": [_link(0.05, ARM, coat * 0.9)], "forearm": [_link(0.045, ARM, coat * 0.9), hand]}
     bodies = [body]
     for side in (1, -1):

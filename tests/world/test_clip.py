@@ -62,6 +62,8 @@ def test_only_the_events_that_are_wanted(tmp_path):
     write_clips(tmp_path, 1, **SMALL, samples=4, events=["apples"])
     with pytest.raises(ValueError, match="choose another folder"):
         write_clips(tmp_path, 1, **SMALL, samples=4)
+    with pytest.raises(ValueError, match="no walk lasts 960 frames: ask for 144 at most"):
+        make_clip(0, size=(16, 16), num_frames=960, events=["walk"])
     with pytest.raises(ValueError, match="the events of combinations are .*, not 'apples'"):
         make_clip(0, **SMALL, split="combinations", events=["apples"])
 

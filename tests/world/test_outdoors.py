@@ -39,10 +39,25 @@ def _forward_and_up(gait, t, side):
 @pytest.mark.parametrize("side", [1, -1])
 def test_the_knee_joins_hip_and_foot(gait, side):
     for t in TIMES:
-        thigh, shin = gait.leg(t, side)
+        thigh, shin, _ = gait.leg(t, side)
         end = LEG * vec(np.sin(thigh) + np.sin(shin), -np.cos(thigh) - np.cos(shin))
         np.testing.assert_allclose(end, vec(*gait.foot(t, side)) - vec(0, gait.hips(t)), atol=1e-9)
         assert thigh >= shin  # knees bend one way
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_shoes_stand_flat_on_the_ground_and_never_in_it(seed):
+    event = EVENTS["walk"][0](np.random.default_rng(seed))
+    motion = simulate(event, 0.6)
+    for i in (k for k, body in enumerate(event.bodies) if body.kind == "foot"):
+        (shoe,) = event.bodies[i].parts
+        turned = motion.rotation[:, i]
+        middle = motion.position[:, i] + turned @ np.asarray(shoe.position)
+        # how far an ellipsoid reaches along z: the length of its radii, turned
+        lowest = middle[:, 2] - np.linalg.norm(turned[:, 2] * np.asarray(shoe.size), axis=1)
+        stands = np.isclose(motion.position[:, i, 2], ANKLE)
+        np.testing.assert_allclose(lowest[stands], 0, atol=1e-6)
+        assert stands.mean() > 0.4 and lowest.min() > -1e-6 and lowest.max() > 0.05
 
 
 @pytest.mark.parametrize("side", [1, -1])
@@ -72,6 +87,15 @@ def test_limbs_hang_together_and_the_person_goes_where_it_is_said(seed):
     assert speed.min() > 0.45 and not outcome(event, motion)["rest"]
     assert np.sign(gone[0]) == {"left": -1, "right": 1}[event.direction] and np.linalg.norm(gone) > 1.2
     assert np.abs(at[:, 0, 2] - HIPS).max() < 0.02 and motion.sound
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_apples_hang_at_the_edge_of_the_leaves(seed):
+    event = EVENTS["apples"][0](np.random.default_rng(seed))
+    (crown,) = (body for body in event.bodies if body.kind == "tree")
+    leaves = [(crown.position + np.asarray(part.position), np.asarray(part.size)) for part in crown.parts[1:]]
+    for at in (body.position for body in event.bodies if body.kind == "apple"):
+        assert min(np.linalg.norm((at - middle) / size) for middle, size in leaves) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("seed", range(6))
