@@ -14,7 +14,7 @@ def world(
     clips: Annotated[int, typer.Option(min=1, help="How many clips the folder should hold at the end.")],
     out: Annotated[Path, typer.Option(help="Folder for the clips; a second run goes on where a first one stopped.")],
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "128x128",
-    frames: Annotated[int, typer.Option(min=1, max=10_000, help="Frames a clip, at 16 a second.")] = 48,
+    frames: Annotated[int, typer.Option(min=1, max=960, help="Frames a clip, at 16 a second.")] = 48,
     seed: Annotated[int, typer.Option(min=0, help="First seed; the same seed gives the same bytes.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one for each core by default.")] = None,
     split: Annotated[
@@ -33,14 +33,11 @@ def world(
 ) -> None:
     """Simulate and draw clips of the miniature world, with captions and ground truth."""
     width_height = parse_size(size)
+    from tenku.world.clip import check_clip
     from tenku.world.dataset import write_clips
     from tenku.world.scene import SAMPLES
-    from tenku.world.splits import events_of, stream_of
 
-    stream_of(split)
-    events_of(split, event or ())
-    if device not in ("cpu", "cuda"):
-        raise ValueError(f"clips are drawn on cpu or cuda, not {device!r}")
+    check_clip(width_height, frames, split, device, event or ())
     check_folder(out)
 
     with progress_bars() as stages:

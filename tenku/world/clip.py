@@ -7,7 +7,7 @@ import numpy as np
 
 from tenku.world import captions
 from tenku.world.camera import Camera, film, in_view
-from tenku.world.events import EVENTS, LONGEST
+from tenku.world.events import EVENTS
 from tenku.world.looks import FLOORS, Look, choose_floor, choose_light, choose_look
 from tenku.world.physics import as_told, outcome, simulate
 from tenku.world.pictures import Filmed, draw
@@ -36,8 +36,19 @@ def make_clip(
     physics does not depend on the size, but clips whose subject leaves the picture are drawn anew, so that another
     aspect may show another clip. Splits differ in their random streams; `combinations` shows only pairs
     (colour x event, kind x event) that the others never do. `device` is "cpu" or "cuda" (with the package numba-cuda).
-    `events` names those that may happen; without any, all of them may.
+    `events` names those that may happen; without any, all of them may that last as long.
     """
+    check_clip(size, num_frames, split, device, events)
+    if seed < 0:
+        raise ValueError(f"a seed is a whole number from 0, not {seed}")
+    # At least the full three seconds are simulated, so that short clips show the beginning of the same event.
+    filmed, camera, measured = _compose(seed, size[0] / size[1], max(num_frames, 48), split, events)
+    frames = draw(filmed, size, samples, list(range(num_frames)), device)
+    return frames, _truth(seed, split, size, num_frames, filmed, camera, measured)
+
+
+def check_clip(size: tuple[int, int], num_frames: int, split: str, device: str, events: Sequence[str]) -> None:
+    """ValueError when clips cannot be drawn like this, whatever their seed."""
     width, height = size
     if any(not 16 <= side <= 2048 or side % 8 for side in size):
         raise ValueError(f"a clip's sides are multiples of 8 from 16 to 2048, not {width}x{height}")
@@ -50,12 +61,8 @@ def make_clip(
 
         if not torch.cuda.is_available():
             raise ValueError("clips cannot be drawn on cuda here: torch finds no NVIDIA GPU")
-    if seed < 0:
-        raise ValueError(f"a seed is a whole number from 0, not {seed}")
-    # At least the full three seconds are simulated, so that short clips show the beginning of the same event.
-    filmed, camera, measured = _compose(seed, width / height, max(num_frames, 48), split, events)
-    frames = draw(filmed, size, samples, list(range(num_frames)), device)
-    return frames, _truth(seed, split, size, num_frames, filmed, camera, measured)
+    stream_of(split)
+    events_of(split, events, num_frames)
 
 
 def _compose(
@@ -63,9 +70,7 @@ def _compose(
 ) -> tuple[Filmed, Camera, dict[str, Any]]:
     """Draw events at random until one can be filmed: it happens as told, belongs to the split, and stays in view."""
     rng = np.random.default_rng([stream_of(split), seed])
-    names = [n for n in events_of(split, events) if num_frames <= LONGEST.get(n, num_frames)]
-    if not names:
-        raise ValueError(f"no {' or '.join(events)} lasts {num_frames} frames: ask for {min(LONGEST.values())} at most")
+    names = events_of(split, events, num_frames)
     name = pick(rng, names, [EVENTS[n][1] for n in names])
     light = choose_light(rng)
     floor = choose_floor(rng, light)

@@ -53,6 +53,9 @@ def write_clips(
     Each clip depends on its own seed alone: the number of workers and an interruption change nothing. A folder holds
     clips of one world, size, length, split, number of samples and choice of events: ValueError otherwise.
     """
+    from tenku.world.clip import check_clip
+
+    check_clip(size, num_frames, split, device, events)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     recipe: dict[str, object] = {
@@ -88,6 +91,8 @@ def _check_recipe(path: Path, recipe: dict[str, object]) -> None:
     if not path.exists():
         path.write_text(json.dumps(recipe))
     found = json.loads(path.read_text())
+    if found.get("world") != recipe["world"]:
+        raise ValueError(f"{path.parent} holds clips of an older world: choose another folder")
     if found != recipe:
         raise ValueError(f"{path.parent} holds clips with {found}, not {recipe}: choose another folder")
 

@@ -18,7 +18,7 @@ FOODS = ("burger", "cake", "donut", "apple", "watermelon")
 
 # What stands for an event, a light, a floor or a camera move in a prompt; the first that is found counts.
 EVENTS = {
-    "walk": ("walks", "walking", "stroll", "个人", "的人在", "的人向", "女人", "男人", "行走", "散步"),
+    "walk": ("walk ", "walks", "walking", "strolls", "strolling", "行走", "散步", "走路"),
     "bite": ("bite", "bitten", "eaten", "咬", "吃"),
     "brush": ("brush", "paintbrush", "draws", "画"),
     "trail": ("trail", "leaving", "痕迹", "留下一道"),
@@ -82,10 +82,22 @@ STROKES = {
 
 
 # The word that a colour of all things of an event stands before, and the colour where none does.
-COLORED = {"pour": ("balls|小球", []), "apples": ("apples|苹果", ["red"]), "walk": ("coat|jacket|外套|夹克", [])}
+COLORED = {"pour": ("balls|小球", []), "apples": ("apples?|苹果", ["red"]), "walk": ("coat|jacket|外套|夹克", [])}
 # The word that the number of an event's blocks or of its many things stands before.
-COUNTED = {"pour": "balls|小球", "apples": "apples|苹果", "tower": "blocks|积木", "domino": "domino|骨牌"}
-PEOPLE = ("person", "somebody", "someone", "man", "woman", "boy", "girl", "people", "人", "谁")
+COUNTED = {"pour": "balls|小球", "apples": "apples|苹果", "tower": "blocks|积木", "domino": "domino|多米诺|骨牌"}
+# Who walks where nothing else is said to happen; and signs that are about something else.
+PEOPLE = (
+    "person", "people", "somebody", "someone", "man", "men", "woman", "women", "boy", "girl", "child", "kid", "lady",
+    "个人", "的人", "女人", "男人", "男孩", "女孩", "孩子", "有人",
+)  # fmt: skip
+NOBODY = ("人行道", "人行横道")
+CHINESE_DIGITS = "零一二两三四五六七八九十百"
+SIZES = {"en": ("big", "large", "small", "little", "tiny", "heavy"), "zh": ("的", "大", "小")}
+# 红球: a colour in short, right before what has it.
+SHORT_COLORS = {
+    "红": "red", "橙": "orange", "黄": "yellow", "绿": "green", "蓝": "blue", "紫": "purple", "粉": "pink",
+    "白": "white", "黑": "black", "棕": "brown", "灰": "gray", "金": "gold", "银": "silver",
+}  # fmt: skip
 
 
 def thing(kind: str, role: str = "main", color: str = "red") -> dict[str, Any]:
@@ -124,12 +136,9 @@ def expand(prompt: str, seed: int = 0) -> str:
     language = "zh" if any("\u4e00" <= sign <= "\u9fff" for sign in prompt) else "en"
     text = prompt.lower()
     camera = found(CAMERAS, text)
-    text = " ".join(part for part in re.split(r"[.,;，。；]", text) if not re.search("camera|镜头|跟拍", part))
+    text = " ".join(part for part in re.split(r"[.,;，。；]", text) if not re.search("camera|镜头|跟拍", part)) + " "
     things = nouns(text, language)
-    food = any(noun["kind"] in FOODS for noun in things)
-    event = found(EVENTS, text) or ("bite" if food else "drop")
-    if event == "walk" and things and not any(places(word, text.replace("雪人", ""), whole=True) for word in PEOPLE):
-        event = "slide"  # a snowman has no legs
+    event = event_of(text, things)
     description = usual(event)
     description["light"] = found(LIGHTS, text) or str(rng.choice(list(LIGHTS)))
     description["floor"] = found(FLOORS, text) or str(rng.choice(list(FLOORS)))
@@ -145,14 +154,36 @@ def expand(prompt: str, seed: int = 0) -> str:
         description["paint"] = (colors_in(text, language) or [str(rng.choice(COMMON))])[0]
     dress(description, [] if event == "walk" else things, rng)
     if event in COUNTED:
-        recount(description, numbers_in(said_before(COUNTED[event], text), language))
+        recount(description, number_of(COUNTED[event], text, language))
     if event in COLORED:
         noun, usually = COLORED[event]
-        for color in (colors_in(said_before(noun, text), language) or usually)[-1:]:
+        for color in (colors_before(said_before(noun, text), language) or usually)[-1:]:
             for each in description["objects"]:
                 each["color"] = color
     description["tree"] = bool(found({"tree": ("tree", "树")}, text))
     return captions.write(description, language, rng, "long")
+
+
+def event_of(text: str, things: list[dict[str, Any]]) -> str:
+    """What happens: what is said to, or what the things that are named mostly do."""
+    event = found(EVENTS, text)
+    kinds = {thing["kind"] for thing in things}
+    if event == "walk" and any(walks(kind, text) for kind in kinds):
+        return "slide"  # a snowman has no legs
+    if event == "apples" and kinds and "apple" not in kinds and "apples" not in text:
+        return "drop"
+    if event is None:
+        somebody = any(places(word, re.sub("|".join(NOBODY), "", text), whole=True) for word in PEOPLE)
+        event = "walk" if somebody else "bite" if kinds & set(FOODS) else "drop"
+    return event
+
+
+def walks(kind: str, text: str) -> bool:
+    """Whether a thing of this kind is what is said to walk: it stands just before the word, or before the place."""
+    english, chinese = ("|".join(re.escape(word) for word in names) for names in words.KINDS[kind])
+    return bool(
+        re.search(rf"\b({english})( is)?( \w+ly)? walk|({chinese})(在\w{{1,8}})?([向往朝]\w)?(行走|散步|走路)", text)
+    )
 
 
 def usual(event: str) -> dict[str, Any]:
@@ -199,12 +230,26 @@ def colors_in(text: str, language: str) -> list[str]:
     return [name for _, _, name in longest_first(named)]
 
 
-def numbers_in(text: str, language: str) -> list[int]:
-    """The numbers from two to twenty that a text names, in its order."""
-    signs = [(name, n) for n, name in enumerate(getattr(words.NUMBERS, language)) if n > 1]
-    signs += [(str(n), n) for n in range(2, 21)]
-    named = [(place, sign, str(n)) for sign, n in signs for place in places(sign, text, whole=True)]
-    return [int(n) for _, _, n in longest_first(named)]
+def colors_before(text: str, language: str) -> list[str]:
+    """The colours that a text names before a noun, or the one that it ends with in short."""
+    return colors_in(text, language) or [SHORT_COLORS[sign] for sign in text[-1:] if sign in SHORT_COLORS]
+
+
+def number_of(noun: str, text: str, language: str) -> int | None:
+    """The number, from two to twenty, of the things that a pattern tells: only colours, materials, sizes between."""
+    materials = [part for forms in words.MATERIALS.values() for pair in forms[language] for part in pair if part]
+    colors = [synonyms.zh[0] if language == "zh" else synonyms.en[0] for synonyms in words.COLORS.values()]
+    adjectives = "|".join([*colors, *materials, *SIZES[language]])
+    if language == "zh":
+        pattern = rf"(\d+|[{CHINESE_DIGITS}]+)[个只颗块枚张](?:{adjectives})*(?:{noun})"
+    else:
+        pattern = rf"(?<![\w-])(\d+|[a-z-]+) (?:(?:{adjectives}),? )*(?:{noun})"
+    match = re.search(pattern, text)
+    if match is None:
+        return None
+    names = {name: n for n, name in enumerate(getattr(words.NUMBERS, language))} | {str(n): n for n in range(21)}
+    number = names.get("两" if match[1] == "二" else match[1], 0)
+    return number if number > 1 else None
 
 
 def said_before(noun: str, text: str) -> str:
@@ -212,14 +257,15 @@ def said_before(noun: str, text: str) -> str:
     return re.split(noun, text)[0][-20:] if re.search(noun, text) else ""
 
 
-def recount(description: dict[str, Any], named: list[int]) -> None:
-    """As many blocks or many things as the last number says; where some tip over, all of them do."""
+def recount(description: dict[str, Any], number: int | None) -> None:
+    """So many blocks or many things, if a number is said; where some tip over, all of them do."""
+    if number is None:
+        return
     group = [each for each in description["objects"] if each["role"] in ("block", "many")]
     others = [each for each in description["objects"] if each["role"] not in ("block", "many")]
-    for number in named[-1:]:
-        description["objects"] = others + [dict(group[i % len(group)]) for i in range(number)]
-        if description["outcome"]["tipped"]:
-            description["outcome"]["tipped"] = number
+    description["objects"] = others + [dict(group[i % len(group)]) for i in range(number)]
+    if description["outcome"]["tipped"]:
+        description["outcome"]["tipped"] = number
 
 
 def nouns(text: str, language: str) -> list[dict[str, Any]]:
@@ -236,7 +282,7 @@ def nouns(text: str, language: str) -> list[dict[str, Any]]:
     end = 0
     for place, word, kind in longest_first(named):
         before, end = text[end:place], place + len(word)
-        colors = colors_in(before, language)
+        colors = colors_before(before, language)
         materials = [
             name
             for name, forms in words.MATERIALS.items()

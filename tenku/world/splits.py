@@ -7,7 +7,7 @@ never seen can be measured.
 
 from collections.abc import Sequence
 
-from tenku.world.events import EVENTS
+from tenku.world.events import EVENTS, LONGEST
 from tenku.world.scene import Event
 
 STREAMS = {"train": 0, "validation": 1, "combinations": 2}
@@ -52,13 +52,18 @@ def is_held_out(name: str, event: Event) -> bool:
     )
 
 
-def events_of(split: str, wanted: Sequence[str] = ()) -> list[str]:
-    """The events that a split can show, or those of them that are wanted. ValueError for one that it cannot."""
+def events_of(split: str, wanted: Sequence[str] = (), num_frames: int = 1) -> list[str]:
+    """The events that a clip of a split can show, or those of them that are wanted. ValueError for one that it cannot.
+
+    What does not last `num_frames` frames is shown in shorter clips only.
+    """
     can = [name for name in EVENTS if split != "combinations" or name in HELD_OUT_COLORS or name in HELD_OUT_KINDS]
     for name in wanted:
         if name not in can:
             raise ValueError(f"the events of {split} are {', '.join(can)}, not {name!r}")
-    return [name for name in can if not wanted or name in wanted]
+        if num_frames > LONGEST.get(name, num_frames):
+            raise ValueError(f"a {name} lasts {LONGEST[name]} frames at most, not {num_frames}")
+    return [name for name in can if (name in wanted if wanted else num_frames <= LONGEST.get(name, num_frames))]
 
 
 def fits(split: str, name: str, event: Event) -> bool:

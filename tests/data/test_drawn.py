@@ -12,6 +12,7 @@ from tenku.data.loader import load_buckets
 from tenku.model.autoencoder import PRESETS, Autoencoder
 from tenku.model.weights import save_module
 from tenku.world.dataset import write_clips
+from tenku.world.scene import WORLD
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +59,17 @@ def test_more_clips_fill_up_the_last_shard(autoencoder: Path, tmp_path: Path) ->
     assert len(bucket.captions) == 6
 
 
-def test_latents_made_otherwise_are_not_mixed(autoencoder: Path, tmp_path: Path) -> None:
+def test_latents_made_otherwise_are_not_mixed(
+    autoencoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     draw_latents([((32, 32), 1)], autoencoder, tmp_path, num_frames=4, samples=4)
     with pytest.raises(ValueError, match="mirror True, not False: choose another folder"):
         draw_latents([((32, 32), 1)], autoencoder, tmp_path, num_frames=4, samples=4, mirror=False)
     with pytest.raises(ValueError, match="samples 4, not 5"):
         draw_latents([((32, 32), 1)], autoencoder, tmp_path, num_frames=4, samples=5)
+    monkeypatch.setattr("tenku.data.drawn.WORLD", WORLD + 1)
+    with pytest.raises(ValueError, match=f"world {WORLD}, not {WORLD + 1}: choose another folder"):
+        draw_latents([((32, 32), 1)], autoencoder, tmp_path, num_frames=4, samples=4)
 
 
 def test_sizes_take_turns_and_no_seed_comes_twice() -> None:

@@ -62,8 +62,6 @@ def test_only_the_events_that_are_wanted(tmp_path):
     write_clips(tmp_path, 1, **SMALL, samples=4, events=["apples"])
     with pytest.raises(ValueError, match="choose another folder"):
         write_clips(tmp_path, 1, **SMALL, samples=4)
-    with pytest.raises(ValueError, match="no walk lasts 960 frames: ask for 144 at most"):
-        make_clip(0, size=(16, 16), num_frames=960, events=["walk"])
     with pytest.raises(ValueError, match="the events of combinations are .*, not 'apples'"):
         make_clip(0, **SMALL, split="combinations", events=["apples"])
 
@@ -106,6 +104,7 @@ def test_a_subject_that_leaves_before_half_time_is_rejected():
         ({"seed": -1}, "seed"),
         ({"split": "test"}, "splits are"),
         ({"device": "tpu"}, "cpu or cuda"),
+        ({"events": ["walk"], "num_frames": 145}, "a walk lasts 144 frames at most, not 145"),
         ({"events": ["explode"]}, "the events of train are drop, .*, apples, not 'explode'"),
     ],
 )
@@ -139,3 +138,17 @@ def test_another_recipe_is_not_mixed_into_a_folder(tmp_path):
     write_clips(tmp_path, 1, seed=5, **SMALL)
     with pytest.raises(ValueError, match="choose another folder"):
         write_clips(tmp_path, 1, seed=5, size=(48, 32), num_frames=4)
+
+
+def test_clips_of_an_older_world_are_not_mixed_with_new_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr("tenku.world.dataset.WORLD", 1)
+    write_clips(tmp_path, 1, seed=5, **SMALL)
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="holds clips of an older world: choose another folder"):
+        write_clips(tmp_path, 1, seed=5, **SMALL)
+
+
+def test_what_cannot_be_drawn_leaves_no_folder(tmp_path):
+    with pytest.raises(ValueError, match="a walk lasts 144 frames at most"):
+        write_clips(tmp_path / "new", 2, num_frames=200, workers=2, events=["walk"])
+    assert not (tmp_path / "new").exists()
