@@ -92,7 +92,7 @@ def _check_recipe(path: Path, recipe: dict[str, object]) -> None:
         path.write_text(json.dumps(recipe))
     found = json.loads(path.read_text())
     if found.get("world") != recipe["world"]:
-        raise ValueError(f"{path.parent} holds clips of an older world: choose another folder")
+        raise ValueError(f"{path.parent} holds clips of another version of the world: choose another folder")
     if found != recipe:
         raise ValueError(f"{path.parent} holds clips with {found}, not {recipe}: choose another folder")
 

@@ -18,13 +18,26 @@ FOODS = ("burger", "cake", "donut", "apple", "watermelon")
 
 # What stands for an event, a light, a floor or a camera move in a prompt; the first that is found counts.
 EVENTS = {
-    "walk": ("walk ", "walks", "walking", "strolls", "strolling", "行走", "散步", "走路"),
+    "walk": (
+        "walk ",
+        "walks",
+        "walking",
+        "strolls",
+        "strolling",
+        "行走",
+        "散步",
+        "走路",
+        "走过",
+        "左走",
+        "右走",
+        "在走",
+    ),
     "bite": ("bite", "bitten", "eaten", "咬", "吃"),
     "brush": ("brush", "paintbrush", "draws", "画"),
     "trail": ("trail", "leaving", "痕迹", "留下一道"),
     "pour": ("pour", "tray", "倒进", "落进", "木盘"),
     "cover": ("cover", "reveal", "lifts", "盖住", "露出", "抬起"),
-    "apples": ("apples", "from a tree", "from the tree", "树上"),
+    "apples": ("apples", "apple tree", "苹果树", "from a tree", "from the tree", "树上"),
     "domino": ("domino", "多米诺", "骨牌"),
     "pyramid": ("pyramid", "金字塔"),
     "tower": ("tower", "blocks", "塔", "积木"),
@@ -81,18 +94,23 @@ STROKES = {
 }
 
 
+COAT = "coat|jacket|dress|shirt|sweater|外套|夹克|大衣|毛衣|裙子|衣服"
 # The word that a colour of all things of an event stands before, and the colour where none does.
-COLORED = {"pour": ("balls|小球", []), "apples": ("apples?|苹果", ["red"]), "walk": ("coat|jacket|外套|夹克", [])}
+COLORED = {"pour": ("balls|小球", []), "apples": (r"apples?\b(?! tree)|苹果(?!树)", ["red"]), "walk": (COAT, [])}
 # The word that the number of an event's blocks or of its many things stands before.
-COUNTED = {"pour": "balls|小球", "apples": "apples|苹果", "tower": "blocks|积木", "domino": "domino|多米诺|骨牌"}
-# Who walks where nothing else is said to happen; and signs that are about something else.
+COUNTED = {"pour": "balls|小球", "apples": "apples|苹果(?!树)", "tower": "blocks|积木", "domino": "domino|多米诺|骨牌"}
+# Somebody, who walks where nothing else is said to happen. A snowman is nobody, and a pavement (人行道) is none either.
 PEOPLE = (
-    "person", "people", "somebody", "someone", "man", "men", "woman", "women", "boy", "girl", "child", "kid", "lady",
-    "个人", "的人", "女人", "男人", "男孩", "女孩", "孩子", "有人",
-)  # fmt: skip
-NOBODY = ("人行道", "人行横道")
+    r"\b(person|people|somebody|someone|(?!snow)\w*m[ae]n|boys?|girls?|child|children|kids?|lady|guy|he|she)\b"
+    r"|[个的](人|路人)(?!行)|[男女老]人|[男女]孩|孩子|小孩|人们|行人(?!道)|[女男]士|(?<!没)有人"
+)
+# Words that hold a cue and mean something else.
+OTHERWISE = "画面|动画|油画|画风|画质|摆着|摆放|摆在|no people|nobody"
 CHINESE_DIGITS = "零一二两三四五六七八九十百"
-SIZES = {"en": ("big", "large", "small", "little", "tiny", "heavy"), "zh": ("的", "大", "小")}
+OTHER_ADJECTIVES = {
+    "en": ("big", "large", "small", "little", "tiny", "heavy", "round", "bright", "ripe", "fresh"),
+    "zh": ("的", "大", "小", "圆"),
+}
 # 红球: a colour in short, right before what has it.
 SHORT_COLORS = {
     "红": "red", "橙": "orange", "黄": "yellow", "绿": "green", "蓝": "blue", "紫": "purple", "粉": "pink",
@@ -134,7 +152,7 @@ def expand(prompt: str, seed: int = 0) -> str:
     """A long caption of what the prompt says, in its language. The same prompt and seed give the same words."""
     rng = np.random.default_rng(seed)
     language = "zh" if any("\u4e00" <= sign <= "\u9fff" for sign in prompt) else "en"
-    text = prompt.lower()
+    text = re.sub(OTHERWISE, "", prompt.lower())
     camera = found(CAMERAS, text)
     text = " ".join(part for part in re.split(r"[.,;，。；]", text) if not re.search("camera|镜头|跟拍", part)) + " "
     things = nouns(text, language)
@@ -143,7 +161,7 @@ def expand(prompt: str, seed: int = 0) -> str:
     description["light"] = found(LIGHTS, text) or str(rng.choice(list(LIGHTS)))
     description["floor"] = found(FLOORS, text) or str(rng.choice(list(FLOORS)))
     description["camera"] = camera or str(rng.choice(["static", "static", *CAMERAS]))
-    if description["direction"] and re.search(r"\bleft\b|左", text):
+    if description["direction"] and re.search(r"(?<!from )(?<!from the )\bleft\b|(?<!从)左", text):
         description["direction"] = "left"
     description["reveal"] = "reveal" in text or "露出" in text
     if description["light"] == "neon":
@@ -168,22 +186,14 @@ def event_of(text: str, things: list[dict[str, Any]]) -> str:
     """What happens: what is said to, or what the things that are named mostly do."""
     event = found(EVENTS, text)
     kinds = {thing["kind"] for thing in things}
-    if event == "walk" and any(walks(kind, text) for kind in kinds):
+    somebody = bool(re.search(PEOPLE, text))
+    if event == "walk" and not somebody and kinds - {"wall", "box"}:
         return "slide"  # a snowman has no legs
     if event == "apples" and kinds and "apple" not in kinds and "apples" not in text:
         return "drop"
     if event is None:
-        somebody = any(places(word, re.sub("|".join(NOBODY), "", text), whole=True) for word in PEOPLE)
-        event = "walk" if somebody else "bite" if kinds & set(FOODS) else "drop"
+        event = "bite" if kinds & set(FOODS) else "walk" if somebody and not kinds else "drop"
     return event
-
-
-def walks(kind: str, text: str) -> bool:
-    """Whether a thing of this kind is what is said to walk: it stands just before the word, or before the place."""
-    english, chinese = ("|".join(re.escape(word) for word in names) for names in words.KINDS[kind])
-    return bool(
-        re.search(rf"\b({english})( is)?( \w+ly)? walk|({chinese})(在\w{{1,8}})?([向往朝]\w)?(行走|散步|走路)", text)
-    )
 
 
 def usual(event: str) -> dict[str, Any]:
@@ -239,17 +249,16 @@ def number_of(noun: str, text: str, language: str) -> int | None:
     """The number, from two to twenty, of the things that a pattern tells: only colours, materials, sizes between."""
     materials = [part for forms in words.MATERIALS.values() for pair in forms[language] for part in pair if part]
     colors = [synonyms.zh[0] if language == "zh" else synonyms.en[0] for synonyms in words.COLORS.values()]
-    adjectives = "|".join([*colors, *materials, *SIZES[language]])
+    adjectives = "|".join(
+        [*colors, *materials, *OTHER_ADJECTIVES[language], *(SHORT_COLORS if language == "zh" else ())]
+    )
     if language == "zh":
         pattern = rf"(\d+|[{CHINESE_DIGITS}]+)[个只颗块枚张](?:{adjectives})*(?:{noun})"
     else:
         pattern = rf"(?<![\w-])(\d+|[a-z-]+) (?:(?:{adjectives}),? )*(?:{noun})"
-    match = re.search(pattern, text)
-    if match is None:
-        return None
     names = {name: n for n, name in enumerate(getattr(words.NUMBERS, language))} | {str(n): n for n in range(21)}
-    number = names.get("两" if match[1] == "二" else match[1], 0)
-    return number if number > 1 else None
+    said = (names.get("两" if match[1] == "二" else match[1], 0) for match in re.finditer(pattern, text))
+    return next((number for number in said if number > 1), None)
 
 
 def said_before(noun: str, text: str) -> str:

@@ -144,7 +144,7 @@ def test_clips_of_an_older_world_are_not_mixed_with_new_ones(tmp_path, monkeypat
     monkeypatch.setattr("tenku.world.dataset.WORLD", 1)
     write_clips(tmp_path, 1, seed=5, **SMALL)
     monkeypatch.undo()
-    with pytest.raises(ValueError, match="holds clips of an older world: choose another folder"):
+    with pytest.raises(ValueError, match="holds clips of another version of the world: choose another folder"):
         write_clips(tmp_path, 1, seed=5, **SMALL)
 
 
