@@ -18,20 +18,7 @@ FOODS = ("burger", "cake", "donut", "apple", "watermelon")
 
 # What stands for an event, a light, a floor or a camera move in a prompt; the first that is found counts.
 EVENTS = {
-    "walk": (
-        "walk ",
-        "walks",
-        "walking",
-        "strolls",
-        "strolling",
-        "行走",
-        "散步",
-        "走路",
-        "走过",
-        "左走",
-        "右走",
-        "在走",
-    ),
+    "walk": ("walk ", "walks", "walking", "stroll", "行走", "散步", "走路", "走过", "左走", "右走", "在走"),
     "bite": ("bite", "bitten", "eaten", "咬", "吃"),
     "brush": ("brush", "paintbrush", "draws", "画"),
     "trail": ("trail", "leaving", "痕迹", "留下一道"),
