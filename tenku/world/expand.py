@@ -235,7 +235,7 @@ def colors_before(text: str, language: str) -> list[str]:
 def number_of(noun: str, text: str, language: str) -> int | None:
     """The number, from two to twenty, of the things that a pattern tells: only colours, materials, sizes between."""
     materials = [part for forms in words.MATERIALS.values() for pair in forms[language] for part in pair if part]
-    colors = [synonyms.zh[0] if language == "zh" else synonyms.en[0] for synonyms in words.COLORS.values()]
+    colors = [getattr(synonyms, language)[0] for synonyms in words.COLORS.values()]
     adjectives = "|".join(
         [*colors, *materials, *OTHER_ADJECTIVES[language], *(SHORT_COLORS if language == "zh" else ())]
     )

@@ -58,12 +58,13 @@ def events_of(split: str, wanted: Sequence[str] = (), num_frames: int = 1) -> li
     What does not last `num_frames` frames is shown in shorter clips only.
     """
     can = [name for name in EVENTS if split != "combinations" or name in HELD_OUT_COLORS or name in HELD_OUT_KINDS]
+    over = [name for name, longest in LONGEST.items() if num_frames > longest]
     for name in wanted:
         if name not in can:
             raise ValueError(f"the events of {split} are {', '.join(can)}, not {name!r}")
-        if num_frames > LONGEST.get(name, num_frames):
+        if name in over:
             raise ValueError(f"a {name} lasts {LONGEST[name]} frames at most, not {num_frames}")
-    return [name for name in can if (name in wanted if wanted else num_frames <= LONGEST.get(name, num_frames))]
+    return [name for name in can if name not in over and (not wanted or name in wanted)]
 
 
 def fits(split: str, name: str, event: Event) -> bool:
