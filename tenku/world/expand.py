@@ -54,7 +54,7 @@ FLOORS = {
     "wood": ("wooden floor", "planks", "木地板", "木板"),
     "sand": ("sand", "beach", "沙"),
     "marble": ("marble floor", "polished marble", "大理石地"),
-    "snow": ("snow ", "snowy", "snow-covered", "雪地", "积雪"),
+    "snow": ("snow ", "snowy", "snowing", "snow-covered", "雪地", "积雪", "下雪"),
     "mirror": ("mirror", "reflective", "镜面", "反光"),
     "carpet": ("carpet", "地毯"),
     "matte": ("plain floor", "matte floor", "素色", "哑光地"),
@@ -93,7 +93,14 @@ PEOPLE = (
 )
 # Words that hold a cue and mean something else.
 OTHERWISE = "画面|动画|油画|画风|画质|摆着|摆放|摆在|no people|nobody"
+# What stands between things of which the same is said.
+JOINED = r"\s*(?:and\b|和|与|跟|、)|\s+(?:an?|one|two|three)\b"
+MOST_FALLING = 3  # things that the world lets fall at once
 CHINESE_DIGITS = "零一二两三四五六七八九十百"
+# Other ways to write a word of the world.
+SPELLINGS = {r"\bgrey": "gray", r"\bgolden\b(?![- ]hour)": "gold", r"\bviolet": "purple", "橘色": "橙色"}
+# A colour that stands before one of these is not that of the thing after it: "on a red carpet a ball".
+APART = {"en": r"\b(?:an?|the|and|of|on|with|in|under)\b|,", "zh": f"[上下里中旁边前后在和从]|{COAT}"}
 OTHER_ADJECTIVES = {
     "en": ("big", "large", "small", "little", "tiny", "heavy", "round", "bright", "ripe", "fresh"),
     "zh": ("的", "大", "小", "圆"),
@@ -140,11 +147,16 @@ def expand(prompt: str, seed: int = 0) -> str:
     rng = np.random.default_rng(seed)
     language = "zh" if any("\u4e00" <= sign <= "\u9fff" for sign in prompt) else "en"
     text = re.sub(OTHERWISE, "", prompt.lower())
+    for pattern, usual_form in SPELLINGS.items():
+        text = re.sub(pattern, usual_form, text)
     camera = found(CAMERAS, text)
-    text = " ".join(part for part in re.split(r"[.,;，。；]", text) if not re.search("camera|镜头|跟拍", part)) + " "
+    text = without_camera(text, camera)
     things = nouns(text, language)
     event = event_of(text, things)
     description = usual(event)
+    if event == "drop":
+        things = together(nouns(text, language, plural=True))
+        description["objects"] = [thing("ball") for _ in range(max(1, len(things)))]
     description["light"] = found(LIGHTS, text) or str(rng.choice(list(LIGHTS)))
     description["floor"] = found(FLOORS, text) or str(rng.choice(list(FLOORS)))
     description["camera"] = camera or str(rng.choice(["static", "static", *CAMERAS]))
@@ -167,6 +179,15 @@ def expand(prompt: str, seed: int = 0) -> str:
                 each["color"] = color
     description["tree"] = bool(found({"tree": ("tree", "树")}, text))
     return captions.write(description, language, rng, "long")
+
+
+def without_camera(text: str, camera: str | None) -> str:
+    """What a prompt says besides the camera: its other sentences, or what the camera sees where there are none."""
+    parts = re.split(r"[.,;，。；]", text)
+    others = " ".join(part for part in parts if not re.search("camera|镜头|跟拍", part)).strip()
+    for sign in () if others else ("the camera", "camera", "镜头", *CAMERAS.get(camera or "", ())):
+        text = text.replace(sign, " ")
+    return f"{others or text} "
 
 
 def event_of(text: str, things: list[dict[str, Any]]) -> str:
@@ -264,20 +285,25 @@ def recount(description: dict[str, Any], number: int | None) -> None:
         description["outcome"]["tipped"] = number
 
 
-def nouns(text: str, language: str) -> list[dict[str, Any]]:
-    """The things that a text names, in its order: kind, and the colour and material said before it."""
+def nouns(text: str, language: str, plural: bool = False) -> list[dict[str, Any]]:
+    """The things that a text names, in its order: kind, number, the colour and material said before it, and whether
+    it is joined to the one before. With `plural`, also those that an English text names as several.
+    """
+    ending = "s" if plural and language == "en" else ""
     named = [
         (place, word, kind)
         for kind, synonyms in words.KINDS.items()
         for synonym in getattr(synonyms, language)
-        for word in {synonym, synonym.split()[-1]}  # "duck" is a rubber duck
+        for single in {synonym, synonym.split()[-1]}  # "duck" is a rubber duck
+        for word in {single, single + ending}
         for place in places(word, text, whole=True)
         if kind not in ("domino", "person")  # no event takes another thing for these
     ]
     things: list[dict[str, Any]] = []
     end = 0
     for place, word, kind in longest_first(named):
-        before, end = text[end:place], place + len(word)
+        between, end = text[end:place], place + len(word)
+        before = re.split(APART[language], between)[-1]
         colors = colors_before(before, language)
         materials = [
             name
@@ -285,8 +311,16 @@ def nouns(text: str, language: str) -> list[dict[str, Any]]:
             if any(part and part in before for pair in forms[language] for part in pair)
         ]
         color, material = (names[-1] if names else None for names in (colors, materials))
-        things.append({"kind": kind, "color": color, "material": material})
+        joined = bool(things and re.match(JOINED, between))
+        number = number_of("$", before, language) or 1
+        things.append({"kind": kind, "color": color, "material": material, "number": number, "joined": joined})
     return things
+
+
+def together(things: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first thing and those joined to it, each as often as it is said."""
+    last = next((i for i, each in enumerate(things) if i and not each["joined"]), len(things))
+    return [dict(each) for each in things[:last] for _ in range(each["number"])][:MOST_FALLING]
 
 
 def dress(description: dict[str, Any], named: list[dict[str, Any]], rng: np.random.Generator) -> None:

@@ -1,5 +1,6 @@
 """Short prompts made full: what they name is in the caption, in their language, and the same seed says the same."""
 
+import re
 import subprocess
 import sys
 
@@ -73,6 +74,18 @@ from tenku.world.expand import EVENTS, USUAL, expand
         ("红色的球滚走了", ("红色", "滚")),
         ("一个雪人落下", ("雪人",)),
         ("苹果从树上掉下来", ("红色的苹果", "树上")),
+        ("The camera follows a red ball", ("red ball",)),
+        ("the camera orbits to the left around a blue cube on ice", ("blue", "to the left.")),
+        ("镜头跟随一个红球滚动", ("红色", "滚动")),
+        ("a grey ball", ("gray ball",)),
+        ("a golden cube", ("gold",)),
+        ("golden-hour light on a red ball", ("red ball",)),
+        ("it is snowing and a green ball falls", ("green ball", "snow")),
+        ("two red balls fall", (" and a red ball",)),
+        ("a red ball and a blue cone fall on ice", (" and a blue cone",)),
+        ("a red ball, a blue cone and a green cube fall", ("red ball, a blue cone and a green",)),
+        ("两个红球落下", ("一个红色", "和一个红色")),
+        ("红色的球和蓝色的圆锥落下", ("红色", "和一个蓝色")),
     ],
 )
 def test_what_is_named_is_kept(prompt, kept):
@@ -110,6 +123,16 @@ def test_what_is_named_is_kept(prompt, kept):
 def test_the_number_beside_a_noun_is_kept(prompt, kept):
     for seed in range(20):
         assert kept in expand(prompt, seed).lower()
+
+
+@pytest.mark.parametrize("prompt", ["on a red carpet, a ball rolls", "under purple light a ball rolls"])
+def test_the_colour_of_something_else_is_not_that_of_the_ball(prompt):
+    colors = {re.search(r"(\w+) (ball|sphere)", expand(prompt, seed))[1] for seed in range(20)}
+    assert len(colors) > 3  # any, as none was named
+
+
+def test_what_is_fallen_onto_does_not_fall():
+    assert all("box" not in expand("a red ball falls onto a box", seed) for seed in range(20))
 
 
 def test_every_event_can_be_told():
