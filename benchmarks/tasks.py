@@ -26,6 +26,15 @@ LONG_PROMPTS = (
     "A red ball rolls over grass at sunset.",
     "At night under pink and cyan neon lights, a blue cube slides on wet asphalt.",
     "一个黄色的球在绳子上来回摆动。",
+    "A green duck slides to the left over ice on an overcast day.",
+    "夜晚，一个红色的球在城市灯光下的湿瓷砖上向右滚动。",
+    "A burger on a white plate on a wooden floor in the studio, a bite is taken out of it.",
+    "A person in a red coat walks to the right across snow on a sunny day.",
+    "晴天，三个红色的苹果从树上落到草地上。",
+    "A blue ball rolls over checkered tiles in daylight and hits a yellow cone.",
+    "霓虹灯下，一排多米诺骨牌一个接一个倒下。",
+    "Colorful balls pour into a wooden tray on a marble floor in the studio.",
+    "日落时，一个紫色的立方体在沙地上向左滑动。",
 )
 
 
