@@ -109,7 +109,8 @@ def encode_samples(
     notes: dict[str, dict[str, Any]] = {}
     for shard in shards:
         entries = [entry for sample in shard.samples for entry in describe(sample, mirror)]
-        notes[shard.name] = {**settings, "seeds": [sample.seed for sample in shard.samples], "clips": entries}
+        files = [[sample.seed, sample.path.stat().st_size] for sample in shard.samples]  # drawn anew, they differ
+        notes[shard.name] = {**settings, "files": files, "clips": entries}
     missing = {shard.name for shard in shards if not is_encoded(out, shard, notes[shard.name])}
     done = sum(len(shard.samples) for shard in shards if shard.name not in missing)
     on_progress(done, len(samples))
@@ -201,7 +202,7 @@ def is_encoded(out: Path, shard: Shard, note: dict[str, Any]) -> bool:
     if not path.is_file() or not (out / f"{shard.name}.safetensors").is_file():
         return False
     former = read_json(path)
-    return all(former.get(key) == note[key] for key in ("autoencoder", "mirror", "dtype", "seeds"))
+    return all(former.get(key) == note[key] for key in ("autoencoder", "mirror", "dtype", "files"))
 
 
 def sizes_of(manifest: dict[str, Any]) -> list[tuple[int, int]]:

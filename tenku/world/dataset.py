@@ -56,6 +56,8 @@ def write_clips(
     from tenku.world.clip import check_clip
 
     check_clip(size, num_frames, split, device, events)
+    if seed < 0:
+        raise ValueError(f"seeds count from 0, got {seed}")
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     recipe: dict[str, object] = {

@@ -148,6 +148,25 @@ def test_only_what_changed_is_encoded_again(tmp_path):
     assert (first.calls, grown.calls, other.calls) == (2, 1, 3)
 
 
+def test_a_clip_that_was_drawn_anew_is_encoded_anew(tmp_path):
+    for seed in range(4):
+        write_sample(tmp_path / "clips", seed)
+    autoencoder = Pixels()
+    encode(tmp_path / "clips", tmp_path / "out", autoencoder)
+    calls, before = autoencoder.calls, read_shards(tmp_path / "out")
+    path = tmp_path / "clips" / f"{3:010d}.mp4"
+    noise = np.random.default_rng(0).integers(0, 255, (8, 16, 32, 3), dtype=np.uint8)
+    write_clip(path, noise, 16)
+    encode(tmp_path / "clips", tmp_path / "out", autoencoder)
+    after = read_shards(tmp_path / "out")
+    assert autoencoder.calls > calls
+    assert [torch.equal(a, b) for a, b in zip(before, after, strict=True)] == [True, False]
+
+
+def read_shards(out):
+    return [load_file(str(path))["latents"] for path in sorted(out.glob("*.safetensors"))]
+
+
 def test_encode_clips_uses_the_autoencoder_of_a_folder(tmp_path):
     for seed in (1, 2):
         write_sample(tmp_path / "a", seed)

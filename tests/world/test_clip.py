@@ -140,6 +140,12 @@ def test_another_recipe_is_not_mixed_into_a_folder(tmp_path):
         write_clips(tmp_path, 1, seed=5, size=(48, 32), num_frames=4)
 
 
+def test_a_seed_below_0_leaves_no_folder(tmp_path):
+    with pytest.raises(ValueError, match="count from 0"):
+        write_clips(tmp_path / "clips", 1, seed=-1, **SMALL)
+    assert not (tmp_path / "clips").exists()
+
+
 def test_clips_of_an_older_world_are_not_mixed_with_new_ones(tmp_path, monkeypatch):
     monkeypatch.setattr("tenku.world.dataset.WORLD", 1)
     write_clips(tmp_path, 1, seed=5, **SMALL)
