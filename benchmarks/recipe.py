@@ -11,7 +11,7 @@ are the recipe with two seeds: what they differ by is chance.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -74,7 +74,8 @@ class Contrastive(Run):
     """Also away from the velocity of another sample of the batch (contrastive flow matching, arXiv 2506.05350)."""
 
     def gradient(self, lengths: Lengths) -> tuple[Tensor, Question]:
-        question = ask(self, lengths)
+        batch = self.loader.next(lengths)
+        question = ask(self, batch.latents.to(self.device), batch.captions)
         predicted = step.answer(self.transformer, self.text, question)
         loss = flow.loss(predicted, question.data, question.noise, question.known)
         others = (each.roll(1, 0) for each in (question.data, question.noise))
@@ -136,10 +137,9 @@ class StateHead(Run):
 
     def gradient(self, lengths: Lengths) -> tuple[Tensor, Question]:
         batch = self.loader.next(lengths)
-        states, data = batch.latents[:, -STATE:, :, 0, 0].transpose(1, 2), batch.latents[:, :-STATE]
-        question = step.ask(
-            data, batch.captions, self.text, self.config.objective, self.generators["choice"], self.generators["noise"]
-        )
+        latents = batch.latents.to(self.device)
+        states, data = latents[:, -STATE:, :, 0, 0].transpose(1, 2), latents[:, :-STATE]
+        question = ask(self, data, batch.captions)
         loss = step.loss(self.transformer, self.text, question)
         side = [each // self.transformer.config.patch_size[1] for each in data.shape[3:]]
         told = self.head(self.tokens).unflatten(1, (data.shape[2], -1))  # B T S (1 + numbers)
@@ -197,10 +197,9 @@ def optimizer(run: Run, **settings: Any) -> Optimizer:
     return build_optimizer(run.modules, **{**common, "hidden": is_hidden, "share": share, **settings})
 
 
-def ask(run: Run, lengths: Lengths) -> Question:
-    batch = run.loader.next(lengths)
+def ask(run: Run, data: Tensor, captions: Sequence[str]) -> Question:
     chances = run.generators["choice"], run.generators["noise"]
-    return step.ask(batch.latents.to(run.device), batch.captions, run.text, run.config.objective, *chances)
+    return step.ask(data, captions, run.text, run.config.objective, *chances)
 
 
 def backward(run: Run, loss: Tensor) -> Tensor:
