@@ -35,7 +35,14 @@ from tenku.train.optim import Optimizer, build_optimizer
 from tenku.train.step import Objective, Question
 from tenku.world.camera import TANGENT
 
-DECAYS = (0.99, 0.995, 0.999, 0.9995)  # of further averages, beside the recipe's
+# Further averages beside the recipe's, which forgets what is older than a ninth of the run until it settles: decay, and
+# how far it is ahead with settling.
+AVERAGES = {
+    "the weights themselves": (0.0, 1),
+    "average of 0.9": (0.9, 1),
+    "average of 0.97": (0.97, 1),
+    "average of a third of the run": (0.9999, 3),
+}
 CONTRAST = 0.05
 ROUTED = 0.5  # share of the tokens that skip the blocks between the first and the last
 STATE_WEIGHT = 0.1
@@ -47,12 +54,12 @@ class SeveralAverages(Run):
 
     def __init__(self, config: TrainConfig) -> None:
         super().__init__(config)
-        self.others = {decay: Average(self.modules, decay) for decay in DECAYS}
+        self.others = {name: Average(self.modules, decay) for name, (decay, _) in AVERAGES.items()}
 
     def update(self, lengths: Lengths, lr_scale: float) -> None:
         super().update(lengths, lr_scale)
-        for average in self.others.values():
-            average.update(self.step)
+        for name, average in self.others.items():
+            average.update(self.step * AVERAGES[name][1])
 
 
 class AdamWAlone(Run):
@@ -283,9 +290,9 @@ def main() -> None:
         run, found = train(variation, config)
         usual = usual or found
         report(name, run, found, usual)
-        for decay, average in getattr(run, "others", {}).items():
+        for other, average in getattr(run, "others", {}).items():
             found = run.validation.measure(average.modules["transformer"], average.modules["text"])
-            report(f"average of {decay}", run, found, usual)
+            report(other, run, found, usual)
 
 
 def report(name: str, run: Run, found: dict[str, Any], usual: dict[str, Any]) -> None:
