@@ -149,6 +149,7 @@ class Conditioning:
 class SamplingParams:
     """How noise becomes latents. Guidance applies where its interval (low, high) holds t.
 
+    guidance_rescale: how far it leaves contrast as it is without guidance, from 0 to 1 (`sample.guidance.rescaled`).
     levels: how many noise levels the weights know, None for any (flow.schedule, flow.to_level).
     """
 
@@ -157,6 +158,7 @@ class SamplingParams:
     shift: float = 3.0
     solver: str = "multistep"
     guidance_interval: tuple[float, float] = (0.0, 1.0)
+    guidance_rescale: float = 0.0
     levels: int | None = None
 
     def __post_init__(self) -> None:
@@ -171,6 +173,8 @@ class SamplingParams:
         low, high = self.guidance_interval
         if not 0 <= low <= high <= 1:
             raise ValueError(f"guidance_interval must lie within 0 and 1, got ({low}, {high})")
+        if not 0 <= self.guidance_rescale <= 1:
+            raise ValueError(f"guidance_rescale must be between 0 and 1, got {self.guidance_rescale}")
 
 
 @dataclass(frozen=True)
@@ -228,6 +232,7 @@ class ModelSettings:
             "defaults": {
                 "steps": self.defaults.num_steps,
                 "guidance": self.defaults.guidance_scale,
+                "rescale": self.defaults.guidance_rescale,
                 "shift": self.defaults.shift,
                 "solver": self.defaults.solver,
                 "levels": self.defaults.levels,
@@ -247,6 +252,7 @@ class ModelSettings:
             defaults = SamplingParams(
                 num_steps=int(asked["steps"]),
                 guidance_scale=float(asked["guidance"]),
+                guidance_rescale=float(asked.get("rescale", 0)),
                 shift=float(asked["shift"]),
                 solver=str(asked.get("solver", SamplingParams.solver)),
                 levels=None if asked.get("levels") is None else int(asked["levels"]),

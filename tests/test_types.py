@@ -58,7 +58,7 @@ def test_unknown_endings(tmp_path, name):
 
 
 def test_settings_round_trip(tmp_path):
-    settings = ModelSettings("x", 24, ((64, 64), (96, 64)), 33, SamplingParams(5, 2.5, 4.0))
+    settings = ModelSettings("x", 24, ((64, 64), (96, 64)), 33, SamplingParams(5, 2.5, 4.0, guidance_rescale=0.7))
     settings.save(tmp_path)
     assert ModelSettings.load(tmp_path) == settings
 

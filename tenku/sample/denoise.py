@@ -73,9 +73,8 @@ def denoise(
 
     one_by_one: see `guided_velocity`.
     """
-    guided = guided_velocity(
-        transformer, conditioning, params.guidance_scale, params.guidance_interval, one_by_one=one_by_one
-    )
+    how = params.guidance_scale, params.guidance_interval, params.guidance_rescale
+    guided = guided_velocity(transformer, conditioning, *how, one_by_one=one_by_one)
     times = flow.schedule(params.num_steps, params.shift, params.levels)
     start, given, known = conditioning.start_latents, conditioning.known_latents, conditioning.known_mask
     for latents in (start, given):

@@ -131,6 +131,21 @@ def test_guidance_formula(transformer, condition):
     torch.testing.assert_close(outside, towards, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("t", [torch.tensor([0.7]), torch.tensor([[0.0, 0.7, 0.1, 0.7]])])
+def test_rescaled_guidance_leaves_the_contrast_of_the_prompt_alone(transformer, condition, t):
+    x = noise()
+    towards = guided_velocity(transformer, condition, 1.0)(x, t, 0.7)
+    guided, half, whole = (guided_velocity(transformer, condition, 9.0, rescale=r)(x, t, 0.7) for r in (0.0, 0.5, 1.0))
+    usual, *others = (flow.data_from_velocity(x, each, t)[0] for each in (towards, guided, half, whole))  # C T H W
+    for frame in range(4):
+        exaggerated, less, none = (float(each[:, frame].std() / usual[:, frame].std()) for each in others)
+        assert exaggerated > 1.01 or t.flatten()[frame % t.numel()] == 0
+        assert none == pytest.approx(1, abs=1e-3)
+        assert less == pytest.approx((exaggerated + 1) / 2, abs=1e-3)
+        # nothing but the contrast is changed
+        torch.testing.assert_close(others[2][:, frame] * exaggerated, others[0][:, frame], atol=1e-3, rtol=1e-3)
+
+
 def test_prompts_in_one_batch_are_as_if_alone(transformer, text_encoder):
     prompts = ["a red ball", "three glossy blue cubes slide across the ice"]
     params = SamplingParams(num_steps=2)
@@ -165,6 +180,7 @@ def test_steps_are_reported_and_can_be_stopped(transformer, condition):
         ({"shift": 0}, "shift must be between"),
         ({"solver": "magic"}, "unknown solver 'magic'"),
         ({"guidance_interval": (0.5, 2)}, "guidance_interval"),
+        ({"guidance_rescale": 1.5}, "guidance_rescale must be between 0 and 1"),
     ],
 )
 def test_params_out_of_range(values, message):
