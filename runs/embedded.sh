@@ -189,7 +189,8 @@ once "run-$transformer_minutes" train
 
 stage "5. One folder with everything a video needs; its decoder also learns from what the transformer makes"
 export_with() { # AUTOENCODER
-    "$tenku" export "$out/run" --autoencoder "$1" --out "$out/model" --name embedded --steps 20 --guidance 2.5 --shift 2
+    "$tenku" export "$out/run" --autoencoder "$1" --out "$out/model" --name embedded \
+        --steps 20 --guidance 3.5 --rescale 0.8 --shift 2
 }
 export_with "$out/decoder"
 once "made-$made_minutes" polish "$out/decoder" "$out/decoder-made" "${clips[@]}" "${made_budget[@]}" --made-by "$out/model"

@@ -196,7 +196,10 @@ def test_weights_are_polished_on_latents_and_read_as_before(place: Path, tmp_pat
     assert main([*command, "--out", str(run), "--steps", "2", "--conditioned", "0.6"]) == 0
     asked = json.loads((run / "config.json").read_text())["run"]
     assert asked["objective"]["conditioned"] == 0.6 and asked["muon_lr"] == 1e-3
-    assert main(["export", str(run), "--autoencoder", str(place / "autoencoder"), "--out", str(model)]) == 0
+    export = ["export", str(run), "--autoencoder", str(place / "autoencoder"), "--out", str(model)]
+    assert main([*export, "--guidance", "3.5", "--rescale", "0.8"]) == 0
+    defaults = ModelSettings.load(model).defaults
+    assert (defaults.guidance_scale, defaults.guidance_rescale) == (3.5, 0.8)
 
     def changed(part: str) -> bool:
         before, after = (load_state(folder / part) for folder in (place / "model", model))

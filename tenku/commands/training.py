@@ -326,6 +326,9 @@ def export(
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Default number of denoising steps.")] = None,
     guidance: Annotated[float | None, typer.Option(help="Default guidance.")] = None,
+    rescale: Annotated[
+        float | None, typer.Option(help="How far guidance leaves contrast as it is by default, from 0 to 1.")
+    ] = None,
     shift: Annotated[float | None, typer.Option(help="Default shift of the noise schedule.")] = None,
     layout: Annotated[str, typer.Option(help="tenku, or diffusers: OUT/transformer then loads there too.")] = "tenku",
 ) -> None:
@@ -347,12 +350,7 @@ def export(
     else:
         export(run, out, autoencoder, layout=layout)
     settings = ModelSettings.load(out)
-    defaults = settings.defaults
-    if steps is not None:
-        defaults = replace(defaults, num_steps=steps)
-    if guidance is not None:
-        defaults = replace(defaults, guidance_scale=guidance)
-    if shift is not None:
-        defaults = replace(defaults, shift=shift)
+    wanted = given(num_steps=steps, guidance_scale=guidance, guidance_rescale=rescale, shift=shift)
+    defaults = replace(settings.defaults, **wanted)
     replace(settings, name=name or settings.name, defaults=defaults).save(out)
     say(f"model in {out}: tenku generate --model {out} …")

@@ -60,7 +60,7 @@ def guided_velocity(
 
 
 def rescaled(guided: Tensor, towards: Tensor, latents: Tensor, t: Tensor, amount: float) -> Tensor:
-    """Guidance exaggerates contrast: each frame that it leads to gets back the deviation that the prompt alone gives it.
+    """Guidance exaggerates contrast: each frame that it leads to gets back the deviation of the prompt alone.
 
     All B C T H W, t (B,) or (B, T). amount: how far, from 0 to 1 (arXiv 2305.08891, section 3.4; here of the predicted
     data, since a velocity is half noise, which nothing exaggerates).
