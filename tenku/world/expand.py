@@ -23,7 +23,7 @@ EVENTS = {
     "brush": ("brush", "paintbrush", "draws", "画"),
     "trail": ("trail", "leaving", "痕迹", "留下一道"),
     "pour": ("pour", "tray", "倒进", "落进", "木盘"),
-    "cover": ("cover", "reveal", "lifts", "盖住", "露出", "抬起"),
+    "cover": ("cover", "reveal", "lifts", "comes down over", "盖住", "露出", "抬起"),
     "apples": ("apples", "apple tree", "苹果树", "from a tree", "from the tree", "树上"),
     "domino": ("domino", "多米诺", "骨牌"),
     "pyramid": ("pyramid", "金字塔"),
@@ -64,7 +64,7 @@ CAMERAS = {
     "orbit_right": ("orbit", "circles", "环绕", "绕行"),
     "push_in": ("push in", "pushes in", "zoom in", "closer", "推近", "推进"),
     "pull_out": ("pulls back", "pull back", "zoom out", "moves away", "拉远"),
-    "pan_left": ("pans left", "turns left", "向左摇"),
+    "pan_left": ("pans left", "pans to the left", "turns left", "向左摇"),
     "pan_right": ("pans", "turns right", "向右摇"),
     "rise": ("rises.", "camera rises", "upward", "升高", "升起。"),
     "track": ("follows", "tracking", "跟随", "跟拍"),
@@ -94,13 +94,16 @@ PEOPLE = (
 # Words that hold a cue and mean something else.
 OTHERWISE = "画面|动画|油画|画风|画质|摆着|摆放|摆在|no people|nobody"
 # What stands between things of which the same is said.
-JOINED = r"\s*(?:and\b|和|与|跟|、)|\s+(?:an?|one|two|three)\b"
+JOINED = r"\s*,?\s*(?:and\b|和|与|跟|、)|\s*,\s*(?:an?|one|two|three)\b"
 MOST_FALLING = 3  # things that the world lets fall at once
 CHINESE_DIGITS = "零一二两三四五六七八九十百"
 # Other ways to write a word of the world.
 SPELLINGS = {r"\bgrey": "gray", r"\bgolden\b(?![- ]hour)": "gold", r"\bviolet": "purple", "橘色": "橙色"}
-# A colour that stands before one of these is not that of the thing after it: "on a red carpet a ball".
-APART = {"en": r"\b(?:an?|the|and|of|on|with|in|under)\b|,", "zh": f"[上下里中旁边前后在和从]|{COAT}"}
+# A colour that stands before one of these is not that of the thing after it: "on a red carpet a ball", 红色地毯上的球.
+APART = {
+    "en": r"\b(?:an?|the|on|with|in|under)\b",
+    "zh": f"(?<!正)[在从]|[毯光灯板面景墙夜]的?[上下里中旁边前后]|{COAT}",
+}
 OTHER_ADJECTIVES = {
     "en": ("big", "large", "small", "little", "tiny", "heavy", "round", "bright", "ripe", "fresh"),
     "zh": ("的", "大", "小", "圆"),
@@ -182,12 +185,17 @@ def expand(prompt: str, seed: int = 0) -> str:
 
 
 def without_camera(text: str, camera: str | None) -> str:
-    """What a prompt says besides the camera: its other sentences, or what the camera sees where there are none."""
+    """What a prompt says besides the camera: its other sentences, or what the camera sees where there are none.
+
+    Commas stand for all signs between its parts.
+    """
     parts = re.split(r"[.,;，。；]", text)
-    others = " ".join(part for part in parts if not re.search("camera|镜头|跟拍", part)).strip()
-    for sign in () if others else ("the camera", "camera", "镜头", *CAMERAS.get(camera or "", ())):
-        text = text.replace(sign, " ")
-    return f"{others or text} "
+    others = [part for part in parts if not re.search("camera|镜头|跟拍", part)]
+    if "".join(others).strip():
+        return " , ".join(others) + " "
+    for sign in ("the camera", "camera", "镜头", *CAMERAS.get(camera or "", ())):
+        text = re.sub(f"{re.escape(sign)}( to the (left|right))?", " ", text)
+    return f"{text} "
 
 
 def event_of(text: str, things: list[dict[str, Any]]) -> str:
@@ -261,9 +269,10 @@ def number_of(noun: str, text: str, language: str) -> int | None:
         [*colors, *materials, *OTHER_ADJECTIVES[language], *(SHORT_COLORS if language == "zh" else ())]
     )
     if language == "zh":
-        pattern = rf"(\d+|[{CHINESE_DIGITS}]+)[个只颗块枚张](?:{adjectives})*(?:{noun})"
+        measures = "".join({*"个只颗块枚张", *words.MEASURES.values()})
+        pattern = rf"(\d+|[{CHINESE_DIGITS}]+)[{measures}](?:{adjectives})*(?:{noun})"
     else:
-        pattern = rf"(?<![\w-])(\d+|[a-z-]+) (?:(?:{adjectives}),? )*(?:{noun})"
+        pattern = rf"(?<![\w-])(\d+|[a-z-]+) (?:(?:{adjectives})[ ,]+)*(?:{noun})"
     names = {name: n for n, name in enumerate(getattr(words.NUMBERS, language))} | {str(n): n for n in range(21)}
     said = (names.get("两" if match[1] == "二" else match[1], 0) for match in re.finditer(pattern, text))
     return next((number for number in said if number > 1), None)
@@ -318,9 +327,10 @@ def nouns(text: str, language: str, plural: bool = False) -> list[dict[str, Any]
 
 
 def together(things: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The first thing and those joined to it, each as often as it is said."""
+    """The first thing and those joined to it, each as often as it is said; walls and boxes do not fall."""
     last = next((i for i, each in enumerate(things) if i and not each["joined"]), len(things))
-    return [dict(each) for each in things[:last] for _ in range(each["number"])][:MOST_FALLING]
+    falling = [each for each in things[:last] if each["kind"] not in ("wall", "box")]
+    return [dict(each) for each in falling for _ in range(each["number"])][:MOST_FALLING]
 
 
 def dress(description: dict[str, Any], named: list[dict[str, Any]], rng: np.random.Generator) -> None:

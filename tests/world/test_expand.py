@@ -79,7 +79,12 @@ from tenku.world.expand import EVENTS, USUAL, expand
         ("镜头跟随一个红球滚动", ("红色", "滚动")),
         ("a grey ball", ("gray ball",)),
         ("a golden cube", ("gold",)),
-        ("golden-hour light on a red ball", ("red ball",)),
+        ("一个红色的正在滚动的球", ("红色", "滚动")),
+        ("红色中号球", ("红色",)),
+        ("a shiny and red ball", ("red metal ball",)),
+        ("the camera pans to the left while a red ball rolls to the right", ("red ball", "to the right", "left.")),
+        ("两辆红色的玩具车落下", ("一辆红色", "和一辆红色")),
+        ("two red, shiny balls fall", (" and a",)),
         ("it is snowing and a green ball falls", ("green ball", "snow")),
         ("two red balls fall", (" and a red ball",)),
         ("a red ball and a blue cone fall on ice", (" and a blue cone",)),
@@ -131,8 +136,14 @@ def test_the_colour_of_something_else_is_not_that_of_the_ball(prompt):
     assert len(colors) > 3  # any, as none was named
 
 
-def test_what_is_fallen_onto_does_not_fall():
-    assert all("box" not in expand("a red ball falls onto a box", seed) for seed in range(20))
+@pytest.mark.parametrize("prompt", ["a red ball falls onto a box", "a box and a red ball", "a red ball and a wall"])
+def test_boxes_and_walls_do_not_fall(prompt):
+    assert not any(re.search("box|wall", expand(prompt, seed)) for seed in range(20))
+
+
+def test_the_golden_hour_is_no_gold():
+    for seed in range(20):
+        assert re.search("sunset|golden-hour|evening", expand("golden-hour light on a red ball", seed))
 
 
 def test_every_event_can_be_told():
