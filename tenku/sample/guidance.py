@@ -62,13 +62,14 @@ def guided_velocity(
 def rescaled(guided: Tensor, towards: Tensor, latents: Tensor, t: Tensor, amount: float) -> Tensor:
     """Guidance exaggerates contrast: each frame that it leads to gets back the deviation of the prompt alone.
 
-    All B C T H W, t (B,) or (B, T). amount: how far, from 0 to 1 (arXiv 2305.08891, section 3.4; here of the predicted
-    data, since a velocity is half noise, which nothing exaggerates).
+    All B C T H W float32, t (B,) or (B, T). amount: how far, from 0 to 1 (arXiv 2305.08891, section 3.4; here of the
+    predicted data, since a velocity is half noise, which nothing exaggerates).
     """
     usual, data = (flow.data_from_velocity(latents, velocity, t) for velocity in (towards, guided))
     frame = (1, 3, 4)
-    factor = 1 + amount * (usual.std(frame, keepdim=True) / data.std(frame, keepdim=True) - 1)
-    # At t = 0 a frame is known: its factor is 1, and nobody reads its velocity.
+    deviation = data.std(frame, keepdim=True).clamp(min=1e-6)
+    factor = 1 + amount * (usual.std(frame, keepdim=True) / deviation - 1)
+    # Where t = 0 a frame is known, and nobody reads its velocity.
     return (latents - factor * data) / flow.broadcast_time(t, latents).clamp(min=MIN_TIME)
 
 

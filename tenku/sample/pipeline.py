@@ -134,6 +134,7 @@ class Pipeline:
         seed: int | None = None,
         steps: int | None = None,
         guidance: float | None = None,
+        rescale: float | None = None,
         shift: float | None = None,
         solver: str | None = None,
         on_progress: OnProgress | None = None,
@@ -141,8 +142,9 @@ class Pipeline:
         """A clip of what the prompt says.
 
         size: (width, height) in pixels; seconds: 0 for a still picture; seed None draws one, kept in the
-        metadata. What is left None comes from the model's own defaults. Raises ValueError for what the
-        model cannot make. The same seed and settings give the same frames on the same kind of machine.
+        metadata; rescale: how far guidance leaves contrast as it is, 0 to 1. What is left None comes from the
+        model's own defaults. Raises ValueError for what the model cannot make. The same seed and settings give the
+        same frames on the same kind of machine.
         """
         request = self.request(
             prompt,
@@ -152,6 +154,7 @@ class Pipeline:
             seed=seed,
             steps=steps,
             guidance=guidance,
+            rescale=rescale,
             shift=shift,
             solver=solver,
         )
@@ -285,6 +288,7 @@ class Pipeline:
             "seed": request.seed,
             "steps": request.params.num_steps,
             "guidance": request.params.guidance_scale,
+            "rescale": request.params.guidance_rescale,
             "shift": request.params.shift,
             "solver": request.params.solver,
             "model": self.settings.name,

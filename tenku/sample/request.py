@@ -48,6 +48,7 @@ def make_request(
     seed: int | None = None,
     steps: int | None = None,
     guidance: float | None = None,
+    rescale: float | None = None,
     shift: float | None = None,
     solver: str | None = None,
 ) -> Request:
@@ -60,6 +61,8 @@ def make_request(
         params = replace(params, num_steps=_whole_number("steps", steps))
     if guidance is not None:
         params = replace(params, guidance_scale=_number("guidance", guidance))
+    if rescale is not None:
+        params = replace(params, guidance_rescale=_number("rescale", rescale))
     if shift is not None:
         params = replace(params, shift=_number("shift", shift))
     if solver is not None:

@@ -1,14 +1,16 @@
 """Solvers follow a known flow with their order; known frames are held; guidance is its formula."""
 
+import copy
 import math
 
 import pytest
 import torch
 
 from tenku import flow
+from tenku.model.experts import Experts
 from tenku.sample import conditioning
 from tenku.sample.denoise import denoise, solve
-from tenku.sample.guidance import guided_velocity
+from tenku.sample.guidance import guided_velocity, rescaled
 from tenku.types import SOLVERS, SamplingParams
 
 
@@ -144,6 +146,21 @@ def test_rescaled_guidance_leaves_the_contrast_of_the_prompt_alone(transformer, 
         assert less == pytest.approx((exaggerated + 1) / 2, abs=1e-3)
         # nothing but the contrast is changed
         torch.testing.assert_close(others[2][:, frame] * exaggerated, others[0][:, frame], atol=1e-3, rtol=1e-3)
+
+
+def test_guidance_is_rescaled_one_by_one_and_for_two_experts_too(transformer, condition):
+    x, t = noise(), torch.tensor([0.7])
+    expected = guided_velocity(transformer, condition, 9.0, rescale=0.8)(x, t, 0.7)
+    experts = Experts(transformer, copy.deepcopy(transformer), 0.5)
+    for model, one_by_one in ((transformer, True), (experts, False), (experts, True)):
+        for level in (0.7, 0.3):
+            found = guided_velocity(model, condition, 9.0, rescale=0.8, one_by_one=one_by_one)(x, t, level)
+            torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_frame_without_any_contrast_stays_finite():
+    flat = torch.zeros(1, 16, 2, 4, 4)
+    assert bool(rescaled(flat, flat, flat, torch.tensor([[0.0, 0.5]]), 1.0).isfinite().all())
 
 
 def test_prompts_in_one_batch_are_as_if_alone(transformer, text_encoder):

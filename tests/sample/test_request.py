@@ -29,12 +29,13 @@ def test_options_replace_them():
         seed=7,
         steps=20,
         guidance=1.5,
+        rescale=0.5,
         shift=4,
         solver="heun",
         negative_prompt="blue",
     )
     assert (made.num_frames, made.width, made.height, made.seed) == (16, 96, 64, 7)
-    assert made.params == SamplingParams(20, 1.5, 4.0, "heun") and made.negative_prompt == "blue"
+    assert made.params == SamplingParams(20, 1.5, 4.0, "heun", guidance_rescale=0.5) and made.negative_prompt == "blue"
 
 
 @pytest.mark.parametrize(
