@@ -25,8 +25,9 @@ from tenku.sample.given import join, whole_groups
 from tenku.sample.long import Change, backwards, fill, onwards, window
 from tenku.sample.pipeline import OnProgress, Pipeline, stopwatch
 from tenku.sample.request import Request
-from tenku.types import Clip, Stream
+from tenku.types import Clip, Conditioning, Stream
 
+FADE = 0.8  # noise level at which a connection begins with a cross-fade of both clips
 ENCODE_FRAMES = 64  # at a time: a long clip needs no more memory than a short one
 
 
@@ -107,12 +108,18 @@ def connect(
     on_progress: OnProgress | None = None,
     **options: Any,
 ) -> Stream:
-    """Both clips with `seconds` of new frames between them, from the end of the one into the start of the other."""
+    """Both clips with `seconds` of new frames between them, in which the end of the one becomes the start of the other.
+
+    They begin as a cross-fade of both, noised (`FADE`), so that the one scene turns into the other by and by. Guidance
+    would lead to the prompt's scene and from there cut to what is given: by default it is 1.
+    """
     need_groups(pipeline)
+    if options.get("guidance") is None:
+        options["guidance"] = 1.0
     request = clip_request(pipeline, prompt, [before, after], size, options)
     a = encode(pipeline, prepare(pipeline, before, request, keep="end"))
     b = encode(pipeline, prepare(pipeline, after, request, keep="start"))
-    middle = between(pipeline, request, a, b, seconds, on_progress)
+    middle = between(pipeline, request, a, b, seconds, on_progress, fade=FADE)
     own = torch.tensor([True] * a.shape[2] + [False] * middle.shape[2] + [True] * b.shape[2])
     return finish_whole(pipeline, request, join([a, middle, b]), own, "connect", on_progress)
 
@@ -267,20 +274,33 @@ def latent_count(pipeline: Pipeline, seconds: float) -> int:
 
 
 def between(
-    pipeline: Pipeline, request: Request, a: Tensor, b: Tensor, seconds: float, on_progress: OnProgress | None
+    pipeline: Pipeline,
+    request: Request,
+    a: Tensor,
+    b: Tensor,
+    seconds: float,
+    on_progress: OnProgress | None,
+    fade: float = 1.0,
 ) -> Tensor:
-    """New latent frames that lead from the end of `a` to the start of `b`."""
+    """New latent frames that lead from the end of `a` to the start of `b`.
+
+    fade: the noise level of the cross-fade that they are made out of; at 1 nothing of it is left.
+    """
     new, most = latent_count(pipeline, seconds), window(pipeline)
     if not 1 <= new <= most - 2:
         longest = (most - 2) * pipeline.autoencoder.temporal_compression / pipeline.settings.fps
         raise ValueError(f"seconds between two clips are above 0 and at most {longest:g}, got {seconds:g}")
     context = (most - new) // 2
     head, tail = a[:, :, -context:], b[:, :, :context]
-    blank = torch.zeros_like(head[:, :, :1]).expand(-1, -1, new, -1, -1)
-    whole = join([head, blank, tail])
+    share = torch.linspace(0, 1, new + 2, device=a.device)[1:-1].view(-1, 1, 1).to(a.dtype)
+    whole = join([head, torch.lerp(head[:, :, -1:], tail[:, :, :1], share), tail])
     known = torch.ones(whole.shape[2], dtype=torch.bool)
     known[head.shape[2] : head.shape[2] + new] = False
-    filled = fill(pipeline, request, whole, known, on_progress)
+
+    def begin_with_both(condition: Conditioning) -> Conditioning:
+        return replace(condition, start_latents=whole, strength=fade) if fade < 1 else condition
+
+    filled = fill(pipeline, request, whole, known, on_progress, also=begin_with_both)
     return filled[:, :, head.shape[2] : head.shape[2] + new]
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 import tenku
 from tenku.cli import main
 from tenku.fit import at_rate, fit, nearest_size
-from tenku.sample import tasks
+from tenku.sample import conditioning, tasks
 from tenku.sample.denoise import on_a_circle
 from tenku.sample.given import whole_groups
 from tenku.sample.pipeline import to_frames
@@ -124,6 +124,28 @@ def test_connect_leads_from_one_to_the_other(pipeline):
     assert np.array_equal(clip.frames[-20:], round_trip(pipeline, b.frames)[-20:])
     with pytest.raises(ValueError, match=r"seconds between two clips are above 0 and at most 2.5, got 3"):
         tasks.connect(pipeline, PROMPT, a, b, 3.0).clip()
+
+
+def test_a_connection_begins_as_a_cross_fade(pipeline, monkeypatch):
+    asked = []
+
+    def watched(pipeline, request, latents, known, on_progress, also):
+        condition = also(conditioning.from_text(pipeline.text_encoder, [PROMPT]))
+        asked.append((request.params.guidance_scale, condition.strength))
+        assert condition.start_latents is latents
+        first, last = (int(each) for each in torch.where(~known)[0][[0, -1]])
+        before, after = latents[:, :, first - 1], latents[:, :, last + 1]
+        for frame in range(first, last + 1):
+            share = (frame - first + 1) / (last - first + 2)
+            torch.testing.assert_close(latents[:, :, frame], (1 - share) * before + share * after)
+        return fill(pipeline, request, latents, known, on_progress, also=also)
+
+    fill = tasks.fill
+    monkeypatch.setattr(tasks, "fill", watched)
+    a, b = noisy_clip(20, seed=1), noisy_clip(40, seed=2)
+    tasks.connect(pipeline, PROMPT, a, b, 1.0, seed=1)
+    tasks.connect(pipeline, PROMPT, a, b, 1.0, seed=1, guidance=4.0)
+    assert asked == [(1.0, tasks.FADE), (4.0, tasks.FADE)]
 
 
 @pytest.mark.parametrize("given", ["......", "kkkk..", ".kk..k"])
