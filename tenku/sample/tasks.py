@@ -111,10 +111,11 @@ def connect(
     """Both clips with `seconds` of new frames between them, in which the end of the one becomes the start of the other.
 
     They begin as a cross-fade of both, noised (`FADE`), so that the one scene turns into the other by and by. Guidance
-    would lead to the prompt's scene and from there cut to what is given: by default it is 1.
+    would lead to the prompt's scene and from there cut to what is given: it is 1 unless it or a negative prompt, which
+    needs it, is asked for.
     """
     need_groups(pipeline)
-    if options.get("guidance") is None:
+    if options.get("guidance") is None and not options.get("negative_prompt"):
         options["guidance"] = 1.0
     request = clip_request(pipeline, prompt, [before, after], size, options)
     a = encode(pipeline, prepare(pipeline, before, request, keep="end"))

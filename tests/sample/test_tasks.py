@@ -145,7 +145,9 @@ def test_a_connection_begins_as_a_cross_fade(pipeline, monkeypatch):
     a, b = noisy_clip(20, seed=1), noisy_clip(40, seed=2)
     tasks.connect(pipeline, PROMPT, a, b, 1.0, seed=1)
     tasks.connect(pipeline, PROMPT, a, b, 1.0, seed=1, guidance=4.0)
-    assert asked == [(1.0, tasks.FADE), (4.0, tasks.FADE)]
+    tasks.connect(pipeline, PROMPT, a, b, 1.0, seed=1, negative_prompt="blue")
+    usual = pipeline.settings.defaults.guidance_scale
+    assert [scale for scale, _ in asked] == [1.0, 4.0, usual] and {strength for _, strength in asked} == {tasks.FADE}
 
 
 @pytest.mark.parametrize("given", ["......", "kkkk..", ".kk..k"])
