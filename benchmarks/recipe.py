@@ -135,9 +135,8 @@ class StateHead(Run):
             states = states[..., None, None].expand(-1, -1, -1, *bucket.latents.shape[3:])
             bucket.latents = torch.cat([bucket.latents, states.to(bucket.latents)], dim=1)
         self.loader.hold(self.loader.buckets)
-        self.modules["state"] = self.head = nn.Linear(
-            self.transformer.config.hidden_size, STATE
-        )  # is it here, and six numbers
+        self.head = nn.Linear(self.transformer.config.hidden_size, STATE).to(self.device)
+        self.modules["state"] = self.head
         self.optimizer, self.average = optimizer(self), Average(self.modules, config.ema_decay)
         self.tokens = torch.zeros(())
         self.transformer.blocks[len(self.transformer.blocks) // 2].register_forward_hook(self.keep)
@@ -158,7 +157,7 @@ class StateHead(Run):
 
 
 def state_loss(told: Tensor, states: Tensor, height: int, width: int) -> Tensor:
-    """told: B T S (1 + 6), for each token whether the thing is there, and its state; states: B T 7."""
+    """told: B T S STATE, of each token whether the thing is there, and the rest of its state; states: B T STATE."""
     seen = states[..., 0] > 0.5
     if not bool(seen.any()):
         return told.sum() * 0
