@@ -92,12 +92,6 @@ def usual_borders(frames: np.ndarray) -> float:
     return float(np.median(each[3::4]) / np.median(each))
 
 
-def real_seams(clips: list[Clip]) -> list[float]:
-    """The change in the middle of each clip that moves, where there is no joint."""
-    moving = [clip for clip in clips if np.median(continuity.changes(clip.frames)) > 0]
-    return [continuity.seam(clip.frames, [clip.num_frames // 2]) for clip in moving]
-
-
 def row(name: str, values: list[float], bar: str, form: Callable[[float], str] = "{:.2f}".format) -> str:
     if not values:
         return ""
@@ -127,7 +121,7 @@ def main() -> None:
             print(line, end="\n" if line else "")
     generated = [usual_borders(each["animate"][0].frames) for each in everything]
     print(row("generated clips: where groups of 4 frames meet", generated, ""))
-    print(row("real clips: seam in the middle", real_seams([clip for clip, _ in clips]), ""))
+    print(row("real clips: seam in the middle", continuity.seams_in_the_middle(clip.frames for clip, _ in clips), ""))
     rows = {name: clip for name, (clip, _) in everything[0].items()}
     sheet = video.contact_sheet([clip.frames for clip in rows.values()], columns=12, labels=list(rows))
     video.write_png(arguments.out / "tasks.png", sheet)

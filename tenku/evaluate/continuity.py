@@ -56,15 +56,21 @@ def seam(frames: np.ndarray, joints: Sequence[int] = (), loop: bool = False) -> 
 
 def seam_of_real_clips(folder: str | Path) -> float:
     """The floor of `seam`: the median of it over a folder's mp4 clips, each with a joint in its middle that is none."""
+    found = seams_in_the_middle(frames for frames, _ in clips_and_rates(folder))
+    if not found:
+        raise ValueError(f"nothing moves in the clips of {folder}")
+    return float(np.median(found))
+
+
+def seams_in_the_middle(clips: Iterable[np.ndarray]) -> list[float]:
+    """The seam of each clip that moves, with a joint in its middle."""
     found = []
-    for frames, _ in clips_and_rates(folder):
+    for frames in clips:
         try:
             found.append(seam(frames, [len(frames) // 2]))
         except ValueError:  # it stands still
             continue
-    if not found:
-        raise ValueError(f"nothing moves in the clips of {folder}")
-    return float(np.median(found))
+    return found
 
 
 def identity(pipeline: Pipeline, clip: Clip, given: Clip, at: float = 0.0) -> dict[str, float]:
