@@ -13,7 +13,7 @@ else should run beside it.
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,13 +27,12 @@ from torch import Tensor, nn
 from tenku import flow
 from tenku.data.files import read_json
 from tenku.data.latents import read_manifest
-from tenku.data.loader import Lengths, held_out_seeds
+from tenku.data.loader import Batch, Lengths, held_out_seeds
 from tenku.model import Transformer, presets
 from tenku.model.transformer import rotary_table
 from tenku.train import step
 from tenku.train.ema import Average
-from tenku.train.loop import Run, TrainConfig, is_hidden, rate_share
-from tenku.train.optim import Optimizer, build_optimizer
+from tenku.train.loop import Run, TrainConfig
 from tenku.train.step import Objective, Question
 from tenku.world.camera import tangents
 
@@ -67,7 +66,7 @@ class SeveralAverages(Run):
 class AdamWAlone(Run):
     def __init__(self, config: TrainConfig) -> None:
         super().__init__(config)
-        self.optimizer = optimizer(self, hidden=lambda name, parameter: False)
+        self.optimizer = self.new_optimizer(hidden=lambda name, parameter: False)
 
 
 class LongCaptions(Run):
@@ -82,13 +81,11 @@ class LongCaptions(Run):
 class Contrastive(Run):
     """Also away from the velocity of another sample of the batch (contrastive flow matching, arXiv 2506.05350)."""
 
-    def gradient(self, lengths: Lengths) -> tuple[Tensor, Question]:
-        batch = self.loader.next(lengths)
-        question = ask(self, batch.latents.to(self.device), batch.captions)
+    def loss(self, question: Question) -> Tensor:
         predicted = step.answer(self.transformer, self.text, question)
         loss = flow.loss(predicted, question.data, question.noise, question.known)
         others = (each.roll(1, 0) for each in (question.data, question.noise))
-        return backward(self, loss - CONTRAST * flow.loss(predicted, *others, question.known)), question
+        return loss - CONTRAST * flow.loss(predicted, *others, question.known)
 
 
 class Routed(Run):
@@ -135,25 +132,27 @@ class StateHead(Run):
             states = states[..., None, None].expand(-1, -1, -1, *bucket.latents.shape[3:])
             bucket.latents = torch.cat([bucket.latents, states.to(bucket.latents)], dim=1)
         self.loader.hold(self.loader.buckets)
+        self.draw, self.loader.next = self.loader.next, self.next  # type: ignore[method-assign]
         self.head = nn.Linear(self.transformer.config.hidden_size, STATE).to(self.device)
         self.modules["state"] = self.head
-        self.optimizer, self.average = optimizer(self), Average(self.modules, config.ema_decay)
-        self.tokens = torch.zeros(())
+        self.optimizer, self.average = self.new_optimizer(), Average(self.modules, config.ema_decay)
+        self.tokens = self.states = torch.zeros(())
         self.transformer.blocks[len(self.transformer.blocks) // 2].register_forward_hook(self.keep)
 
     def keep(self, module: nn.Module, given: Any, tokens: Tensor) -> None:
         self.tokens = tokens
 
-    def gradient(self, lengths: Lengths) -> tuple[Tensor, Question]:
-        batch = self.loader.next(lengths)
-        latents = batch.latents.to(self.device)
-        states, data = latents[:, -STATE:, :, 0, 0].transpose(1, 2), latents[:, :-STATE]
-        question = ask(self, data, batch.captions)
-        loss = step.loss(self.transformer, self.text, question)
-        side = [each // self.transformer.config.patch_size[1] for each in data.shape[3:]]
-        told = self.head(self.tokens).unflatten(1, (data.shape[2], -1))  # B T S (1 + numbers)
-        backward(self, loss + STATE_WEIGHT * state_loss(told, states, side[0], side[1]))
-        return loss, question
+    def next(self, lengths: Lengths) -> Batch:
+        """A batch whose states are kept for the loss."""
+        batch = self.draw(lengths)
+        self.states = batch.latents[:, -STATE:, :, 0, 0].transpose(1, 2).to(self.device)
+        return Batch(batch.latents[:, :-STATE], batch.captions)
+
+    def loss(self, question: Question) -> Tensor:
+        loss = super().loss(question)
+        height, width = (each // self.transformer.config.patch_size[1] for each in question.data.shape[3:])
+        told = self.head(self.tokens).unflatten(1, (question.data.shape[2], -1))  # B T S STATE
+        return loss + STATE_WEIGHT * state_loss(told, self.states, height, width)
 
 
 def state_loss(told: Tensor, states: Tensor, height: int, width: int) -> Tensor:
@@ -195,25 +194,6 @@ def state(clips: Path, seed: int, mirrored: bool) -> Tensor:
     sign = -1 if mirrored else 1
     found = [inside, sign * across, down, np.log(seen[2].clip(0.1)), sign * moves[0], moves[1], moves[2]]
     return torch.from_numpy(np.stack([each.astype(np.float32) for each in found])).clamp(-4, 4)
-
-
-def optimizer(run: Run, **settings: Any) -> Optimizer:
-    """The recipe's, with other settings."""
-    config = run.config
-    common = dict(muon_lr=config.muon_lr, adamw_lr=config.adamw_lr, weight_decay=config.weight_decay)
-    share = partial(rate_share, text=config.text_share)
-    return build_optimizer(run.modules, **{**common, "hidden": is_hidden, "share": share, **settings})
-
-
-def ask(run: Run, data: Tensor, captions: Sequence[str]) -> Question:
-    chances = run.generators["choice"], run.generators["noise"]
-    return step.ask(data, captions, run.text, run.config.objective, *chances)
-
-
-def backward(run: Run, loss: Tensor) -> Tensor:
-    run.optimizer.zero_grad()
-    loss.backward()
-    return loss
 
 
 @dataclass(frozen=True)

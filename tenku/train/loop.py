@@ -32,7 +32,7 @@ from tenku.train.build import build_models, describe_models, export, learn_words
 from tenku.train.ema import Average
 from tenku.train.interrupt import interruptible
 from tenku.train.measure import Log, Window, shown, step_flops
-from tenku.train.optim import build_optimizer, is_hidden_matrix
+from tenku.train.optim import Optimizer, build_optimizer, is_hidden, rate_share
 from tenku.train.step import Objective, Question
 from tenku.train.validation import Validation
 
@@ -40,22 +40,6 @@ __all__ = ["Preview", "TrainConfig", "export", "train"]
 
 
 STILLS = Lengths(full=0, shorter=0, still=1)
-
-
-def is_hidden(name: str, parameter: Tensor) -> bool:
-    """Muon trains the hidden matrices of the transformer; the text encoder is AdamW's."""
-    return is_hidden_matrix(name, parameter) and not name.startswith("text.")
-
-
-def rate_share(name: str, text: float) -> float:
-    """The text encoder and the embedding of its output learn slowly, at the share `text` of the others' rate.
-
-    Their gradient is mostly noise until cross-attention reads something, and both optimizers make every update
-    full-sized: at the rate of the others they walk away at random and all texts become one vector. Random
-    embeddings that differ are enough for cross-attention to begin with. Weights that read already may learn new words
-    at the full rate.
-    """
-    return text if name.startswith("text.") or "text_embedding" in name else 1.0
 
 
 # Called as preview(text, transformer, path of a png to write) with averaged weights, at every checkpoint.
@@ -158,14 +142,7 @@ class Run:
         self.modules: dict[str, nn.Module] = {"transformer": self.transformer, "text": self.text}
         for module in self.modules.values():
             module.to(self.device, torch.float32).train()
-        self.optimizer = build_optimizer(
-            self.modules,
-            muon_lr=config.muon_lr,
-            adamw_lr=config.adamw_lr,
-            weight_decay=config.weight_decay,
-            hidden=is_hidden,
-            share=partial(rate_share, text=config.text_share),
-        )
+        self.optimizer = self.new_optimizer()
         self.average = Average(self.modules, config.ema_decay)
         self.loader = Loader(training, config.batch_size, config.seed, self.device)
         self.generators = {
@@ -184,6 +161,18 @@ class Run:
         self.started = self.saved_at = time.monotonic()
         if self.device.type == "cuda" if config.compile is None else config.compile:
             self.compile()
+
+    def new_optimizer(self, hidden: Callable[[str, Tensor], bool] = is_hidden) -> Optimizer:
+        """Over all modules, with the rates of the run; Muon for what is `hidden`."""
+        config = self.config
+        return build_optimizer(
+            self.modules,
+            muon_lr=config.muon_lr,
+            adamw_lr=config.adamw_lr,
+            weight_decay=config.weight_decay,
+            hidden=hidden,
+            share=partial(rate_share, text=config.text_share),
+        )
 
     def compile(self) -> None:
         """Block by block: all share one graph, which serves every length and size, and another one for stills."""
@@ -213,10 +202,13 @@ class Run:
         data = batch.latents.to(self.device, non_blocking=True)
         objective, choice, noise = self.config.objective, self.generators["choice"], self.generators["noise"]
         question = step.ask(data, batch.captions, self.text, objective, choice, noise)
-        loss = step.loss(self.transformer, self.text, question)
+        loss = self.loss(question)
         self.optimizer.zero_grad()
         loss.backward()
         return loss, question
+
+    def loss(self, question: Question) -> Tensor:
+        return step.loss(self.transformer, self.text, question)
 
     def one_step(self) -> None:
         """An update; then whatever is due: log, validation, checkpoint."""

@@ -35,6 +35,22 @@ def is_hidden_matrix(name: str, parameter: Tensor) -> bool:
     return parameter.ndim >= 4 and min(parameter.shape[:2]) > 1
 
 
+def is_hidden(name: str, parameter: Tensor) -> bool:
+    """Muon trains the hidden matrices of the transformer; the text encoder is AdamW's."""
+    return is_hidden_matrix(name, parameter) and not name.startswith("text.")
+
+
+def rate_share(name: str, text: float) -> float:
+    """The text encoder and the embedding of its output learn slowly, at the share `text` of the others' rate.
+
+    Their gradient is mostly noise until cross-attention reads something, and both optimizers make every update
+    full-sized: at the rate of the others they walk away at random and all texts become one vector. Random
+    embeddings that differ are enough for cross-attention to begin with. Weights that read already may learn new words
+    at the full rate.
+    """
+    return text if name.startswith("text.") or "text_embedding" in name else 1.0
+
+
 def orthogonalize(matrices: Tensor) -> Tensor:
     """Push the singular values of N rows columns (rows ≤ columns) towards 1 by Newton–Schulz.
 
