@@ -25,7 +25,7 @@ from tenku.world import words
 from tenku.world.voice import color_of, group_color
 
 # Shapes that 64 pixels cannot tell apart are one class; the table of classes is stored with the weights.
-KIND_GROUPS = {"capsule": "rounded", "egg": "rounded", "cylinder": "rounded"}
+KIND_GROUPS = {"capsule": "rounded", "egg": "rounded", "cylinder": "rounded", "automobile": "car"}
 KINDS = (
     *(
         "ball",

@@ -45,4 +45,5 @@ def mirror(description: dict[str, Any]) -> dict[str, Any]:
         if camera.endswith(a):
             camera = camera.removesuffix(a) + b
             break
-    return {**description, "direction": flip[description.get("direction")], "camera": camera}
+    ways = {key: flip[description.get(key)] for key in ("direction", "behind")}
+    return {**description, **ways, "camera": camera}

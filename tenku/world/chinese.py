@@ -53,8 +53,8 @@ class Chinese(Voice):
         """草地上的, or nothing."""
         return f"{self.floor()}上的" if self.say_floor else ""
 
-    def way(self) -> str:
-        direction = self.description.get("direction")
+    def way(self, whose: str = "direction") -> str:
+        direction = self.description.get(whose)
         return words.DIRECTIONS[direction].zh[0] if direction else ""
 
     def bouncing(self) -> str:
@@ -214,3 +214,25 @@ class Chinese(Voice):
         text = self.some("个", "苹果") if self.full else colored(color, "苹果")
         text = f"{text}从树上{self.pick('落', '掉')}{self.onto() or '下来'}"
         return f"{text}，一个接一个" if self.full else text
+
+    def drive(self) -> str:
+        text = f"{self.noun(self.main)}{self.at()}{self.way()}{self.pick('行驶', '开去')}"
+        if not self.full:
+            return text
+        past = "，从一棵树旁开过" if self.description.get("tree") else ""
+        return text + past + (self.pick("，然后停下", "，慢慢停住") if self.rest else "，一直没有停")
+
+    def street(self) -> str:
+        car = self.noun(self.target or {"kind": "automobile"})
+        if not self.full:
+            return f"{self.walk()}，{car}从旁边开过"
+        return f"{self.walk()}，{car}从后面{self.way('behind')}开过"
+
+    def stairs(self) -> str:
+        does = "滚" if self.main["kind"] == "cylinder" else self.pick("弹跳", "蹦跳")
+        down = self.onto() or "下来"
+        if not self.full:
+            return f"{self.noun(self.main)}沿楼梯{does}{down}"
+        flight = "".join(self.color_and_material(self.thing("stairs")))
+        text = f"{self.noun(self.main)}沿{self.number(self.count)}级{flight}台阶{self.way()}{does}{down}"
+        return text + (self.pick("，最后静止", "，停住不动") if self.rest else "，还在继续滚动")

@@ -117,6 +117,7 @@ def describe(event: Event, look: Look, camera: str, measured: dict[str, Any]) ->
         "count": claims.get("count"),
         "wall": bool(claims.get("wall")),
         "tree": bool(claims.get("tree")),
+        "behind": claims.get("behind"),
         "paint": claims.get("paint"),
         "stroke": claims.get("stroke"),
         "stays": bool(claims.get("stays")),

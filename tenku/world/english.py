@@ -45,9 +45,9 @@ class English(Voice):
         """ " on grass", or nothing where the floor is not told."""
         return f" {preposition} {self.say(words.FLOORS, self.description['floor'])}" if self.say_floor else ""
 
-    def way(self) -> str:
+    def way(self, whose: str = "direction") -> str:
         """ " to the left", or nothing where there is no direction."""
-        direction = self.description.get("direction")
+        direction = self.description.get(whose)
         return f" {words.DIRECTIONS[direction].en[0]}" if direction else ""
 
     def bouncing(self) -> str:
@@ -209,3 +209,26 @@ class English(Voice):
         color = self.color(group_color(self.description))
         text = f"{self.some('apples') if self.full else f'{color} apples'} fall from a tree{self.on('onto')}"
         return f"{text}, one after another" if self.full else text
+
+    def drive(self) -> str:
+        text = f"{self.noun(self.main)} {self.pick('drives')}{self.way()}{self.on(self.pick('along', 'on'))}"
+        if not self.full:
+            return text
+        past = " past a tree" if self.description.get("tree") else ""
+        return text + past + (self.pick(" and stops", " and comes to a stop") if self.rest else " and keeps going")
+
+    def street(self) -> str:
+        car = self.noun(self.target or {"kind": "automobile"})
+        if not self.full:
+            return f"{self.walk()} and {car} drives by"
+        return f"{self.walk()} while {car} drives{self.way('behind')} behind them"
+
+    def stairs(self) -> str:
+        does = "rolls" if self.main["kind"] == "cylinder" else self.pick("bounces", "hops")
+        if not self.full:
+            return f"{self.noun(self.main)} {does} down the stairs{self.on('onto')}"
+        flight = " ".join(word for word in self.color_and_material(self.thing("stairs")) if word)
+        text = (
+            f"{self.noun(self.main)} {does} down {self.number(self.count)} {flight} stairs{self.way()}{self.on('onto')}"
+        )
+        return text + (" and comes to rest" if self.rest else " and keeps rolling")

@@ -27,6 +27,7 @@ from tenku.world.scene import (
 )
 from tenku.world.shading import GRAIN
 from tenku.world.solids import BOX, CAPSULE, CONE, CYLINDER
+from tenku.world.street import drive, stairs, street
 from tenku.world.things import food, pick, rolling_radius, simple, toy, way
 
 Rng = np.random.Generator
@@ -374,12 +375,13 @@ def cover(rng: Rng) -> Event:
     return Event([body, box], claims={"reveal": reveal}, shot=shot)
 
 
-# Frames after which somebody who walks has left the picture: in longer clips other things happen.
-LONGEST = {"walk": 144}
+# Frames after which somebody who walks, or a ball that keeps rolling, has left: in longer clips other things happen.
+LONGEST = {"walk": 144, "street": 144, "stairs": 480}
 # Each event with how often it is drawn.
 EVENTS: dict[str, tuple[Callable[[Rng], Event], float]] = {
     "drop": (drop, 2), "roll": (roll, 1.4), "slide": (slide, 1), "collide": (collide, 1.8), "tower": (tower, 1.2),
     "pyramid": (pyramid, 0.8), "domino": (domino, 1.2), "ramp": (ramp, 1.4), "pendulum": (pendulum, 1),
     "throw": (throw, 1.3), "hide": (hide, 1.5), "bite": (bite, 1.6), "brush": (brush, 1.2), "trail": (trail, 1),
     "pour": (pour, 1), "cover": (cover, 1.2), "walk": (walk, 2), "apples": (apples, 1.2),
+    "drive": (drive, 1.3), "street": (street, 1.3), "stairs": (stairs, 1.2),
 }  # fmt: skip

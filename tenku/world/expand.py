@@ -28,8 +28,10 @@ EVENTS = {
     "domino": ("domino", "多米诺", "骨牌"),
     "pyramid": ("pyramid", "金字塔"),
     "tower": ("tower", "blocks", "塔", "积木"),
+    "stairs": ("stair", "down the steps", "down steps", "stone steps", "wooden steps", "楼梯", "台阶"),
     "ramp": ("ramp", "slope", "斜坡"),
     "pendulum": ("pendulum", "swing", "rope", "string", "摆"),
+    "drive": ("drive", "driving", "行驶", "驶过", "开过", "开来", "开去", "开车"),
     "throw": ("throw", "toss", "抛", "扔"),
     "hide": ("behind", "墙后", "后面"),
     "collide": ("hits", "bumps", "knocks", "topples", "collide", "撞", "碰"),
@@ -82,8 +84,19 @@ STROKES = {
 
 
 COAT = "coat|jacket|dress|shirt|sweater|外套|夹克|大衣|毛衣|裙子|衣服"
-# The word that a colour of all things of an event stands before, and the colour where none does.
-COLORED = {"pour": ("balls|小球", []), "apples": (r"apples?\b(?! tree)|苹果(?!树)", ["red"]), "walk": (COAT, [])}
+# What drives; a toy car does not.
+VEHICLES = (
+    r"(?<!toy )(?<!little )\b(?:cars?|taxis?|trucks?|vans?|bus|buses|vehicles?)\b"
+    "|(?<!小)汽车|轿车|出租车|卡车|公交车|辆车"
+)
+# Of an event's things, by their role, the word that their colour stands before, and the colour where none does.
+COLORED: dict[str, dict[str, tuple[str, list[str]]]] = {
+    "pour": {"many": ("balls|小球", [])},
+    "apples": {"many": (r"apples?\b(?! tree)|苹果(?!树)", ["red"])},
+    "walk": {"main": (COAT, [])},
+    "drive": {"main": (VEHICLES, [])},
+    "street": {"main": (COAT, []), "target": (VEHICLES, [])},
+}
 # The word that the number of an event's blocks or of its many things stands before.
 COUNTED = {"pour": "balls|小球", "apples": "apples|苹果(?!树)", "tower": "blocks|积木", "domino": "domino|多米诺|骨牌"}
 # Somebody, who walks where nothing else is said to happen. A snowman is nobody, and a pavement (人行道) is none either.
@@ -142,6 +155,9 @@ USUAL: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
     "cover": ([thing("ball"), thing("box", "box", "blue")], {}),
     "walk": ([thing("person")], {"direction": "right"}),
     "apples": ([thing("apple", "many") for _ in range(3)], {}),
+    "drive": ([thing("automobile")], {"direction": "right"}),
+    "street": ([thing("person"), thing("automobile", "target")], {"direction": "right", "behind": "left"}),
+    "stairs": ([thing("ball"), thing("stairs", "prop", "gray")], {"direction": "right", "count": 4}),
 }
 
 
@@ -163,8 +179,10 @@ def expand(prompt: str, seed: int = 0) -> str:
     description["light"] = found(LIGHTS, text) or str(rng.choice(list(LIGHTS)))
     description["floor"] = found(FLOORS, text) or str(rng.choice(list(FLOORS)))
     description["camera"] = camera or str(rng.choice(["static", "static", *CAMERAS]))
-    if description["direction"] and re.search(r"(?<!from )(?<!from the )\bleft\b|(?<!从)左", text):
-        description["direction"] = "left"
+    if event == "street":
+        description |= both_ways(text)
+    elif description["direction"]:
+        description["direction"] = way_in(text) or "right"
     description["reveal"] = "reveal" in text or "露出" in text
     if description["light"] == "neon":
         named = colors_in(re.split("neon|霓虹", text)[0][-40:], language)
@@ -172,14 +190,13 @@ def expand(prompt: str, seed: int = 0) -> str:
     if event == "brush":
         description["stroke"] = found(STROKES, text) or str(rng.choice(list(words.STROKES)))
         description["paint"] = (colors_in(text, language) or [str(rng.choice(COMMON))])[0]
-    dress(description, [] if event == "walk" else things, rng)
+    dress(description, [] if event in ("walk", "drive", "street") else things, rng)
     if event in COUNTED:
         recount(description, number_of(COUNTED[event], text, language))
-    if event in COLORED:
-        noun, usually = COLORED[event]
-        for color in (colors_before(said_before(noun, text), language) or usually)[-1:]:
+    for role, (noun, usually) in COLORED.get(event, {}).items():
+        for color in (colors_before(said_before(noun, text, language), language) or usually)[-1:]:
             for each in description["objects"]:
-                each["color"] = color
+                each["color"] = color if each["role"] == role else each["color"]
     description["tree"] = bool(found({"tree": ("tree", "树")}, text))
     return captions.write(description, language, rng, "long")
 
@@ -202,14 +219,38 @@ def event_of(text: str, things: list[dict[str, Any]]) -> str:
     """What happens: what is said to, or what the things that are named mostly do."""
     event = found(EVENTS, text)
     kinds = {thing["kind"] for thing in things}
-    somebody = bool(re.search(PEOPLE, text))
+    somebody, vehicle = bool(re.search(PEOPLE, text)), bool(re.search(VEHICLES, text))
+    if event in (None, "walk", "drive") and somebody and vehicle:
+        return "street"
+    if event == "stairs" and somebody and not kinds:
+        return "walk"
+    if event == "drive" and not vehicle and kinds:
+        return "slide"
     if event == "walk" and not somebody and kinds - {"wall", "box"}:
         return "slide"  # a snowman has no legs
     if event == "apples" and kinds and "apple" not in kinds and "apples" not in text:
         return "drop"
     if event is None:
+        if vehicle and kinds <= {"car"}:
+            return "drive"
         event = "bite" if kinds & set(FOODS) else "walk" if somebody and not kinds else "drop"
     return event
+
+
+def way_in(text: str) -> str | None:
+    """The direction that a text names; not where something comes from."""
+    ways = {"left": r"\bleft\b|(?<!从)左", "right": r"\bright\b|(?<!从)右"}
+    return next((way for way, sign in ways.items() if re.search(rf"(?<!from )(?<!from the )(?:{sign})", text)), None)
+
+
+def both_ways(text: str) -> dict[str, str]:
+    """Where somebody walks and a car drives, each by what is said from its own word on; else they meet."""
+    person, car = (re.search(pattern, text) for pattern in (PEOPLE, VEHICLES))
+    walks_at, drives_at = (match.start() if match else 0 for match in (person, car))
+    first, second = text[: max(walks_at, drives_at)], text[max(walks_at, drives_at) :]
+    walks, drives = (way_in(part) for part in ((first, second) if walks_at < drives_at else (second, first)))
+    walks = walks or {"left": "right", "right": "left", None: "right"}[drives]
+    return {"direction": walks, "behind": drives or {"left": "right", "right": "left"}[walks]}
 
 
 def usual(event: str) -> dict[str, Any]:
@@ -278,9 +319,10 @@ def number_of(noun: str, text: str, language: str) -> int | None:
     return next((number for number in said if number > 1), None)
 
 
-def said_before(noun: str, text: str) -> str:
+def said_before(noun: str, text: str, language: str) -> str:
     """The words just before the first of the nouns, of which one pattern tells."""
-    return re.split(noun, text)[0][-20:] if re.search(noun, text) else ""
+    match = re.search(noun, text)
+    return re.split(APART[language], text[: match.start()][-20:])[-1] if match else ""
 
 
 def recount(description: dict[str, Any], number: int | None) -> None:
@@ -306,7 +348,7 @@ def nouns(text: str, language: str, plural: bool = False) -> list[dict[str, Any]
         for single in {synonym, synonym.split()[-1]}  # "duck" is a rubber duck
         for word in {single, single + ending}
         for place in places(word, text, whole=True)
-        if kind not in ("domino", "person")  # no event takes another thing for these
+        if kind not in ("domino", "person", "automobile")  # no event takes another thing for these
     ]
     things: list[dict[str, Any]] = []
     end = 0

@@ -58,14 +58,19 @@ def apples(rng: Rng) -> Event:
     return Event([*bodies, trunk], claims={"count": count, "same_color": True}, shot=shot)
 
 
+def walker(rng: Rng, sign: int) -> list[Body]:
+    """Somebody who is in the middle of the picture when half of three seconds are over."""
+    speed = rng.uniform(0.5, 0.7)
+    heading = rng.uniform(-0.25, 0.25) + (np.pi if sign < 0 else 0)
+    gone = 1.5 * speed * vec(np.cos(heading), np.sin(heading), 0)
+    gait = Gait(vec(rng.uniform(-0.15, 0.15), rng.uniform(-0.2, 0.1), 0) - gone, heading, speed, 0.62, rng.random())
+    return person(rng, gait)
+
+
 def walk(rng: Rng) -> Event:
     """Somebody walks through the picture, at times past a tree."""
     sign, direction = way(rng)
-    speed = rng.uniform(0.5, 0.7)
-    heading = rng.uniform(-0.25, 0.25) + (np.pi if sign < 0 else 0)
-    gone = 1.5 * speed * vec(np.cos(heading), np.sin(heading), 0)  # in half of the clip
-    gait = Gait(vec(rng.uniform(-0.15, 0.15), rng.uniform(-0.2, 0.1), 0) - gone, heading, speed, 0.62, rng.random())
-    bodies = person(rng, gait)
+    bodies = walker(rng, sign)
     past = rng.random() < 0.3
     if past:
         bodies.append(tree(rng, vec(rng.uniform(-0.4, 0.4), 1.3, 0)))

@@ -209,7 +209,9 @@ def as_told(event: Event, motion: Motion, measured: dict[str, Any]) -> bool:
     """Did what the event is about happen? (A hidden ball that comes back the way it came has no caption.)"""
     if not motion.sound:
         return False
-    x = motion.position[:, event.main, 0]
+    x, height = motion.position[:, event.main, 0], motion.position[:, event.main, 2]
+    if "down" in event.claims:  # stairs
+        return bool(height[0] - height[-1] > event.claims["down"])
     if "stays" in event.claims:
         return bool(abs(x[-1]) < 0.75) if event.claims["stays"] else bool(x[0] * x[-1] < 0 and abs(x[-1]) > 0.75)
     return True

@@ -13,7 +13,7 @@ import numpy as np
 from tenku.world.shading import BANDS, BEACH_BALL, CHECKERED, DOTTED, GRAIN, MARBLED, PLAIN
 
 FPS = 16
-WORLD = 2  # counts up when a seed no longer gives the clip that it gave
+WORLD = 3  # counts up when a seed no longer gives the clip that it gave
 SAMPLES = 12  # rays a pixel at most, where a picture is busy; 4 draw twice as fast, with rougher edges
 Vector = np.ndarray
 Numbers = Sequence[float] | np.ndarray

@@ -24,6 +24,8 @@ HELD_OUT_COLORS = {
     "brush": ("purple",),
     "trail": ("orange",),
     "walk": ("turquoise",),
+    "drive": ("purple",),
+    "stairs": ("pink",),
 }
 HELD_OUT_KINDS = {
     "drop": ("cone", "duck"),

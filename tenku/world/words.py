@@ -18,6 +18,7 @@ class Words(NamedTuple):
 EVENTS = (
     "drop", "roll", "slide", "collide", "tower", "pyramid", "domino", "ramp",
     "pendulum", "throw", "hide", "bite", "brush", "trail", "pour", "cover", "walk", "apples",
+    "drive", "street", "stairs",
 )
 # fmt: on
 
@@ -87,6 +88,7 @@ KINDS = {
     "wall": Words(("wall",), ("墙",)),
     "domino": Words(("domino",), ("多米诺骨牌",)),
     "person": Words(("person",), ("人",)),
+    "automobile": Words(("car",), ("汽车", "轿车")),
 }
 # Things whose colour everybody knows, or that have many: it is not said, and not asked of a recogniser.
 UNCOLORED_KINDS = ("snowman", "duck", "pin", "burger", "watermelon")
@@ -94,6 +96,7 @@ ROLLING_KINDS = ("ball", "cylinder", "ring")
 # Chinese measure words; the rest take 个.
 MEASURES = {
     "car": "辆",
+    "automobile": "辆",
     "duck": "只",
     "egg": "颗",
     "capsule": "颗",

@@ -42,6 +42,7 @@ def describe(event, objects=None, outcome=None, **changes):
         "stays": False,
         "reveal": False,
         "tree": False,
+        "behind": None,
         "same_color": False,
         "outcome": {**QUIET, **(outcome or {})},
     }
@@ -113,6 +114,16 @@ def every_description():
         )
     for tree in (False, True):
         yield describe("walk", [thing("person", "blue", None), thing("thigh", None, None, "prop")], tree=tree)
+    automobile = thing("automobile", "red", None)
+    for tree, rest in itertools.product((False, True), (False, True)):
+        yield describe("drive", [automobile, thing("wheel", None, None, "prop")], {"rest": rest}, tree=tree)
+    for behind in ("left", "right"):
+        passing = {**automobile, "role": "target"}
+        yield describe("street", [thing("person", "blue", None), passing], behind=behind)
+    for kind, material in itertools.product(("ball", "cylinder"), (None, "wooden")):
+        flight = thing("stairs", "brown" if material else "gray", material, "prop")
+        yield describe("stairs", [thing(kind), flight], count=4)
+        yield describe("stairs", [thing(kind), flight], {"rest": True}, count=4)
     for color, n in (("red", 2), ("yellow", 5)):
         yield describe("apples", [thing("apple", color, None, "many")] * n, count=n, direction=None)
 
@@ -275,7 +286,8 @@ def test_the_direction_is_told(direction):
     for description in ALL:
         if description["direction"] is None or description["event"] in ("drop", "bite", "cover", "apples"):
             continue
-        description = {**description, "direction": direction}
+        ways = {"direction": direction, "behind": direction if description["behind"] else None}
+        description = {**description, **ways}
         assert all(f"to the {direction}" in c and not re.search(rf"\b{other}\b", c) for c in tell(description, "en"))
 
 

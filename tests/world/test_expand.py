@@ -91,6 +91,20 @@ from tenku.world.expand import EVENTS, USUAL, expand
         ("a red ball, a blue cone and a green cube fall", ("red ball, a blue cone and a green",)),
         ("两个红球落下", ("一个红色", "和一个红色")),
         ("红色的球和蓝色的圆锥落下", ("红色", "和一个蓝色")),
+        ("a red car drives to the left at night", ("red car drives to the left", "night")),
+        ("a blue taxi", ("blue car drives",)),
+        ("a yellow truck is driving past a tree", ("yellow car", "past a tree")),
+        ("a toy car slides on ice", ("car", "to the right")),
+        ("一辆红色的汽车在雨夜的街上行驶", ("红色", "夜")),
+        ("蓝色轿车向左开过", ("蓝色", "向左")),
+        ("a man in a red coat and a car", ("person in a red", "drives")),
+        ("a woman in a red dress walks left while a blue car drives to the right", ("in a red", "walks to the left")),
+        ("a green car drives left past a man who walks right", ("green car drives to the left", "walks to the right")),
+        ("一个穿黄色外套的人向右走，一辆绿色汽车开过", ("黄色", "向右", "绿色", "从后面向左")),
+        ("a duck drives on ice", ("duck", "to the right")),
+        ("a red ball bounces down the stairs", ("red ball", "four gray stairs")),
+        ("蓝色的球沿楼梯滚下", ("蓝色", "台阶")),
+        ("a man climbs the stairs", ("person in a", "walks")),
     ],
 )
 def test_what_is_named_is_kept(prompt, kept):
@@ -147,7 +161,8 @@ def test_the_golden_hour_is_no_gold():
 
 
 def test_every_event_can_be_told():
-    assert set(EVENTS) == set(USUAL) == set(words.EVENTS)
+    # a street is where somebody walks and a car drives, which have their own cues
+    assert {*EVENTS, "street"} == set(USUAL) == set(words.EVENTS)
     for event, cues in EVENTS.items():
         for cue in (cues[0], cues[-1]):
             assert expand(f"something {cue}" if cue.isascii() else f"东西{cue}", seed=3), event
