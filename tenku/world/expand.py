@@ -104,6 +104,7 @@ PEOPLE = (
     r"\b(person|people|somebody|someone|(?!snow)\w*m[ae]n|boys?|girls?|child|children|kids?|lady|guy|he|she)\b"
     r"|[个的](人|路人)(?!行)|[男女老]人|[男女]孩|孩子|小孩|人们|行人(?!道)|[女男]士|(?<!没)有人"
 )
+STOPS = r"(?<!not )(?<!never )(?<!bus )\b(?:stops?|brakes?|halts?)\b|\bcomes? to (?:rest|a halt)\b|(?<!不)停(?!不|车场)"
 # Words that hold a cue and mean something else.
 OTHERWISE = "画面|动画|油画|画风|画质|摆着|摆放|摆在|no people|nobody"
 # What stands between things of which the same is said.
@@ -183,6 +184,7 @@ def expand(prompt: str, seed: int = 0) -> str:
         description |= both_ways(text)
     elif description["direction"]:
         description["direction"] = way_in(text) or "right"
+    description["outcome"]["rest"] |= bool(re.search(STOPS, text))
     description["reveal"] = "reveal" in text or "露出" in text
     if description["light"] == "neon":
         named = colors_in(re.split("neon|霓虹", text)[0][-40:], language)
@@ -211,7 +213,7 @@ def without_camera(text: str, camera: str | None) -> str:
     if "".join(others).strip():
         return " , ".join(others) + " "
     for sign in ("the camera", "camera", "镜头", *CAMERAS.get(camera or "", ())):
-        text = re.sub(f"{re.escape(sign)}( to the (left|right))?", " ", text)
+        text = re.sub(rf"{re.escape(sign)}((?: \w+)? (?:to|from) the (?:left|right))?", " ", text)
     return f"{text} "
 
 

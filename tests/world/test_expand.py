@@ -104,6 +104,11 @@ from tenku.world.expand import EVENTS, USUAL, expand
         ("a duck drives on ice", ("duck", "to the right")),
         ("a red ball bounces down the stairs", ("red ball", "four gray stairs")),
         ("蓝色的球沿楼梯滚下", ("蓝色", "台阶")),
+        ("a red car brakes", ("red car", "stop")),
+        ("the camera moves to the left around a rolling red ball", ("red ball rolls to the right",)),
+        ("一辆红色汽车慢慢停下", ("红色", "停")),
+        ("a red ball rolls and never stops", ("keeps going",)),
+        ("a blue ball rolls to a stop", ("blue ball", "stop")),
         ("a man climbs the stairs", ("person in a", "walks")),
     ],
 )
