@@ -197,7 +197,10 @@ def test_weights_are_polished_on_latents_and_read_as_before(place: Path, tmp_pat
     asked = json.loads((run / "config.json").read_text())["run"]
     assert asked["objective"]["conditioned"] == 0.6 and asked["muon_lr"] == 1e-3
     export = ["export", str(run), "--autoencoder", str(place / "autoencoder"), "--out", str(model)]
-    assert main([*export, "--guidance", "3.5", "--rescale", "0.8"]) == 0
+    assert (
+        main([*export, "--mix", str(place / "model"), "--share", "0.6", "--guidance", "3.5", "--rescale", "0.8"]) == 0
+    )
+    assert main(["export", str(model), "--out", str(tmp_path / "other"), "--mix", "embedded"]) == 2
     defaults = ModelSettings.load(model).defaults
     assert (defaults.guidance_scale, defaults.guidance_rescale) == (3.5, 0.8)
 

@@ -331,9 +331,15 @@ def export(
     ] = None,
     shift: Annotated[float | None, typer.Option(help="Default shift of the noise schedule.")] = None,
     layout: Annotated[str, typer.Option(help="tenku, or diffusers: OUT/transformer then loads there too.")] = "tenku",
+    mix: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Mix the weights of a run with those it began from.")
+    ] = None,
+    share: Annotated[float, typer.Option(min=0, max=1, help="With --mix: how much is the run's own.")] = 0.5,
 ) -> None:
     """Make a model folder out of a run's last checkpoint: everything that `tenku generate --model` needs."""
     is_model = (run / "model.json").is_file()
+    if is_model and mix is not None:
+        raise ValueError("--mix takes the weights of a training run, and this is a model")
     if not is_model:
         existing_folder(run, "run")
         if autoencoder is None:
@@ -342,13 +348,14 @@ def export(
     if is_model and out.resolve() == run.resolve():
         raise ValueError("a model cannot be written over itself: choose another folder with --out")
     check_folder(out)
+    from tenku.sample.pipeline import find
     from tenku.train.build import export, export_model
     from tenku.types import ModelSettings
 
     if is_model:
         export_model(run, out, layout)
     else:
-        export(run, out, autoencoder, layout=layout)
+        export(run, out, autoencoder, layout=layout, mixed_with=None if mix is None else find(mix), share=share)
     settings = ModelSettings.load(out)
     wanted = given(num_steps=steps, guidance_scale=guidance, guidance_rescale=rescale, shift=shift)
     defaults = replace(settings.defaults, **wanted)

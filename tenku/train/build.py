@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer
+from torch import nn
 
 from tenku.data.files import read_json
 from tenku.data.loader import Bucket, all_captions
@@ -88,11 +89,14 @@ def export(
     dtype: torch.dtype = torch.bfloat16,
     name: str | None = None,
     layout: str = "tenku",
+    mixed_with: Path | None = None,
+    share: float = 0.5,
 ) -> Path:
     """Averaged weights of a run's last checkpoint to FOLDER/{transformer,text}, with model.json.
 
     With `autoencoder`, that folder's weights are copied to FOLDER/autoencoder, which makes FOLDER a whole
-    model. layout: see `write_transformer`. ValueError when the run has no complete checkpoint.
+    model. layout: see `write_transformer`. mixed_with: a model folder, see `mix`. ValueError when the run has no
+    complete checkpoint, or that model is of another kind.
     """
     run, folder = Path(run), Path(folder)
     newest = checkpoint.latest(run)
@@ -103,6 +107,9 @@ def export(
     for module, part in ((transformer, "transformer."), (text, "text.")):
         average = tensors["average"].items()
         module.load_state_dict({key.removeprefix(part): value for key, value in average if key.startswith(part)})
+    if mixed_with is not None:
+        mix(transformer, load_transformer(mixed_with, dtype=torch.float32), share)
+        mix(text, load_text_encoder(mixed_with), share)
     write_transformer(transformer, folder / "transformer", dtype, layout)
     text.save(folder / "text", dtype)
     if autoencoder is not None:
@@ -111,6 +118,21 @@ def export(
     sizes = tuple((width, height) for width, height in clips["sizes"])
     ModelSettings(name or folder.name, clips["fps"], sizes, clips["max_frames"]).save(folder)
     return folder
+
+
+@torch.no_grad()
+def mix(module: nn.Module, other: nn.Module, share: float) -> None:
+    """So much of a module's own weights, 0 to 1, and the rest of another's, from which its training began.
+
+    Such means often know what either knows (arXiv 2109.01903). ValueError when their tensors differ in name or shape.
+    """
+    own, others = module.state_dict(), other.state_dict()
+    if {name: value.shape for name, value in own.items()} != {name: value.shape for name, value in others.items()}:
+        raise ValueError(
+            f"only weights of one kind of model can be mixed; these two differ in the {type(module).__name__}"
+        )
+    for name, value in own.items():
+        value.copy_(torch.lerp(others[name].to(value), value, share))
 
 
 def export_model(model: str | Path, folder: str | Path, layout: str = "tenku") -> Path:

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from tenku.data.loader import Lengths
 from tenku.model import load_text_encoder, load_transformer
 from tenku.train import checkpoint
+from tenku.train.build import mix
 from tenku.train.loop import Run, TrainConfig, export, train
 from tenku.train.measure import read_log
 from tenku.types import ModelSettings
@@ -178,6 +179,21 @@ def test_export_writes_averaged_weights_that_load(whole, tmp_path):
     assert load_file(folder / "transformer" / "model.safetensors")["head.head.weight"].dtype == torch.bfloat16
     with pytest.raises(ValueError, match="no complete checkpoint"):
         export(tmp_path, tmp_path / "other")
+
+
+def test_exported_weights_can_be_mixed_with_others(latents, whole, tmp_path):
+    before, after = tmp_path / "before", tmp_path / "after"
+    export(whole, before)
+    train(small_run(latents, tmp_path / "run", initial=before))
+    export(tmp_path / "run", after)
+    mixed = export(tmp_path / "run", tmp_path / "mixed", mixed_with=before, share=0.75)
+    for load in (load_transformer, load_text_encoder):
+        old, new, between = (load(folder).float().state_dict() for folder in (before, after, mixed))
+        assert any(not torch.equal(old[name], new[name]) for name in old)
+        for name, value in between.items():
+            torch.testing.assert_close(value, 0.25 * old[name] + 0.75 * new[name], rtol=0.01, atol=1e-3)
+    with pytest.raises(ValueError, match="one kind of model"):
+        mix(torch.nn.Linear(2, 3), torch.nn.Linear(3, 2), 0.5)
 
 
 def test_exported_weights_can_start_another_run(latents, whole, tmp_path):
