@@ -200,7 +200,16 @@ def test_weights_are_polished_on_latents_and_read_as_before(place: Path, tmp_pat
     assert (
         main([*export, "--mix", str(place / "model"), "--share", "0.6", "--guidance", "3.5", "--rescale", "0.8"]) == 0
     )
-    assert main(["export", str(model), "--out", str(tmp_path / "other"), "--mix", "embedded"]) == 2
+    for wrong in (
+        [model, "--mix", "embedded"],
+        [run, "--share", "0.6"],
+        [run, "--mix", "nowhere"],
+        [run, "--mix", model],
+    ):
+        out = model if wrong[-1] == model else tmp_path / "other"
+        command = ["export", *map(str, wrong), "--autoencoder", str(place / "autoencoder"), "--out", str(out)]
+        assert main(command) == 2, command
+    assert not (tmp_path / "other").exists()
     defaults = ModelSettings.load(model).defaults
     assert (defaults.guidance_scale, defaults.guidance_rescale) == (3.5, 0.8)
 

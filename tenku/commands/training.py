@@ -334,12 +334,16 @@ def export(
     mix: Annotated[
         str | None, typer.Option(metavar="MODEL", help="Mix the weights of a run with those it began from.")
     ] = None,
-    share: Annotated[float, typer.Option(min=0, max=1, help="With --mix: how much is the run's own.")] = 0.5,
+    share: Annotated[
+        float | None, typer.Option(min=0, max=1, help="With --mix: how much is the run's own, half of it by default.")
+    ] = None,
 ) -> None:
     """Make a model folder out of a run's last checkpoint: everything that `tenku generate --model` needs."""
     is_model = (run / "model.json").is_file()
     if is_model and mix is not None:
         raise ValueError("--mix takes the weights of a training run, and this is a model")
+    if mix is None and share is not None:
+        raise ValueError("--share is for --mix: it says how much of the mixture is the run's own")
     if not is_model:
         existing_folder(run, "run")
         if autoencoder is None:
@@ -347,15 +351,20 @@ def export(
         existing_folder(autoencoder, "autoencoder")
     if is_model and out.resolve() == run.resolve():
         raise ValueError("a model cannot be written over itself: choose another folder with --out")
-    check_folder(out)
     from tenku.sample.pipeline import find
     from tenku.train.build import export, export_model
     from tenku.types import ModelSettings
 
+    mixed_with = None if mix is None else find(mix)
+    if mixed_with is not None and out.resolve() == mixed_with.resolve():
+        raise ValueError("a model cannot be written over one that is mixed in: choose another folder with --out")
+    check_folder(out)
+
     if is_model:
         export_model(run, out, layout)
     else:
-        export(run, out, autoencoder, layout=layout, mixed_with=None if mix is None else find(mix), share=share)
+        own = 0.5 if share is None else share
+        export(run, out, autoencoder, layout=layout, mixed_with=mixed_with, share=own)
     settings = ModelSettings.load(out)
     wanted = given(num_steps=steps, guidance_scale=guidance, guidance_rescale=rescale, shift=shift)
     defaults = replace(settings.defaults, **wanted)

@@ -108,8 +108,13 @@ def export(
         average = tensors["average"].items()
         module.load_state_dict({key.removeprefix(part): value for key, value in average if key.startswith(part)})
     if mixed_with is not None:
+        other = load_text_encoder(mixed_with)
+        if text.tokenizer is None or other.tokenizer is None or text.tokenizer.to_str() != other.tokenizer.to_str():
+            raise ValueError(
+                f"{mixed_with} reads texts with another tokenizer: mix a run with weights that it began from"
+            )
         mix(transformer, load_transformer(mixed_with, dtype=torch.float32), share)
-        mix(text, load_text_encoder(mixed_with), share)
+        mix(text, other, share)
     write_transformer(transformer, folder / "transformer", dtype, layout)
     text.save(folder / "text", dtype)
     if autoencoder is not None:

@@ -216,7 +216,8 @@ class Chinese(Voice):
         return f"{text}，一个接一个" if self.full else text
 
     def drive(self) -> str:
-        text = f"{self.noun(self.main)}{self.at()}{self.way()}{self.pick('行驶', '开去')}"
+        moves = "行驶" if self.rest else self.pick("行驶", "开去")
+        text = f"{self.noun(self.main)}{self.at()}{self.way()}{moves}"
         if not self.full:
             return text
         past = "，从一棵树旁开过" if self.description.get("tree") else ""

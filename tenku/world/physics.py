@@ -210,8 +210,10 @@ def as_told(event: Event, motion: Motion, measured: dict[str, Any]) -> bool:
     if not motion.sound:
         return False
     x, height = motion.position[:, event.main, 0], motion.position[:, event.main, 2]
-    if "down" in event.claims:  # stairs
-        return bool(height[0] - height[-1] > event.claims["down"])
+    if "down" in event.claims:  # stairs, from which nothing should fall sideways
+        above = motion.position[height > height[-1] + 0.05, event.main]
+        aside = np.abs(above[:, 1]).max(initial=0)
+        return bool(height[0] - height[-1] > event.claims["down"] and aside < event.claims["wide"])
     if "stays" in event.claims:
         return bool(abs(x[-1]) < 0.75) if event.claims["stays"] else bool(x[0] * x[-1] < 0 and abs(x[-1]) > 0.75)
     return True

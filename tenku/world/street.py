@@ -14,9 +14,16 @@ from tenku.world.things import NEARLY_BLACK, pick, rolling_radius, simple, way
 
 Rng = np.random.Generator
 Drive = Callable[[float], float]  # frame -> metres gone
+# Cars are small beside people, as in a toy town, so that both fit into one picture.
 WHEEL = 0.13  # metres: the radius
 AXLES, TRACK = 0.37, 0.25  # how far wheels are before, behind and beside the middle of a car
+SPEEDS = (0.8, 1.3)  # metres a second
+WIDE = 0.55  # metres: half of a flight of stairs, across
 GLASS = vec(0.08, 0.11, 0.14)
+
+
+def steady(speed: float) -> Drive:
+    return lambda frame: speed * frame / FPS
 
 
 def braking(speed: float, from_frame: float, seconds: float) -> Drive:
@@ -73,20 +80,22 @@ def car(color: str, start: Vector, heading: float, gone: Drive) -> list[Body]:
     return [Body("automobile", _coachwork(RGB[color]), color, role="main", joint="mocap", path=body), *wheels]
 
 
-def passing(rng: Rng, sign: int, beyond: float, avoid: str | None = None) -> list[Body]:
-    """A car that is in the middle of the picture when half of three seconds are over: it drives on, or brakes there."""
-    heading = rng.uniform(-0.25, 0.25) + (np.pi if sign < 0 else 0)
-    speed, stops = rng.uniform(0.8, 1.3), rng.random() < 0.4
-    gone = braking(speed, rng.uniform(10, 20), rng.uniform(0.8, 1.4)) if stops else lambda frame: speed * frame / FPS
+def passing(rng: Rng, color: str, sign: int, gone: Drive, beyond: float, askew: float) -> list[Body]:
+    """A car that is in the middle of the picture when half of three seconds are over.
+
+    beyond: metres behind the middle. It heads along the x axis, up to `askew` radians off.
+    """
+    heading = rng.uniform(-askew, askew) + (np.pi if sign < 0 else 0)
     halfway = gone(24) * vec(np.cos(heading), np.sin(heading), 0)
-    color = pick(rng, [name for name in BASIC if name != avoid])
     return car(color, vec(rng.uniform(-0.2, 0.2), beyond, 0) - halfway, heading, gone)
 
 
 def drive(rng: Rng) -> Event:
     """A car drives through the picture, or brakes in it; at times past a tree."""
     sign, direction = way(rng)
-    bodies = passing(rng, sign, rng.uniform(-0.2, 0.1))
+    speed, brakes = rng.uniform(*SPEEDS), rng.random() < 0.4
+    gone = braking(speed, rng.uniform(10, 20), rng.uniform(0.8, 1.4)) if brakes else steady(speed)
+    bodies = passing(rng, pick(rng, BASIC), sign, gone, beyond=rng.uniform(-0.2, 0.1), askew=0.25)
     past = rng.random() < 0.3
     if past:
         bodies.append(tree(rng, vec(rng.uniform(-0.6, 0.6), 1.3, 0)))
@@ -99,7 +108,8 @@ def street(rng: Rng) -> Event:
     sign, direction = way(rng)
     bodies = walker(rng, sign)
     against, behind = way(rng)
-    passes = passing(rng, against, rng.uniform(0.8, 1.1), bodies[0].color)
+    color = pick(rng, [name for name in BASIC if name != bodies[0].color])
+    passes = passing(rng, color, against, steady(rng.uniform(*SPEEDS)), beyond=rng.uniform(0.95, 1.15), askew=0.1)
     passes[0].role = "target"
     shot = Shot(target=vec(0, 0.25, HIPS), distance=rng.uniform(3.5, 4.1), elevation=rng.uniform(4, 14))
     return Event([*bodies, *passes], direction, {"behind": behind}, shot=shot)
@@ -115,7 +125,7 @@ def stairs(rng: Rng) -> Event:
     for i in range(count):  # from the top: each a block that stands on the floor
         tall = high * (count - i) / 2
         at = vec(sign * (deep * (i + 0.5) + 0.1), 0, tall)
-        steps.append(Part(BOX, (deep / 2, 0.55, tall), at, color=RGB[color] * (0.88 + 0.24 * (i % 2)), roughness=0.8))
+        steps.append(Part(BOX, (deep / 2, WIDE, tall), at, color=RGB[color] * (0.88 + 0.24 * (i % 2)), roughness=0.8))
         steps[-1].pattern, steps[-1].color2 = pattern, RGB[color] * 0.6
     flight = Body("stairs", steps, color, "wooden" if pattern == GRAIN else None, position=top)
     body = simple(rng, pick(rng, ["ball", "ball", "ball", "cylinder"]), rng.uniform(0.16, 0.22), avoid=[color])
@@ -127,4 +137,4 @@ def stairs(rng: Rng) -> Event:
         velocity=vec(speed, 0, 0),
         spin=vec(0, speed / r, 0),
     )
-    return Event([body, flight], direction, {"count": count, "down": high * (count - 0.5)})
+    return Event([body, flight], direction, {"count": count, "down": high * (count - 0.5), "wide": WIDE})

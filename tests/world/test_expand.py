@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from tenku.world import words
-from tenku.world.expand import EVENTS, USUAL, expand
+from tenku.world.cues import EVENTS
+from tenku.world.expand import USUAL, expand
 
 
 @pytest.mark.parametrize(
@@ -106,8 +107,34 @@ from tenku.world.expand import EVENTS, USUAL, expand
         ("蓝色的球沿楼梯滚下", ("蓝色", "台阶")),
         ("a red car brakes", ("red car", "stop")),
         ("the camera moves to the left around a rolling red ball", ("red ball rolls to the right",)),
-        ("一辆红色汽车慢慢停下", ("红色", "停")),
         ("a red ball rolls and never stops", ("keeps going",)),
+        ("a red car doesn't stop", ("red car", "keeps going")),
+        ("a white car drives past a stop sign", ("white car", "keeps going")),
+        ("a yellow bus stops", ("yellow car", "stop")),
+        ("红色的球向右滚动，一直没有停", ("没有停",)),
+        ("a red car drives to the right and hits a blue cube", ("red", "blue", "pushing it away")),
+        ("一辆红色汽车向右行驶，撞上蓝色方块", ("红色", "蓝色", "把它推开")),
+        ("a toy car drives behind a wall", ("behind", "wall")),
+        ("a driver throws a red ball", ("red ball",)),
+        ("a hard drive falls", ("ball",)),
+        ("花开过后苹果落下", ("苹果",)),
+        ("a woman in a blue coat walks past a red car to the left", ("in a blue", "walks to the left", "red car")),
+        ("a man walks in front of a red car from right to left", ("walks to the left", "red car")),
+        ("a red car drives past a man to the left", ("red car drives to the left",)),
+        ("一个人从汽车旁边向左走过", ("向左", "从后面向右")),
+        ("一辆蓝色汽车从一个向左走的人旁边开过", ("蓝色", "从后面向右")),
+        ("a man drives a red car", ("red car drives",)),
+        ("一个男人开着红色汽车", ("红色",)),
+        ("a man waits at a bus stop", ("person in a", "walks")),
+        ("a German car", ("car drives",)),
+        ("a man walks through a field in the style of Van Gogh", ("person in a",)),
+        ("一辆红车", ("一辆红色",)),
+        ("一辆深蓝色的车驶过", ("一辆蓝色",)),
+        ("a red car drives past the stairs", ("red car drives",)),
+        ("a red ball rolls up the stairs", ("red ball rolls",)),
+        ("a red ball bounces down five wooden stairs", ("red ball", "five wooden stairs")),
+        ("一个绿色的球从五级白色台阶滚下", ("绿色", "五级白色台阶")),
+        ("the camera follows somebody to the left", ("person in a", "to the left")),
         ("a blue ball rolls to a stop", ("blue ball", "stop")),
         ("a man climbs the stairs", ("person in a", "walks")),
     ],
@@ -147,6 +174,12 @@ def test_what_is_named_is_kept(prompt, kept):
 def test_the_number_beside_a_noun_is_kept(prompt, kept):
     for seed in range(20):
         assert kept in expand(prompt, seed).lower()
+
+
+@pytest.mark.parametrize("prompt", ["一辆红色汽车慢慢停下", "一个红色的球滚到墙边停住"])
+def test_what_stops_does_not_go_on_in_chinese(prompt):
+    for seed in range(20):
+        assert "停" in expand(prompt, seed) and "没有停" not in expand(prompt, seed)
 
 
 @pytest.mark.parametrize("prompt", ["on a red carpet, a ball rolls", "under purple light a ball rolls"])
