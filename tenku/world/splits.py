@@ -65,7 +65,7 @@ def events_of(split: str, wanted: Sequence[str] = (), num_frames: int = 1) -> li
         if name not in can:
             raise ValueError(f"the events of {split} are {', '.join(can)}, not {name!r}")
         if name in over:
-            raise ValueError(f"a {name} lasts {LONGEST[name]} frames at most, not {num_frames}")
+            raise ValueError(f"the event {name} lasts {LONGEST[name]} frames at most, not {num_frames}")
     return [name for name in can if name not in over and (not wanted or name in wanted)]
 
 

@@ -62,7 +62,7 @@ class Voice:
 
     @property
     def count(self) -> int:
-        """How many blocks, dominoes, poured balls or apples; or how many bites."""
+        """How many blocks, dominoes, poured balls or apples; or how many bites or stairs."""
         group = [thing for thing in self.objects if thing["role"] in ("block", "many")]
         return self.description.get("count") or len(group)
 

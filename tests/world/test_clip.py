@@ -104,7 +104,7 @@ def test_a_subject_that_leaves_before_half_time_is_rejected():
         ({"seed": -1}, "seed"),
         ({"split": "test"}, "splits are"),
         ({"device": "tpu"}, "cpu or cuda"),
-        ({"events": ["walk"], "num_frames": 145}, "a walk lasts 144 frames at most, not 145"),
+        ({"events": ["walk"], "num_frames": 145}, "the event walk lasts 144 frames at most, not 145"),
         ({"events": ["explode"]}, "the events of train are drop, .*, stairs, not 'explode'"),
     ],
 )
@@ -155,6 +155,6 @@ def test_clips_of_an_older_world_are_not_mixed_with_new_ones(tmp_path, monkeypat
 
 
 def test_what_cannot_be_drawn_leaves_no_folder(tmp_path):
-    with pytest.raises(ValueError, match="a walk lasts 144 frames at most"):
+    with pytest.raises(ValueError, match="the event walk lasts 144 frames at most"):
         write_clips(tmp_path / "new", 2, num_frames=200, workers=2, events=["walk"])
     assert not (tmp_path / "new").exists()

@@ -8,7 +8,7 @@ import pytest
 
 from tenku.world import words
 from tenku.world.cues import EVENTS
-from tenku.world.expand import USUAL, expand
+from tenku.world.expand import USUAL, event_of, expand
 
 
 @pytest.mark.parametrize(
@@ -201,9 +201,12 @@ def test_the_golden_hour_is_no_gold():
 def test_every_event_can_be_told():
     # a street is where somebody walks and a car drives, which have their own cues
     assert {*EVENTS, "street"} == set(USUAL) == set(words.EVENTS)
-    for event, cues in EVENTS.items():
-        for cue in (cues[0], cues[-1]):
-            assert expand(f"something {cue}" if cue.isascii() else f"东西{cue}", seed=3), event
+    for event, signs in EVENTS.items():
+        thing = ("a car", "汽车") if event == "drive" else ("something", "东西")
+        for sign in signs:
+            prompt = f"{thing[0]} {sign} " if sign.isascii() else thing[1] + sign
+            assert event_of(prompt, []) == event, prompt
+            assert expand(prompt, seed=3)
 
 
 def test_it_needs_no_physics_and_no_drawing():
