@@ -28,6 +28,8 @@ EVENTS = {
     "roll": ("roll", "滚"),
     "drop": ("drop", "fall", "bounc", "落", "掉", "弹"),
 }
+# Of a light, and no cue for an event: the sun sets (落), and city lights are behind.
+OF_LIGHT = "日落|(?<=city lights) behind"
 LIGHTS = {
     "neon": ("neon", "霓虹"),
     "night": ("night", "midnight", "city lights", "夜"),
@@ -126,7 +128,7 @@ SPELLINGS = {
 # A colour that stands before one of these is not that of the thing after it: "on a red carpet a ball", 红色地毯上的球.
 APART = {
     "en": r"\b(?:an?|the|on|with|in|under)\b",
-    "zh": f"(?<!正)[在从]|[毯光灯板面景墙夜]的?[上下里中旁边前后]|{COAT}",
+    "zh": f"(?<!正)(?<!色的)[在从]|[毯光灯板面景墙夜]的?[上下里中旁边前后]|{COAT}",
 }
 OTHER_ADJECTIVES = {
     "en": ("big", "large", "small", "little", "tiny", "heavy", "round", "bright", "ripe", "fresh"),

@@ -107,6 +107,7 @@ def without_camera(text: str, camera: str | None) -> str:
 
 def event_of(text: str, things: list[dict[str, Any]]) -> str:
     """What happens: what is said to, or what the things that are named mostly do."""
+    text = re.sub(cues.OF_LIGHT, "", text)
     event = found(cues.EVENTS, text)
     kinds = {thing["kind"] for thing in things}
     person, vehicle = re.search(cues.PEOPLE, text), re.search(cues.VEHICLES, re.sub(cues.TOYS, "", text))
