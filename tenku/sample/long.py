@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HISTORY_NOISE = 0.1
 # Of what guidance adds, so much where a video just goes on: what was made shows already what the prompt says, and what
 # guidance exaggerates would be exaggerated again in every window.
-GUIDANCE_SHARE = 2 / 3
+GUIDANCE_SHARE = 1 / 2
 Change = Callable[[Conditioning], Conditioning]
 
 
