@@ -70,14 +70,14 @@ def test_after_made_frames_there_is_less_guidance_and_some_noise(tiny_folder, mo
     latents, known = pipeline.nothing_known(request)
     for _ in long.onwards(pipeline, request, latents, known):
         pass
-    assert asked == [(4.0, [], 3), (3.0, [noise] * 6, 15), (3.0, [noise] * 6, 21)]
+    assert asked == [(4.0, [], 3), (2.5, [noise] * 6, 15), (2.5, [noise] * 6, 21)]
     asked.clear()
     for _ in long.onwards(pipeline, request, latents, known, also=lambda part: lambda condition: condition):
         pass  # a remix or a storyboard: what was made does not show yet what is asked
     assert [scale for scale, *_ in asked] == [4.0, 4.0, 4.0]
     asked.clear()
     long.backwards(pipeline, request, latents[:, :, :6], 9)
-    assert asked == [(4.0, [0] * 6, 3), (3.0, [noise] * 6, 9)]
+    assert asked == [(4.0, [0] * 6, 3), (2.5, [noise] * 6, 9)]
     asked.clear()
     known[:6] = known[-3:] = True
     for _ in long.onwards(pipeline, request, latents, known):
