@@ -82,4 +82,4 @@ def test_after_made_frames_there_is_less_guidance_and_some_noise(tiny_folder, mo
     known[:6] = known[-3:] = True
     for _ in long.onwards(pipeline, request, latents, known):
         pass  # what is given at the end is shown as it is, beside what was made
-    assert asked[-1] == (3.0, [noise] * 4 + [0] * 3, 15)
+    assert asked[-1] == (2.5, [noise] * 4 + [0] * 3, 15)
