@@ -349,22 +349,19 @@ def export(
         if autoencoder is None:
             raise ValueError("a run has no autoencoder of its own: name the one of its latents with --autoencoder")
         existing_folder(autoencoder, "autoencoder")
-    if is_model and out.resolve() == run.resolve():
-        raise ValueError("a model cannot be written over itself: choose another folder with --out")
     from tenku.sample.pipeline import find
     from tenku.train.build import export, export_model
     from tenku.types import ModelSettings
 
     mixed_with = None if mix is None else find(mix)
-    if mixed_with is not None and out.resolve() == mixed_with.resolve():
-        raise ValueError("a model cannot be written over one that is mixed in: choose another folder with --out")
+    model = run if is_model else mixed_with
+    if model is not None and out.resolve() == model.resolve():
+        raise ValueError("a model cannot be written over itself: choose another folder with --out")
     check_folder(out)
-
     if is_model:
         export_model(run, out, layout)
     else:
-        own = 0.5 if share is None else share
-        export(run, out, autoencoder, layout=layout, mixed_with=mixed_with, share=own)
+        export(run, out, autoencoder, layout=layout, mixed_with=mixed_with, **given(share=share))
     settings = ModelSettings.load(out)
     wanted = given(num_steps=steps, guidance_scale=guidance, guidance_rescale=rescale, shift=shift)
     defaults = replace(settings.defaults, **wanted)

@@ -63,8 +63,6 @@ CAMERAS = {
     "track": ("follows", "tracking", "跟随", "跟拍"),
     "static": ("still", "static", "静止", "固定"),
 }
-
-
 STROKES = {
     "wave": ("wav", "波浪"),
     "circle": ("circle", "round", "圆圈", "圈"),
@@ -72,8 +70,6 @@ STROKES = {
     "heart": ("heart", "爱心", "心"),
     "line": ("line", "straight", "直线"),
 }
-
-
 COAT = "coat|jacket|dress|shirt|sweater|外套|夹克|大衣|毛衣|裙子|衣服"
 # What drives; toys do not.
 TOYS = r"\b(?:toy|little)(?: \w+)? (?:cars?|trucks?)|玩具\w{0,2}车|小汽车|小轿车|[车型]模"

@@ -211,7 +211,7 @@ class English(Voice):
         return f"{text}, one after another" if self.full else text
 
     def drive(self) -> str:
-        text = f"{self.noun(self.main)} {self.pick('drives')}{self.way()}{self.on(self.pick('along', 'on'))}"
+        text = f"{self.noun(self.main)} drives{self.way()}{self.on(self.pick('along', 'on'))}"
         if not self.full:
             return text
         past = " past a tree" if self.description.get("tree") else ""

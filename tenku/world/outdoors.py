@@ -29,6 +29,11 @@ def tree(rng: Rng, at: Vector) -> Body:
     return Body("tree", [wood, *leaves], "green", position=at)
 
 
+def perhaps_a_tree(rng: Rng, spread: float) -> list[Body]:
+    """One behind what goes past, up to `spread` metres aside, or none."""
+    return [tree(rng, vec(rng.uniform(-spread, spread), 1.3, 0))] if rng.random() < 0.3 else []
+
+
 def edge_of_leaves(crown: Body, angle: float, height: float) -> Vector:
     """Where the leaves of a tree end in a direction about its trunk, at a height that they have."""
     leaves = np.array([part.position for part in crown.parts[1:]])
@@ -71,8 +76,6 @@ def walk(rng: Rng) -> Event:
     """Somebody walks through the picture, at times past a tree."""
     sign, direction = way(rng)
     bodies = walker(rng, sign)
-    past = rng.random() < 0.3
-    if past:
-        bodies.append(tree(rng, vec(rng.uniform(-0.4, 0.4), 1.3, 0)))
+    trees = perhaps_a_tree(rng, 0.4)
     shot = Shot(target=vec(0, 0, HIPS + 0.1), distance=rng.uniform(3.1, 3.7), elevation=rng.uniform(3, 14))
-    return Event(bodies, direction, {"tree": past}, shot=shot)
+    return Event([*bodies, *trees], direction, {"tree": bool(trees)}, shot=shot)

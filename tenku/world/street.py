@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from tenku.world.outdoors import tree, walker
+from tenku.world.outdoors import perhaps_a_tree, walker
 from tenku.world.people import HIPS
 from tenku.world.scene import BASIC, FPS, LYING, RGB, Body, Event, Part, Shot, Vector, then, turn, vec
 from tenku.world.shading import BEACH_BALL, GRAIN, PLAIN
@@ -39,22 +40,16 @@ def braking(speed: float, from_frame: float, seconds: float) -> Drive:
 def _coachwork(color: Vector) -> list[Part]:
     """A car without its wheels, seen from the ground below its middle; x is forward."""
 
-    def part(shape: int, size: tuple[float, ...], at: tuple[float, ...], look: Vector, roughness: float = 0.2) -> Part:
-        return Part(shape, size, at, color=look, roughness=roughness, solid=False)
+    def part(shape: int, size: Any, at: Any, color: Any, **look: Any) -> Part:
+        return Part(shape, size, at, color=color, solid=False, **{"roughness": 0.2, **look})
 
-    lamps = [
-        Part(SPHERE, (0.035,) * 3, (0.6, y, 0.27), color=(1, 0.9, 0.7), glow=2.0, solid=False) for y in (-0.18, 0.18)
-    ]
-    rear = [
-        Part(SPHERE, (0.03,) * 3, (-0.6, y, 0.28), color=(1, 0.05, 0.03), glow=1.2, solid=False) for y in (-0.2, 0.2)
-    ]
     return [
         part(BOX, (0.6, 0.27, 0.11), (0, 0, 0.24), color),
-        part(BOX, (0.33, 0.235, 0.09), (-0.08, 0, 0.43), GLASS, 0.08),
+        part(BOX, (0.33, 0.235, 0.09), (-0.08, 0, 0.43), GLASS, roughness=0.08),
         part(BOX, (0.29, 0.24, 0.025), (-0.08, 0, 0.54), color),
-        part(BOX, (0.62, 0.25, 0.04), (0, 0, 0.16), NEARLY_BLACK, 0.6),
-        *lamps,
-        *rear,
+        part(BOX, (0.62, 0.25, 0.04), (0, 0, 0.16), NEARLY_BLACK, roughness=0.6),
+        *(part(SPHERE, (0.035,) * 3, (0.6, y, 0.27), (1, 0.9, 0.7), glow=2.0) for y in (-0.18, 0.18)),
+        *(part(SPHERE, (0.03,) * 3, (-0.6, y, 0.28), (1, 0.05, 0.03), glow=1.2) for y in (-0.2, 0.2)),
     ]
 
 
@@ -96,11 +91,9 @@ def drive(rng: Rng) -> Event:
     speed, brakes = rng.uniform(*SPEEDS), rng.random() < 0.4
     gone = braking(speed, rng.uniform(10, 20), rng.uniform(0.8, 1.4)) if brakes else steady(speed)
     bodies = passing(rng, pick(rng, BASIC), sign, gone, beyond=rng.uniform(-0.2, 0.1), askew=0.25)
-    past = rng.random() < 0.3
-    if past:
-        bodies.append(tree(rng, vec(rng.uniform(-0.6, 0.6), 1.3, 0)))
+    trees = perhaps_a_tree(rng, 0.6)
     shot = Shot(target=vec(0, 0, 0.45), distance=rng.uniform(3.3, 4.1), elevation=rng.uniform(3, 15))
-    return Event(bodies, direction, {"tree": past}, shot=shot)
+    return Event([*bodies, *trees], direction, {"tree": bool(trees)}, shot=shot)
 
 
 def street(rng: Rng) -> Event:
