@@ -215,6 +215,10 @@ def train(
     ] = None,
     muon_lr: Annotated[float | None, typer.Option(min=0, help="Learning rate of the hidden matrices.")] = None,
     adamw_lr: Annotated[float | None, typer.Option(min=0, help="Learning rate of all else.")] = None,
+    text_share: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Of both rates, for what reads the text: more of it for new words."),
+    ] = None,
     size: Annotated[
         str | None, typer.Option(help="With --clips: bring them to this size, as 64x64, and not to the model's own.")
     ] = None,
@@ -258,7 +262,9 @@ def train(
         config = changed(config, OWN_CLIPS, OWN_OBJECTIVE)
     elif polish:
         config = changed(config, POLISH, POLISH_OBJECTIVE)
-    asked_for = given(batch_size=batch_size, stills_until=stills, muon_lr=muon_lr, adamw_lr=adamw_lr)
+    asked_for = given(
+        batch_size=batch_size, stills_until=stills, muon_lr=muon_lr, adamw_lr=adamw_lr, text_share=text_share
+    )
     config = changed(config, asked_for, given(conditioned=conditioned, shift=shift))
     check_folder(out)
     if clips is None or initial is None:
