@@ -3,7 +3,8 @@
 #
 #   runs/embedded.sh                        two hours on two CPU cores: 64×64, 80×48 and 48×80, three seconds
 #   runs/embedded.sh --machine gpu          25 minutes on one big GPU: 128×128, 160×96 and 96×160, three seconds
-#   runs/embedded.sh --autoencoder FOLDER   with an autoencoder that is there already, such as tenku/weights/embedded
+#   runs/embedded.sh --from FOLDER          its autoencoder goes on from one that is there, such as tenku/weights/embedded
+#   runs/embedded.sh --autoencoder FOLDER   that one as it is
 #   runs/embedded.sh --minutes 30           the same with less of everything
 #   runs/embedded.sh --chunk 9              stop after 9 minutes, wherever it is
 #   runs/embedded.sh --tiny                 the whole chain in about two minutes, to see that it holds together
@@ -13,7 +14,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-machine=cpu minutes= chunk= out= tiny= given=
+machine=cpu minutes= chunk= out= tiny= given= start=
 while (($#)); do
     case $1 in
         --machine) machine=${2:?--machine needs cpu or gpu}; shift 2 ;;
@@ -21,6 +22,7 @@ while (($#)); do
         --chunk) chunk=${2:?--chunk needs a number of minutes}; shift 2 ;;
         --out) out=${2:?--out needs a folder}; shift 2 ;;
         --autoencoder) given=${2:?--autoencoder needs a folder}; shift 2 ;;
+        --from) start=${2:?--from needs a folder}; shift 2 ;;
         --tiny) tiny=yes; shift ;;
         -h | --help) sed -n '2,/^set/{/^#/p}' "$0" | cut -c3-; exit ;;
         *) echo "error: unknown option $1 (see $0 --help)" >&2; exit 2 ;;
@@ -67,7 +69,11 @@ if [[ $tiny ]]; then
     autoencoder_budget=(--steps 10) decoder_budget=(--steps 5) transformer_budget=(--steps 20)
     made_budget=(--steps 3)
 fi
-if [[ $given ]]; then autoencoder_preset=embedded; fi
+if [[ $given && $start ]]; then
+    echo "error: --from and --autoencoder both name the autoencoder: choose one" >&2
+    exit 2
+fi
+if [[ $given || $start ]]; then autoencoder_preset=embedded; fi
 out=${out:-out/embedded${tiny:+-tiny}}
 mkdir -p "$out"
 main_size=${buckets[0]% *}
@@ -136,7 +142,7 @@ have_clips() {
 }
 autoencoder() {
     "$tenku" train-autoencoder "${clips[@]}" ${larger[@]+"${larger[@]}"} --out "$out/autoencoder" \
-        --preset "$autoencoder_preset" "${autoencoder_budget[@]}"
+        --preset "$autoencoder_preset" ${start:+--from "$start"} "${autoencoder_budget[@]}"
 }
 polish() { # FROM TO OPTIONS …: the decoder alone
     "$tenku" train-autoencoder "${@:3}" --out "$2" --preset "$autoencoder_preset" --polish "$1"

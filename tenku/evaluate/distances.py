@@ -4,6 +4,7 @@ clips is from another.
 Arrays are uint8 (0 to 255) or floats in [0, 1], of shape H W C or T H W C.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -92,17 +93,20 @@ def evaluate_autoencoder(
     limit: int = 64,
     sheet: str | Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
-) -> dict[str, float]:
-    """Reconstruct whole clips: {"clips", "psnr", "psnr_worst", "ssim", "encode_seconds", "decode_seconds"}.
+) -> dict[str, float | None]:
+    """Reconstruct whole clips: {"clips", "psnr", "psnr_worst", "psnr_moving", "ssim", "encode_seconds",
+    "decode_seconds"}.
 
-    folder: of a model or of its autoencoder. clips: a folder of mp4 files or their paths. psnr and ssim are
-    means over clips, seconds are of the fastest clip. With `sheet` a png shows clips above what came back.
+    folder: of a model or of its autoencoder. clips: a folder of mp4 files or their paths. psnr and ssim are means over
+    clips, seconds are of the fastest clip; psnr_moving is over all places where something moves
+    (`train.reconstruction.moving`), None without such. With `sheet` a png shows clips above what came back.
     ValueError without clips.
     """
     import torch
 
     from tenku.model.autoencoder import load_autoencoder
     from tenku.model.precision import autocast
+    from tenku.train.reconstruction import moving
 
     paths = sorted(Path(clips).glob("*.mp4")) if isinstance(clips, str | Path) else list(clips)
     if not paths:
@@ -112,6 +116,7 @@ def evaluate_autoencoder(
     autoencoder = load_autoencoder(folder).to(device)
     group = autoencoder.temporal_compression
     rows: list[tuple[float, float, float, float]] = []
+    errors: list[np.ndarray] = []  # squared, where something moves
     shown: list[np.ndarray] = []
     for index, path in enumerate(paths):
         frames = read_video(path)[0]
@@ -124,6 +129,9 @@ def evaluate_autoencoder(
             decoded = autoencoder.decode(latents)[0, :, : len(frames)].float().cpu()
             end = time.perf_counter()
         pixels = (decoded.clamp(-1, 1) + 1).mul(127.5).round().to(torch.uint8).permute(1, 2, 3, 0).numpy()
+        if len(frames) > 1:
+            moves = (moving(video)[0, 0] == 1).cpu().numpy()
+            errors.append((frames[moves] / 255.0 - pixels[moves] / 255.0) ** 2)
         rows.append((psnr(frames, pixels), ssim(frames, pixels), encoded - start, end - encoded))
         if len(shown) < 24:
             shown += [frames, pixels]
@@ -132,10 +140,12 @@ def evaluate_autoencoder(
     if sheet is not None:
         write_png(sheet, contact_sheet(shown))
     table = np.array(rows)
+    moved = np.concatenate(errors) if errors else np.empty(0)
     return {
         "clips": len(rows),
         "psnr": round(float(table[:, 0].mean()), 2),
         "psnr_worst": round(float(table[:, 0].min()), 2),
+        "psnr_moving": round(-10 * math.log10(max(float(moved.mean()), 1e-10)), 2) if moved.size else None,
         "ssim": round(float(table[:, 1].mean()), 4),
         "encode_seconds": round(float(table[:, 2].min()), 3),
         "decode_seconds": round(float(table[:, 3].min()), 3),

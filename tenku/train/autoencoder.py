@@ -69,6 +69,7 @@ class AutoencoderTraining:
     flicker: float = 1.0
     coarse: float = 0.25
     kl: float = 1e-3
+    motion: float = 0.0  # how much more errors count where something moves
     cache_gib: float = 4.0
     log_every: int = 50
     checkpoint_minutes: float = 3.0
@@ -259,7 +260,7 @@ class AutoencoderRun:
                 latents = self.autoencoder.unscale(self.make(self.autoencoder.scale(latents), generator))
             decoded = self.autoencoder.decode_raw(latents).float()
             small = self.autoencoder.decode_raw(halve(latents)).float() if self.settings.coarse else halve(video)
-        return loss_parts(decoded, video, small, mean, log_variance, looked_at)
+        return loss_parts(decoded, video, small, mean, log_variance, looked_at, self.settings.motion)
 
     @torch.no_grad()
     def _count_flops(self, video: Tensor) -> float:

@@ -5,14 +5,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SSIM_WINDOW = 7
+MOVES = 0.2  # of values in [-1, 1]: a pixel that changes so much from one frame to the next counts as moving
+AROUND = 5  # pixels
 
 
 def loss_parts(
-    decoded: Tensor, video: Tensor, decoded_small: Tensor, mean: Tensor, log_variance: Tensor, looked_at: int = 0
+    decoded: Tensor,
+    video: Tensor,
+    decoded_small: Tensor,
+    mean: Tensor,
+    log_variance: Tensor,
+    looked_at: int = 0,
+    motion: float = 0.0,
 ) -> Tensor:
     """The seven parts, unweighted: absolute error, squared error, edges, structure, flicker, coarse error, KL.
 
     Edges and structure are looked at in one frame of each group of 4: in all, they would cost as much as the network.
+    motion: how much more errors count where something moves.
     """
     difference = decoded - video
     kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
@@ -20,8 +29,30 @@ def loss_parts(
     coarse = (decoded_small - halve(video)).abs()
     meets = torch.arange(video.shape[2] - 1, device=video.device) % 4 == 3  # two groups, each encoded by itself
     flicker = difference.diff(dim=2).abs() * (1 + 4 * meets)[:, None, None]
-    parts = [difference.abs(), difference.square(), edges(x - y), 1 - similarity(x, y), flicker, coarse, kl]
+    weights = 1 + motion * moving(video) if motion else torch.ones_like(video[:, :1])
+    weights = weights / weights.mean()  # B 1 T H W
+    seen = weights[:, :, looked_at::4].transpose(1, 2).flatten(0, 1)  # (B T/4) 1 H W
+    parts = [
+        weights * difference.abs(),
+        weights * difference.square(),
+        edges(seen * (x - y)),
+        F.avg_pool2d(seen, SSIM_WINDOW, stride=2) * (1 - similarity(x, y)),
+        weights[:, :, 1:] * flicker,
+        coarse,
+        kl,
+    ]
     return torch.stack([part.mean() for part in parts])
+
+
+def moving(video: Tensor) -> Tensor:
+    """B 1 T H W in [0, 1]: how much the surroundings of each pixel of B C T H W in [-1, 1] change from frame to frame.
+
+    The same for all frames of a group, which share their latents: where a thing was a moment ago, its ghost may stay.
+    """
+    change = video.diff(dim=2).abs().mean(1)  # B T-1 H W
+    change = torch.maximum(F.pad(change, (0, 0, 0, 0, 1, 0)), F.pad(change, (0, 0, 0, 0, 0, 1)))
+    change = F.max_pool2d(change.unflatten(1, (-1, 4)).amax(2), AROUND, stride=1, padding=AROUND // 2)
+    return (change / MOVES).clamp(max=1).repeat_interleave(4, 1)[:, None]
 
 
 def halve(video: Tensor) -> Tensor:

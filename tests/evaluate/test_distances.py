@@ -73,7 +73,11 @@ def test_evaluation_of_an_autoencoder(tmp_path: Path) -> None:
         write_clip(tmp_path / f"{index}.mp4", noise((9, 16, 24, 3), index), 16)
     result = evaluate_autoencoder(tmp_path / "model", tmp_path, limit=2, sheet=tmp_path / "sheet.png")
     assert result["clips"] == 2 and 3 < result["psnr_worst"] <= result["psnr"] < 15
+    assert abs(result["psnr_moving"] - result["psnr"]) < 0.5  # all of it moves
     assert (tmp_path / "sheet.png").stat().st_size > 100
+    (tmp_path / "calm").mkdir()
+    write_clip(tmp_path / "calm" / "0.mp4", np.repeat(noise((1, 16, 24, 3)), 8, axis=0), 16)
+    assert evaluate_autoencoder(tmp_path / "model", tmp_path / "calm")["psnr_moving"] is None
     with pytest.raises(ValueError, match="no clips"):
         evaluate_autoencoder(tmp_path / "model", tmp_path / "model")
 

@@ -10,7 +10,7 @@ from tenku.model.autoencoder import load_autoencoder
 from tenku.train import checkpoint
 from tenku.train.autoencoder import AutoencoderRun, AutoencoderTraining, train_autoencoder
 from tenku.train.crops import ClipCache, draw_crops
-from tenku.train.reconstruction import halve, loss_parts
+from tenku.train.reconstruction import halve, loss_parts, moving
 from tenku.video import write_clip
 
 TINY = {"preset": "nano", "batch_size": 2, "crop": 32, "groups": 2, "log_every": 5, "warmup_steps": 2}
@@ -87,6 +87,24 @@ def test_flicker_is_what_changes_from_frame_to_frame():
     flicker = [float(loss_parts(each, video, halve(each), mean, mean)[4]) for each in (steady, flickering)]
     borders = video.shape[2] // 4 - 1  # which count five times
     assert flicker[0] < 1e-6 and flicker[1] == pytest.approx(0.2 * (1 + 4 * borders / (video.shape[2] - 1)), rel=1e-4)
+
+
+def test_errors_count_more_where_something_moves():
+    video, mean = torch.zeros(1, 3, 8, 32, 64), torch.zeros(1, 4, 2, 4, 8)
+    for frame in range(4):
+        video[:, :, frame, 12:20, 4 + 4 * frame : 12 + 4 * frame] = 1.0  # crosses the left half, and is gone then
+    assert moving(video)[0, 0, :4, 16, 8].eq(1).all()  # also where it was a moment ago
+    assert moving(video)[..., 32:].eq(0).all()
+    errors = []
+    for across in (8, 40):
+        wrong = video.clone()
+        wrong[:, :, 2, 8:24, across : across + 16] -= 0.3  # the same error in either half
+        errors.append(wrong)
+    alike, weighed = (
+        [loss_parts(wrong, video, halve(wrong), mean, mean, 2, motion)[:2] for wrong in errors] for motion in (0.0, 6.0)
+    )
+    assert torch.allclose(*alike)
+    assert (weighed[0] > 3 * weighed[1]).all()
 
 
 @pytest.mark.parametrize(
