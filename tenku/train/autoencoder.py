@@ -6,8 +6,9 @@
     RUN/sheet.png       clips above what came back
 
 The loss is L1 + MSE + differences of neighbouring pixels at several scales (edges stay sharp) + local structure
-(SSIM) + differences of neighbouring frames (no flicker). Two more parts make latents that diffusion learns easily:
-a little KL, and that halved latents decode to the halved video (scale equivariance, arXiv 2502.14831).
+(SSIM) + differences of neighbouring frames (no flicker); where something moves each counts several times. Two more
+parts make latents that diffusion learns easily: a little KL, and that halved latents decode to the halved video (scale
+equivariance, arXiv 2502.14831).
 """
 
 import math
@@ -69,7 +70,7 @@ class AutoencoderTraining:
     flicker: float = 1.0
     coarse: float = 0.25
     kl: float = 1e-3
-    motion: float = 0.0  # how much more errors count where something moves
+    motion: float = 6.0  # how much more an error counts where something moves
     cache_gib: float = 4.0
     log_every: int = 50
     checkpoint_minutes: float = 3.0
@@ -97,7 +98,7 @@ class AutoencoderTraining:
     @property
     def weights(self) -> tuple[float, ...]:
         """Of the loss's parts, in the order of `loss_parts`."""
-        return 1.0, self.squared, self.edges, self.structure, self.flicker, self.coarse, self.kl
+        return 1.0, self.squared, self.edges, self.structure, self.flicker, self.coarse, self.kl, 0.0
 
     def progress(self, steps_done: int, elapsed: float) -> float:
         """Share of the budget that is spent; `elapsed` in seconds."""
@@ -121,10 +122,10 @@ def for_device(settings: AutoencoderTraining, device: torch.device) -> Autoencod
 
 def polishing(settings: AutoencoderTraining, autoencoder: Path, made_by: Path | None = None) -> AutoencoderTraining:
     """The same budget for the decoder of a trained autoencoder alone: crops from anywhere, structure above all, and no
-    part of the loss that is for latents. made_by: a model some of whose own latents it learns to decode, see `made.py`.
+    part of the loss that is for latents, nor for motion, of which they hold no more. made_by: see `made.py`.
     """
-    settings = replace(settings, initial=autoencoder, decoder_only=True, busy=0.0, structure=5.0, coarse=0.0)
-    settings = replace(settings, muon_lr=3e-3, adamw_lr=1e-3, decay_from=0.2, average_decay=0.99)
+    settings = replace(settings, initial=autoencoder, decoder_only=True, busy=0.0, motion=0.0, structure=5.0)
+    settings = replace(settings, coarse=0.0, muon_lr=3e-3, adamw_lr=1e-3, decay_from=0.2, average_decay=0.99)
     if made_by is None:
         return settings
     # Whole pictures, for a transformer's sake, and what flickers weighs twice.
@@ -288,7 +289,7 @@ class AutoencoderRun:
         if not self.parts:
             return
         parts = torch.stack(self.parts).mean(0)
-        absolute, squared, edges, structure, flicker, coarse, kl = parts.tolist()
+        absolute, _, edges, structure, flicker, coarse, kl, squared = parts.tolist()
         now, steps = time.monotonic(), len(self.parts)
         measured = speed(steps * self.settings.batch_size, steps * self.flops, now - self.logged_at, self.device)
         self.parts, self.logged_at = [], now

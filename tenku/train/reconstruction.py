@@ -18,10 +18,11 @@ def loss_parts(
     looked_at: int = 0,
     motion: float = 0.0,
 ) -> Tensor:
-    """The seven parts, unweighted: absolute error, squared error, edges, structure, flicker, coarse error, KL.
+    """Absolute error, squared error, edges, structure, flicker, coarse error, KL; and the squared error for the log.
 
-    Edges and structure are looked at in one frame of each group of 4: in all, they would cost as much as the network.
-    motion: how much more errors count where something moves.
+    The first five count errors where something moves 1 + motion times, and are scaled so that they stay as large; the
+    last is plain. Edges and structure are looked at in one frame of each group of 4: in all, they would cost as much as
+    the network.
     """
     difference = decoded - video
     kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
@@ -30,7 +31,7 @@ def loss_parts(
     meets = torch.arange(video.shape[2] - 1, device=video.device) % 4 == 3  # two groups, each encoded by itself
     flicker = difference.diff(dim=2).abs() * (1 + 4 * meets)[:, None, None]
     weights = 1 + motion * moving(video) if motion else torch.ones_like(video[:, :1])
-    weights = weights / weights.mean()  # B 1 T H W
+    weights = weights / weights.mean()  # B 1 T H W, 1 on average
     seen = weights[:, :, looked_at::4].transpose(1, 2).flatten(0, 1)  # (B T/4) 1 H W
     parts = [
         weights * difference.abs(),
@@ -40,6 +41,7 @@ def loss_parts(
         weights[:, :, 1:] * flicker,
         coarse,
         kl,
+        difference.detach().square(),
     ]
     return torch.stack([part.mean() for part in parts])
 
