@@ -82,14 +82,21 @@ class Block(nn.Module):
         assert self.conv_out.bias is not None
         nn.init.zeros_(self.conv_out.bias)
 
-    def forward(self, x: Tensor, groups: int = 1, before: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """x: (B groups) C H W. Also returns what the group after the last one will see of it."""
+    def forward(
+        self, x: Tensor, groups: int = 1, before: Tensor | None = None, alone: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """x: (B groups) C H W. Also returns what the group after the last one will see of it.
+
+        alone: bool, which groups see themselves in place of the one before.
+        """
         h = F.silu(self.norm(x.permute(0, 2, 3, 1)))  # N H W C: channels-last memory, no copy
         last = None
         if self.past:
             seen = h[..., -self.past :].unflatten(0, (-1, groups))  # B groups H W C
             last = seen[:, -1:]
             earlier = torch.cat([seen[:, :1] if before is None else before.to(h.dtype), seen[:, :-1]], dim=1)
+            if alone is not None:
+                earlier = torch.where(alone[:, None, None, None], seen, earlier)
             h = torch.cat([h, earlier.flatten(0, 1)], dim=-1)
         h = self.conv_in(h.permute(0, 3, 1, 2))
         return x + self.conv_out(F.silu(h)), last
@@ -131,7 +138,7 @@ class Decoder(nn.Module):
         self.norm = nn.LayerNorm(quarter)
         self.head = nn.Conv2d(quarter, GROUP * 3 * PATCH**2, 3, padding=1)
 
-    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(self, x: Tensor, state: State | None = None, alone: Tensor | None = None) -> tuple[Tensor, State]:
         groups = x.shape[1]
         before: list[Tensor | None] = [None] * (len(self.eighth) + len(self.quarter))
         if state is not None:
@@ -141,7 +148,7 @@ class Decoder(nn.Module):
         for index, block in enumerate([*self.eighth, *self.quarter]):
             if index == len(self.eighth):
                 x = F.pixel_shuffle(self.up(x), 2).contiguous(memory_format=torch.channels_last)
-            x, last = block(x, groups, before[index])
+            x, last = block(x, groups, before[index], alone)
             after.append(last)
         x = F.silu(self.norm(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
         return F.pixel_shuffle(self.head(x), PATCH), after
@@ -224,8 +231,7 @@ class Autoencoder(nn.Module):
         last two frames are kept back, and come with the next ones. given: bool, which latent frames are somebody's own,
         the ones before and after these included where there are such; None: none. ValueError for a wrong shape.
         """
-        own = given if given is None or state is None else given[1:]
-        video, features = self._decode(latents, None if state is None else state[:-1], following, own)
+        video, features = self._decode(latents, None if state is None else state[:-1], following, given)
         kept = video[:, :, :0] if state is None else state[-1]
         video = smooth_borders(torch.cat([kept.float(), video.float()], dim=2), kept.shape[2] or GROUP, given)
         ready = video.shape[2] - (0 if following is None else KEPT)
@@ -238,7 +244,11 @@ class Autoencoder(nn.Module):
         following: Tensor | None = None,
         given: Tensor | None = None,
     ) -> tuple[Tensor, State]:
-        """As `decode_next`, without the filter where groups meet, and with nothing kept back."""
+        """As `decode_next`, without the filter where groups meet, and with nothing kept back.
+
+        Somebody's own frames are to come back as they were: where made ones follow, the last of them look only half
+        ahead, and a picture (a group by itself) among made ones does not look back.
+        """
         if latents.ndim != 5 or latents.shape[1] != self.latent_channels or not latents.shape[2]:
             raise ValueError(
                 f"latents must be B {self.latent_channels} T h w with T above 0, got {tuple(latents.shape)}"
@@ -246,11 +256,15 @@ class Autoencoder(nn.Module):
         batch, _, groups = latents.shape[:3]
         following = latents[:, :, -1:] if following is None else following
         shifted = torch.cat([latents[:, :, 1:], following], dim=2)
-        if given is not None:  # the last of somebody's own frames, which are to come back as they were, look half ahead
-            leaving = F.pad(given[:-1] & ~given[1:], (0, groups))[:groups].to(latents.device)
-            shifted = torch.where(leaving[:, None, None], 0.5 * (latents + shifted), shifted)
+        alone = None
+        if given is not None:
+            given = given if state is not None else F.pad(given, (1, 0), value=bool(given[0]))  # and what lies before
+            given = F.pad(given, (0, 1))[: groups + 2].to(latents.device)  # and what lies after
+            before, own, after = given[:-2], given[1:-1], given[2:]
+            ends, alone = own & ~after, own & ~after & ~before
+            shifted = torch.where(ends[:, None, None], 0.5 * (latents + shifted), shifted)
         x = torch.cat([self.unscale(frames.to(self.latent_dtype)) for frames in (latents, shifted)], dim=1)
-        x, state = self.decoder(x.transpose(1, 2), state)
+        x, state = self.decoder(x.transpose(1, 2), state, alone)
         return x.unflatten(0, (batch, groups)).unflatten(2, (3, GROUP)).transpose(1, 2).flatten(2, 3), state
 
     def decode_raw(self, latents: Tensor) -> Tensor:

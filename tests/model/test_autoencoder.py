@@ -106,6 +106,18 @@ def test_the_last_given_group_looks_half_ahead(autoencoder: Autoencoder) -> None
     assert moved(torch.tensor([False, False, False])) == moved(torch.tensor([True, True, True])) == ahead
 
 
+def test_a_picture_among_made_frames_does_not_look_back(autoencoder: Autoencoder) -> None:
+    latents = autoencoder.encode(video(12))
+    other = latents.clone()
+    other[:, :, :2] += 0.1
+    for own, same in (([False, False, True], True), ([False, True, True], False), ([True, True, True], False)):
+        a, b = (autoencoder.decode_next(each, given=torch.tensor(own))[0][:, :, 8:] for each in (latents, other))
+        assert a.equal(b) == same
+    alone = autoencoder.decode(latents[:, :, 2:])
+    a, _ = autoencoder.decode_next(latents, given=torch.tensor([False, False, True]))
+    torch.testing.assert_close(a[:, :, 8:], alone, atol=1e-5, rtol=1e-5)  # as it comes back by itself
+
+
 @pytest.mark.parametrize("own", [None, [True, True, False, False, True]])
 @pytest.mark.parametrize("pieces", [[1, 1, 1, 1, 1], [2, 3], [4, 1], [5]])
 def test_a_stream_decodes_to_the_whole(autoencoder: Autoencoder, pieces: list[int], own: list[bool] | None) -> None:
