@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.utils.flop_counter import FlopCounterMode
 
 from tenku import load
@@ -50,6 +51,22 @@ def test_training_leaves_a_log_and_pictures(place: Path) -> None:
     lines = [json.loads(line) for line in (place / "run" / "log.jsonl").read_text().splitlines()]
     assert lines and lines[-1]["step"] == 2
     assert list((place / "run" / "previews").glob("*.png"))
+
+
+def test_the_text_may_learn_at_rates_of_its_own(place: Path, tmp_path: Path) -> None:
+    """From the same weights: not at all, and all the more with a larger share."""
+
+    def change(share: str) -> float:
+        out = tmp_path / share
+        command = ["train", "--latents", str(place / "latents"), "--from", str(place / "model"), "--out", str(out)]
+        assert main([*command, "--steps", "1", "--batch-size", "2", "--text-share", share]) == 0
+        assert json.loads((out / "config.json").read_text())["run"]["text_share"] == float(share)
+        saved = next((out / "checkpoints").glob("step-*"))
+        before, after = load_state(place / "model" / "text"), load_file(next(saved.glob("text*.safetensors")))
+        return sum(float((after[name].float() - before[name].float()).abs().sum()) for name in before)
+
+    changes = [change(share) for share in ("0", "0.1", "1")]
+    assert changes[0] == 0 and changes[1] < changes[2]
 
 
 def test_polishing_changes_the_decoder_alone(place: Path, tmp_path: Path) -> None:
