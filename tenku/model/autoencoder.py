@@ -261,7 +261,8 @@ class Autoencoder(nn.Module):
             given = given if state is not None else F.pad(given, (1, 0), value=bool(given[0]))  # and what lies before
             given = F.pad(given, (0, 1))[: groups + 2].to(latents.device)  # and what lies after
             before, own, after = given[:-2], given[1:-1], given[2:]
-            ends, alone = own & ~after, own & ~after & ~before
+            ends = own & ~after
+            alone = ends & ~before
             shifted = torch.where(ends[:, None, None], 0.5 * (latents + shifted), shifted)
         x = torch.cat([self.unscale(frames.to(self.latent_dtype)) for frames in (latents, shifted)], dim=1)
         x, state = self.decoder(x.transpose(1, 2), state, alone)
