@@ -197,7 +197,8 @@ def test_encoding_goes_on_and_says_how_fast(place: Path, tmp_path: Path, capsys:
     assert main([*encode, str(place / "square")]) == 0
     capsys.readouterr()
     assert main([*encode, str(place / "square"), str(place / "wide")]) == 0
-    assert ": 2 clips in " in capsys.readouterr().err  # the two others were there
+    err = capsys.readouterr().err
+    assert ": 2 clips in " in err and "left out" not in err  # the two others were there
     manifest = json.loads((tmp_path / "latents" / "manifest.json").read_text())
     config = load_autoencoder(place / "autoencoder").config
     counted = encoding_flops(config, manifest)
@@ -205,6 +206,10 @@ def test_encoding_goes_on_and_says_how_fast(place: Path, tmp_path: Path, capsys:
         for width in (32, 48):
             load_autoencoder(place / "autoencoder").encode(torch.zeros(4, 3, 8, 32, width))  # two clips and mirrored
     assert counted == counter.get_total_flops()
+    assert main([*encode, str(place / "wide")]) == 0
+    assert capsys.readouterr().err.splitlines()[-1].startswith("2 clips that ")
+    manifest = json.loads((tmp_path / "latents" / "manifest.json").read_text())
+    assert [bucket["size"] for bucket in manifest["buckets"]] == [[48, 32]]
 
 
 def test_weights_are_polished_on_latents_and_read_as_before(place: Path, tmp_path: Path) -> None:

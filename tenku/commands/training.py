@@ -100,7 +100,7 @@ def train_autoencoder(
 
 def encode(
     autoencoder: Annotated[Path, typer.Option(help="Folder with an autoencoder.")],
-    out: Annotated[Path, typer.Option(help="Folder for the shards.")],
+    out: Annotated[Path, typer.Option(help="Folder for the shards; it lists the clips named here and no others.")],
     clips: Annotated[list[Path] | None, typer.Argument(help="Folders with clips.")] = None,
     draw: Annotated[
         list[str] | None,
@@ -126,6 +126,7 @@ def encode(
     from tenku.train.loop import choose_device
 
     device = choose_device("auto").type
+    listed = clips_of(out)
     counts: list[int] = []
     begun = time.monotonic()
     with progress_bars() as stages:
@@ -161,6 +162,24 @@ def encode(
                 on_progress=told,
             )
     say(f"latents in {out}: {encoded_at(counts, time.monotonic() - begun, autoencoder, manifest, device)}")
+    if dropped := len(listed - clips_of(out)):
+        say(f"{dropped} clips that {out} listed before are left out now: name their folders too to train on all")
+
+
+def clips_of(latents: Path) -> set[tuple[str, int]]:
+    """(shape, seed) of the clips that a latents folder lists; none where it is not whole yet."""
+    from tenku.data.latents import read_manifest
+
+    try:
+        manifest = read_manifest(latents)
+    except ValueError:
+        return set()
+    return {
+        (bucket["name"], clip["seed"])
+        for bucket in manifest["buckets"]
+        for shard in bucket["shards"]
+        for clip in shard["clips"]
+    }
 
 
 def encoded_at(counts: list[int], seconds: float, autoencoder: Path, manifest: Path, device: str) -> str:
