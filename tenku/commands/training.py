@@ -122,11 +122,11 @@ def encode(
     existing_folder(autoencoder, "autoencoder")
     check_folder(out)
     from tenku.data.drawn import draw_latents
-    from tenku.data.latents import encode_clips
+    from tenku.data.latents import encode_clips, listed_clips
     from tenku.train.loop import choose_device
 
     device = choose_device("auto").type
-    listed = clips_of(out)
+    listed = listed_clips(out)
     counts: list[int] = []
     begun = time.monotonic()
     with progress_bars() as stages:
@@ -162,24 +162,8 @@ def encode(
                 on_progress=told,
             )
     say(f"latents in {out}: {encoded_at(counts, time.monotonic() - begun, autoencoder, manifest, device)}")
-    if dropped := len(listed - clips_of(out)):
-        say(f"{dropped} clips that {out} listed before are left out now: name their folders too to train on all")
-
-
-def clips_of(latents: Path) -> set[tuple[str, int]]:
-    """(shape, seed) of the clips that a latents folder lists; none where it is not whole yet."""
-    from tenku.data.latents import read_manifest
-
-    try:
-        manifest = read_manifest(latents)
-    except ValueError:
-        return set()
-    return {
-        (bucket["name"], clip["seed"])
-        for bucket in manifest["buckets"]
-        for shard in bucket["shards"]
-        for clip in shard["clips"]
-    }
+    if dropped := len(listed - listed_clips(out)):
+        say(f"{dropped} clips that {out} listed before are left out now: encode all in one command to train on all")
 
 
 def encoded_at(counts: list[int], seconds: float, autoencoder: Path, manifest: Path, device: str) -> str:

@@ -257,6 +257,17 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     return manifest
 
 
+def listed_clips(latents: Path) -> set[tuple[str, int]]:
+    """(bucket, seed) of the clips that a latents folder lists; none where it has no manifest that can be read."""
+    try:
+        buckets = read_manifest(latents)["buckets"]
+    except ValueError:
+        return set()
+    return {
+        (bucket["name"], clip["seed"]) for bucket in buckets for shard in bucket["shards"] for clip in shard["clips"]
+    }
+
+
 def manifest_time(latents: Path) -> int | None:
     """When the list of encoded clips was written, in nanoseconds; None when there is none."""
     try:
