@@ -4,10 +4,10 @@
     OUT/t12-h16-w16-00000.json          what they show: seeds, captions, descriptions, split, mirrored or not
     OUT/manifest.json                     written last: buckets, their shards and all clips
 
-Shards are cut by position in the sorted list of clips, so a run that was killed goes on at the first
-shard that is missing, and clips added at the end of the list cost only themselves. Every clip can also be
-encoded flipped left to right, with captions written anew for the flipped description: twice the data for
-the price of encoding.
+A shard whose clips are all asked for again is kept, wherever in the list they are now; the others make new ones. So
+a run that was killed goes on at the first shard that is missing, and clips that are added cost only themselves. Shards
+that no manifest lists stay, for the day their clips are asked for again. Every clip can also be encoded flipped left
+to right, with captions written anew for the flipped description: twice the data for the price of encoding.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,6 +31,7 @@ from tenku.model.precision import autocast
 from tenku.world import captions
 
 FORMAT = 1
+FileKey = tuple[int, int]  # see `file_key`
 OnClips = Callable[[int, int], None]  # called with the clips that are there and all, first with those from before
 
 
@@ -105,41 +107,53 @@ def encode_samples(
     """`encode_clips` with clips and autoencoder at hand. `identity` tells its weights from others'."""
     out.mkdir(parents=True, exist_ok=True)
     settings = describe_encoding(autoencoder, identity, mirror, dtype)
-    shards = plan_shards(samples, autoencoder, shard_size)
+    kept, missing = plan_shards(samples, autoencoder, shard_size, former_shards(out, settings))
     notes: dict[str, dict[str, Any]] = {}
-    for shard in shards:
+    for shard in kept + missing:
         entries = [entry for sample in shard.samples for entry in describe(sample, mirror)]
-        files = [[sample.seed, sample.path.stat().st_size] for sample in shard.samples]  # drawn anew, they differ
-        notes[shard.name] = {**settings, "files": files, "clips": entries}
-    missing = {shard.name for shard in shards if not is_encoded(out, shard, notes[shard.name])}
-    done = sum(len(shard.samples) for shard in shards if shard.name not in missing)
+        notes[shard.name] = {**settings, "files": [file_key(each) for each in shard.samples], "clips": entries}
+    done = sum(len(shard.samples) for shard in kept)
     on_progress(done, len(samples))
+    for shard in kept:
+        write_note(out, shard.name, notes[shard.name])  # again, since captions may have been edited
     with start_readers(device) as readers:
-        for shard in shards:
-            if shard.name in missing:
-                batches = read_batches(shard.samples, batch_size, autoencoder.temporal_compression, readers)
-                encoded = [encode_frames(autoencoder, frames, mirror, device) for frames in batches]
-                write_tensors(out / f"{shard.name}.safetensors", {"latents": torch.cat(encoded).to(dtype)})
-                done += len(shard.samples)
-            # last, as the sign that the shard is whole; again, since captions may have been edited
-            write_json(out / f"{shard.name}.json", notes[shard.name], indent=None)
+        for shard in missing:
+            batches = read_batches(shard.samples, batch_size, autoencoder.temporal_compression, readers)
+            encoded = [encode_frames(autoencoder, frames, mirror, device) for frames in batches]
+            (out / f"{shard.name}.json").unlink(missing_ok=True)  # of other settings
+            write_tensors(out / f"{shard.name}.safetensors", {"latents": torch.cat(encoded).to(dtype)})
+            write_note(out, shard.name, notes[shard.name])  # last, as the sign that the shard is whole
+            done += len(shard.samples)
             on_progress(done, len(samples))
     entries_of = {name: note["clips"] for name, note in notes.items()}
     return write_manifest(out, entries_of, settings, samples[0].truth.get("fps", 16))
 
 
-def plan_shards(samples: Sequence[Sample], autoencoder: Encoder, shard_size: int) -> list[Shard]:
-    """Clips by latent shape, in order, `shard_size` to a shard."""
+def plan_shards(
+    samples: Sequence[Sample], autoencoder: Encoder, shard_size: int, former: Mapping[str, list[FileKey]]
+) -> tuple[list[Shard], list[Shard]]:
+    """The shards that can stay as they are, and new ones of `shard_size` for the other clips, by latent shape."""
     by_shape: dict[tuple[int, int, int], list[Sample]] = {}
     for sample in samples:
         shape = latent_shape(str(sample.path), sample.size, sample.num_frames, autoencoder)
         by_shape.setdefault(shape, []).append(sample)
-    shards = []
+    kept, new = [], []
     for shape, members in sorted(by_shape.items()):
         bucket = bucket_name(*shape)
-        for k, start in enumerate(range(0, len(members), shard_size)):
-            shards.append(Shard(bucket, shape, f"{bucket}-{k:05d}", members[start : start + shard_size]))
-    return shards
+        waiting: dict[FileKey, list[Sample]] = {}  # those of one key are taken in turn
+        for sample in members:
+            waiting.setdefault(file_key(sample), []).append(sample)
+        for name, files in former.items():
+            there = all(len(waiting.get(key, ())) >= times for key, times in Counter(files).items())
+            if there and name.rpartition("-")[0] == bucket:
+                kept.append(Shard(bucket, shape, name, [waiting[key].pop(0) for key in files]))
+        names = (name for k in count() if (name := f"{bucket}-{k:05d}") not in former)
+        rest = [sample for alike in waiting.values() for sample in alike]
+        new += [
+            Shard(bucket, shape, next(names), rest[start : start + shard_size])
+            for start in range(0, len(rest), shard_size)
+        ]
+    return kept, new
 
 
 def latent_shape(what: str, size: tuple[int, int], frames: int, autoencoder: Encoder) -> tuple[int, int, int]:
@@ -196,13 +210,24 @@ def describe(sample: Sample, mirror: bool) -> list[dict[str, Any]]:
     ]
 
 
-def is_encoded(out: Path, shard: Shard, note: dict[str, Any]) -> bool:
-    """Whether a former run left the latents of this very shard: same clips, same autoencoder, same settings."""
-    path = out / f"{shard.name}.json"
-    if not path.is_file() or not (out / f"{shard.name}.safetensors").is_file():
-        return False
-    former = read_json(path)
-    return all(former.get(key) == note[key] for key in ("autoencoder", "mirror", "dtype", "files"))
+def former_shards(out: Path, settings: Mapping[str, Any]) -> dict[str, list[FileKey]]:
+    """The clips of the whole shards that former runs with the same settings left, by the shards' names."""
+    found = {}
+    for path in sorted(out.glob("t*-h*-w*-*.json")):
+        note = read_json(path)
+        same = all(note.get(key) == settings[key] for key in ("autoencoder", "mirror", "dtype"))
+        if same and "files" in note and path.with_suffix(".safetensors").is_file():
+            found[path.stem] = [(seed, size) for seed, size in note["files"]]
+    return found
+
+
+def file_key(sample: Sample) -> FileKey:
+    """What tells a clip from others: its seed, and the size of its file, which differs once it is drawn anew."""
+    return sample.seed, sample.path.stat().st_size
+
+
+def write_note(out: Path, name: str, note: dict[str, Any]) -> None:
+    write_json(out / f"{name}.json", note, indent=None)
 
 
 def sizes_of(manifest: dict[str, Any]) -> list[tuple[int, int]]:

@@ -148,6 +148,29 @@ def test_only_what_changed_is_encoded_again(tmp_path):
     assert (first.calls, grown.calls, other.calls) == (2, 1, 3)
 
 
+def test_clips_are_found_again_wherever_they_are_in_the_list(tmp_path):
+    for seed in range(6):
+        write_sample(tmp_path / ("old" if seed < 4 else "new"), seed)
+    write_sample(tmp_path / "same", 0)  # seed and file of another folder's
+    old, new, same = (clips(tmp_path / name) for name in ("old", "new", "same"))
+    out = tmp_path / "out"
+
+    def calls(samples) -> int:
+        autoencoder = Pixels()
+        encode_samples(samples, autoencoder, "pixels", out, False, 2, 2, torch.float16, "cpu")
+        assert sorted(clip["seed"] for clip in listed(out)) == sorted(sample.seed for sample in samples)
+        return autoencoder.calls
+
+    assert calls(old) == 2
+    assert calls(new + old) == 1  # the new ones alone, though they come first
+    assert calls(old[1:] + new) == 1  # 1 loses its neighbour
+    assert calls(old + new) == 0  # which was kept
+    assert calls(same + old + new) == 1
+    values = torch.cat(read_shards(out)).float().amax((1, 2, 3, 4))
+    expected = torch.tensor([(20 + 10 * clip["seed"]) / 127.5 - 1 for clip in listed(out)])
+    torch.testing.assert_close(values, expected, atol=0.05, rtol=0)
+
+
 def test_a_clip_that_was_drawn_anew_is_encoded_anew(tmp_path):
     for seed in range(4):
         write_sample(tmp_path / "clips", seed)
@@ -163,8 +186,14 @@ def test_a_clip_that_was_drawn_anew_is_encoded_anew(tmp_path):
     assert [torch.equal(a, b) for a, b in zip(before, after, strict=True)] == [True, False]
 
 
+def listed(out):
+    return [clip for bucket in read_manifest(out)["buckets"] for shard in bucket["shards"] for clip in shard["clips"]]
+
+
 def read_shards(out):
-    return [load_file(str(path))["latents"] for path in sorted(out.glob("*.safetensors"))]
+    """The latents of every shard that the manifest lists."""
+    shards = [shard for bucket in read_manifest(out)["buckets"] for shard in bucket["shards"]]
+    return [load_file(str(out / shard["file"]))["latents"] for shard in shards]
 
 
 def test_encode_clips_uses_the_autoencoder_of_a_folder(tmp_path):
