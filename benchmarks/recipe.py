@@ -222,6 +222,7 @@ def variations(clips: Path | None) -> dict[str, Variation]:
         "as it is, another seed": Variation({"seed": 1}, SeveralAverages),
         "AdamW alone, 2e-3": Variation({}, AdamWAlone),
         "shift 2": Variation({"objective": Objective(conditioned=0.3, shift=2.0)}),
+        "where something moves 4 times": Variation({"objective": Objective(conditioned=0.3, motion=3.0)}),
         "no stills first": Variation({"stills_until": 0.0}),
         "text encoder 256x4": Variation({}, Run, text_of(hidden_size=256, depth=4)),
         "text encoder 128x1": Variation({}, Run, text_of(hidden_size=128, depth=1)),

@@ -27,16 +27,18 @@ def data_from_velocity(x: Tensor, predicted: Tensor, t: Tensor) -> Tensor:
     return x - broadcast_time(t, x) * predicted
 
 
-def loss(predicted: Tensor, data: Tensor, noise: Tensor, known: Tensor | None = None) -> Tensor:
+def loss(
+    predicted: Tensor, data: Tensor, noise: Tensor, known: Tensor | None = None, weights: Tensor | None = None
+) -> Tensor:
     """Mean squared velocity error over unknown frames, in fp32.
 
     predicted, data, noise: B C T H W; known: B T bool, True where a frame was given clean and nothing is to
-    be learnt. A batch in which everything is known has loss 0.
+    be learnt; weights: B 1 T H W, how often each place counts. A batch in which everything is known has loss 0.
     """
     error = (predicted.float() - velocity(data.float(), noise.float())).square()
     if known is None:
         return error.mean()
-    per_frame = error.mean(dim=(1, 3, 4))  # B T
+    per_frame = (error if weights is None else weights * error).mean(dim=(1, 3, 4))  # B T
     wanted = (~known).to(per_frame.dtype)
     return (per_frame * wanted).sum() / wanted.sum().clamp(min=1)
 

@@ -215,9 +215,9 @@ def test_encoding_goes_on_and_says_how_fast(place: Path, tmp_path: Path, capsys:
 def test_weights_are_polished_on_latents_and_read_as_before(place: Path, tmp_path: Path) -> None:
     run, model = tmp_path / "run", tmp_path / "model"
     command = ["train", "--polish", "--from", str(place / "model"), "--latents", str(place / "latents")]
-    assert main([*command, "--out", str(run), "--steps", "2", "--conditioned", "0.6"]) == 0
+    assert main([*command, "--out", str(run), "--steps", "2", "--conditioned", "0.6", "--motion", "3"]) == 0
     asked = json.loads((run / "config.json").read_text())["run"]
-    assert asked["objective"]["conditioned"] == 0.6 and asked["muon_lr"] == 1e-3
+    assert (asked["objective"]["conditioned"], asked["objective"]["motion"]) == (0.6, 3) and asked["muon_lr"] == 1e-3
     export = ["export", str(run), "--autoencoder", str(place / "autoencoder"), "--out", str(model)]
     assert (
         main([*export, "--mix", str(place / "model"), "--share", "0.6", "--guidance", "3.5", "--rescale", "0.8"]) == 0

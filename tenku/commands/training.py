@@ -222,6 +222,9 @@ def train(
         float | None,
         typer.Option(min=0, max=1, help="Of both rates, for what reads the text: more of it for new words."),
     ] = None,
+    motion: Annotated[
+        float | None, typer.Option(min=0, help="Errors where something moves count up to 1 + so many times.")
+    ] = None,
     size: Annotated[
         str | None, typer.Option(help="With --clips: bring them to this size, as 64x64, and not to the model's own.")
     ] = None,
@@ -268,7 +271,7 @@ def train(
     asked_for = given(
         batch_size=batch_size, stills_until=stills, muon_lr=muon_lr, adamw_lr=adamw_lr, text_share=text_share
     )
-    config = changed(config, asked_for, given(conditioned=conditioned, shift=shift))
+    config = changed(config, asked_for, given(conditioned=conditioned, shift=shift, motion=motion))
     check_folder(out)
     if clips is None or initial is None:
         train(config, previews(autoencoder, config.latents, PREVIEW_PROMPTS) if autoencoder else None)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from tenku import flow
 from tenku.data.loader import upload
@@ -37,11 +38,14 @@ class Objective:
     worn: float = 0.7  # of the noisy: known frames are also worn
     independent: float = 0.1  # of the others: every frame has its own noise level
     caption_dropout: float = 0.1
+    motion: float = 0.0  # errors where something moves count up to 1 + motion times, see `moving_weights`
 
     def __post_init__(self) -> None:
         for name in ("conditioned", "noisy", "history_noise", "worn", "independent", "caption_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+        if self.motion < 0:
+            raise ValueError(f"motion must be at least 0, got {self.motion:g}")
         if len(self.kinds) != len(KINDS) or abs(sum(self.kinds) - 1) > 1e-6:
             raise ValueError(f"kinds must be four shares that add up to 1, got {self.kinds}")
 
@@ -95,6 +99,7 @@ class Question:
     known: Tensor  # B T bool
     token_ids: Tensor  # B S
     token_mask: Tensor  # B S bool
+    weights: Tensor | None = None  # B 1 T H W: how often errors count, once where there are none
 
     @property
     def noised(self) -> Tensor:
@@ -126,12 +131,26 @@ def ask(
         known,
         upload(token_ids, device),
         upload(token_mask, device),
+        moving_weights(data, t, objective.motion) if objective.motion else None,
     )
+
+
+def moving_weights(data: Tensor, t: Tensor, motion: float) -> Tensor:
+    """B 1 T H W, 1 on average over each sample, of latents B C T H W of about unit variance and times B T.
+
+    Up to 1 + motion times as much where a place differs from what it was or will be a latent frame away: small things
+    that move are a small part of a clip and most of what people look at. Less so the noisier a sample is: where it
+    does not yet show what moves, weights that depend on the outcome would have the mean of all outcomes lean to some.
+    """
+    change = data.diff(dim=2).square().mean(1, keepdim=True).sqrt()  # B 1 T-1 H W
+    change = torch.maximum(pad(change, (0, 0, 0, 0, 1, 0)), pad(change, (0, 0, 0, 0, 0, 1)))
+    weights = 1 + motion * flow.broadcast_time(1 - t, data) * change.clamp(max=1)
+    return weights / weights.mean(dim=(2, 3, 4), keepdim=True)
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     """B S with zeros (False) appended until S is a multiple."""
-    return torch.nn.functional.pad(x, (0, -x.shape[1] % multiple))
+    return pad(x, (0, -x.shape[1] % multiple))
 
 
 def answer(transformer: Network, text: Network, question: Question) -> Tensor:
@@ -143,4 +162,5 @@ def answer(transformer: Network, text: Network, question: Question) -> Tensor:
 
 def loss(transformer: Network, text: Network, question: Question) -> Tensor:
     """Mean squared velocity error over the frames that were not given."""
-    return flow.loss(answer(transformer, text, question), question.data, question.noise, question.known)
+    predicted = answer(transformer, text, question)
+    return flow.loss(predicted, question.data, question.noise, question.known, question.weights)

@@ -85,6 +85,33 @@ def test_known_frames_are_shown_clean_and_cost_nothing():
     assert step.loss(network, lambda *_: None, question).item() < 1e-3  # autocast may round, nothing more
 
 
+def test_errors_where_something_moves_count_more():
+    data = torch.zeros(2, 4, 5, 3, 3)
+    data[0, :, 2, 1, 1] = 1.0  # there in one frame: it comes and goes; the other sample stands still
+    t = torch.tensor([0.25, 0.5])[:, None].expand(2, 5)
+    weights = step.moving_weights(data, t, 3.0)
+    assert weights.shape == (2, 1, 5, 3, 3)
+    torch.testing.assert_close(weights.mean((1, 2, 3, 4)), torch.ones(2))
+    assert torch.equal(weights[1], torch.ones(1, 5, 3, 3))
+    still = weights[0, 0, 0, 0, 0]
+    torch.testing.assert_close(weights[0, 0, 1:4, 1, 1], (still * (1 + 3 * 0.75)).expand(3))  # before, then and after
+    assert (weights[0] == still).sum() == 5 * 9 - 3
+    assert torch.equal(step.moving_weights(data, torch.ones(2, 5), 3.0), torch.ones(2, 1, 5, 3, 3))  # nothing shows
+    assert torch.equal(step.moving_weights(data[:, :, :1], t[:, :1], 3.0), torch.ones(2, 1, 1, 3, 3))  # a picture
+
+    objective = Objective(conditioned=0.0, independent=0.0, motion=3.0)
+    question = step.ask(data, [""] * 2, Tokens(), objective, generator(1), generator(2))
+    place = torch.zeros_like(data)
+    place[0, :, 2, 1, 1] = 1.0
+
+    def loss(wrong):
+        true = flow.velocity(question.data, question.noise)
+        return step.loss(lambda *_: true + wrong, lambda *_: None, question).item()
+
+    moves, stands = loss(place), loss(place.roll(1, dims=3))
+    assert moves / stands == pytest.approx(1 + 3 * (1 - question.t[0, 0].item()), rel=1e-3)
+
+
 def test_same_generators_same_question():
     data = torch.randn(4, 4, 6, 2, 2, generator=generator())
     first, second, other = (
@@ -99,3 +126,5 @@ def test_shares_out_of_range_are_refused():
         Objective(conditioned=1.5)
     with pytest.raises(ValueError, match="add up to 1"):
         Objective(kinds=(1.0, 1.0, 0.0, 0.0))
+    with pytest.raises(ValueError, match="motion must be at least 0, got -1"):
+        Objective(motion=-1.0)
