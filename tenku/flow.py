@@ -36,9 +36,11 @@ def loss(
     be learnt; weights: B 1 T H W, how often each place counts. A batch in which everything is known has loss 0.
     """
     error = (predicted.float() - velocity(data.float(), noise.float())).square()
+    if weights is not None:
+        error = weights * error
     if known is None:
         return error.mean()
-    per_frame = (error if weights is None else weights * error).mean(dim=(1, 3, 4))  # B T
+    per_frame = error.mean(dim=(1, 3, 4))  # B T
     wanted = (~known).to(per_frame.dtype)
     return (per_frame * wanted).sum() / wanted.sum().clamp(min=1)
 
