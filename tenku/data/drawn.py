@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from tenku.data.files import read_json, write_json, write_tensors
+from tenku.data.files import read_json, write_tensors
 from tenku.data.latents import (
     OnClips,
     bucket_name,
@@ -23,6 +23,7 @@ from tenku.data.latents import (
     folder_digest,
     latent_shape,
     write_manifest,
+    write_note,
 )
 from tenku.data.source import Sample
 from tenku.model.autoencoder import Autoencoder, load_autoencoder
@@ -74,7 +75,7 @@ def draw_shard(drawing: Drawing, recipe: Recipe, settings: dict[str, Any]) -> tu
         entries += describe(Sample(recipe.out, truth), recipe.mirror)
     write_tensors(recipe.out / f"{drawing.name}.safetensors", {"latents": torch.cat(latents).to(torch.bfloat16)})
     note = {**settings, "seeds": list(drawing.seeds), "clips": entries}
-    write_json(recipe.out / f"{drawing.name}.json", note, indent=None)
+    write_note(recipe.out, drawing.name, note)
     return drawing, entries
 
 

@@ -122,7 +122,7 @@ def encode_samples(
             encoded = [encode_frames(autoencoder, frames, mirror, device) for frames in batches]
             (out / f"{shard.name}.json").unlink(missing_ok=True)  # of other settings
             write_tensors(out / f"{shard.name}.safetensors", {"latents": torch.cat(encoded).to(dtype)})
-            write_note(out, shard.name, notes[shard.name])  # last, as the sign that the shard is whole
+            write_note(out, shard.name, notes[shard.name])
             done += len(shard.samples)
             on_progress(done, len(samples))
     entries_of = {name: note["clips"] for name, note in notes.items()}
@@ -227,6 +227,7 @@ def file_key(sample: Sample) -> FileKey:
 
 
 def write_note(out: Path, name: str, note: dict[str, Any]) -> None:
+    """What a shard shows, written after its latents: the sign that it is whole."""
     write_json(out / f"{name}.json", note, indent=None)
 
 

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tenku.train.motion import either_side
+
 SSIM_WINDOW = 7
 MOVES = 0.2  # of values in [-1, 1]: a pixel that changes so much from one frame to the next counts as moving
 AROUND = 5  # pixels
@@ -51,8 +53,7 @@ def moving(video: Tensor) -> Tensor:
 
     The same for all frames of a group, which share their latents: where a thing was a moment ago, its ghost may stay.
     """
-    change = video.diff(dim=2).abs().mean(1)  # B T-1 H W
-    change = torch.maximum(F.pad(change, (0, 0, 0, 0, 1, 0)), F.pad(change, (0, 0, 0, 0, 0, 1)))
+    change = either_side(video.diff(dim=2).abs().mean(1))  # B T H W
     change = F.max_pool2d(change.unflatten(1, (-1, 4)).amax(2), AROUND, stride=1, padding=AROUND // 2)
     return (change / MOVES).clamp(max=1).repeat_interleave(4, 1)[:, None]
 

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from tenku import flow
 from tenku.data.loader import upload
 from tenku.model import TextEncoder
 from tenku.model.precision import autocast
+from tenku.train.motion import either_side
 from tenku.train.wear import wear
 
 Network = Callable[..., Tensor]  # a module, compiled or not
@@ -142,15 +142,14 @@ def moving_weights(data: Tensor, t: Tensor, motion: float) -> Tensor:
     that move are a small part of a clip and most of what people look at. Less so the noisier a sample is: where it
     does not yet show what moves, weights that depend on the outcome would have the mean of all outcomes lean to some.
     """
-    change = data.diff(dim=2).square().mean(1, keepdim=True).sqrt()  # B 1 T-1 H W
-    change = torch.maximum(pad(change, (0, 0, 0, 0, 1, 0)), pad(change, (0, 0, 0, 0, 0, 1)))
+    change = either_side(data.diff(dim=2).square().mean(1, keepdim=True).sqrt())  # B 1 T H W
     weights = 1 + motion * flow.broadcast_time(1 - t, data) * change.clamp(max=1)
     return weights / weights.mean(dim=(2, 3, 4), keepdim=True)
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     """B S with zeros (False) appended until S is a multiple."""
-    return pad(x, (0, -x.shape[1] % multiple))
+    return torch.nn.functional.pad(x, (0, -x.shape[1] % multiple))
 
 
 def answer(transformer: Network, text: Network, question: Question) -> Tensor:

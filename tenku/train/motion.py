@@ -1,0 +1,13 @@
+"""Where a clip moves: what training the autoencoder and training the transformer both weigh errors by."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+
+def either_side(change: Tensor) -> Tensor:
+    """How much each frame differs from the one before or the one after it, whichever is more.
+
+    change: … T-1 H W, from each frame to the next, none below 0; returns … T H W.
+    """
+    return torch.maximum(pad(change, (0, 0, 0, 0, 1, 0)), pad(change, (0, 0, 0, 0, 0, 1)))
