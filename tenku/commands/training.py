@@ -232,6 +232,14 @@ def train(
         bool,
         typer.Option("--polish", help="With --from and --latents: low rates, and most samples go on from some frames."),
     ] = False,
+    compiled: Annotated[
+        bool | None,
+        typer.Option(
+            "--compile/--no-compile",
+            help="Faster steps after a minute or two of compiling; on a CPU that takes a C++ compiler. "
+            "Done on a GPU by default.",
+        ),
+    ] = None,
     autoencoder: Annotated[Path | None, typer.Option(help="Draw a contact sheet with it at every checkpoint.")] = None,
 ) -> None:
     """Train the transformer and its text encoder. The budget is --minutes or --steps.
@@ -269,7 +277,12 @@ def train(
     elif polish:
         config = changed(config, POLISH, POLISH_OBJECTIVE)
     asked_for = given(
-        batch_size=batch_size, stills_until=stills, muon_lr=muon_lr, adamw_lr=adamw_lr, text_share=text_share
+        batch_size=batch_size,
+        stills_until=stills,
+        muon_lr=muon_lr,
+        adamw_lr=adamw_lr,
+        text_share=text_share,
+        compile=compiled,
     )
     config = changed(config, asked_for, given(conditioned=conditioned, shift=shift, motion=motion))
     check_folder(out)

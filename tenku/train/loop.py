@@ -12,7 +12,10 @@ ones are met at the next checkpoint.
 """
 
 import math
+import os
+import shutil
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -176,6 +179,9 @@ class Run:
 
     def compile(self) -> None:
         """Block by block: all share one graph, which serves every length and size, and another one for stills."""
+        if self.device.type == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
+            raise ValueError("compiling on a CPU takes a C++ compiler: install g++, or train without --compile")
+        warnings.filterwarnings("ignore", "Torchinductor does not support code generation for complex")  # `rotate`
         torch.set_float32_matmul_precision("high")
         for block in self.transformer.blocks:
             block.compile(dynamic=True)

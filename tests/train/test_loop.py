@@ -233,3 +233,26 @@ def test_a_run_meets_clips_that_are_encoded_later(tmp_path):
     run.one_step()
     after = sum(len(bucket.captions) for bucket in run.loader.buckets)
     assert after > before and read_log(tmp_path / "run" / "log.jsonl")[-1]["clips"] == after
+
+
+def test_compiled_a_run_has_the_same_losses(latents, tmp_path, monkeypatch):
+    """With the graphs that a compiler is given, run op by op: to compile them takes minutes."""
+    compile_it, backends = torch.nn.Module.compile, []
+
+    def traced(module, **how):
+        backends.append("eager")
+        compile_it(module, backend="eager", **how)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", traced)
+    monkeypatch.setenv("CXX", sys.executable)  # something that is there
+    plain, compiled = (train(small_run(latents, tmp_path / str(how), compile=how)) for how in (False, True))
+    assert backends
+    for before, after in zip(numbers(plain), numbers(compiled), strict=True):
+        for was, now in zip(before, after, strict=True):
+            assert was == (now if now is None else pytest.approx(now, rel=0.01))
+
+
+def test_compiling_without_a_compiler_is_refused(latents, tmp_path, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(ValueError, match="takes a C\\+\\+ compiler"):
+        train(small_run(latents, tmp_path / "run", compile=True))
