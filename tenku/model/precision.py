@@ -9,9 +9,13 @@ def fastest_dtype(device: torch.device | str) -> torch.dtype:
     if kind == "cuda":
         return torch.bfloat16
     if kind == "cpu":
-        can = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-        return torch.bfloat16 if can.get("avx512_bf16") or can.get("amx_bf16") else torch.float32
+        return torch.bfloat16 if cpu_has("avx512_bf16") or cpu_has("amx_bf16") else torch.float32
     return torch.float32
+
+
+def cpu_has(feature: str) -> bool:
+    """Whether the CPU has instructions of this name, as far as PyTorch can tell."""
+    return bool(torch.cpu.get_capabilities().get(feature)) if hasattr(torch.cpu, "get_capabilities") else False
 
 
 def autocast(device: torch.device | str) -> torch.autocast:

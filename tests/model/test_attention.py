@@ -25,8 +25,10 @@ def example(batch=2, queries=70, keys=50, heads=3, width=16):
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("block", [900_000, 1200])  # the second makes chunks whose last one is shorter
-def test_equals_fused(masked, training, block, monkeypatch):
+@pytest.mark.parametrize("amx", [False, True])
+def test_equals_fused(masked, training, block, amx, monkeypatch):
     monkeypatch.setattr(module, "SCORE_BLOCK", block)
+    monkeypatch.setattr(module, "AMX", amx)
     q, k, v, mask = example()
     mask = mask if masked else None
     with torch.set_grad_enabled(training):
