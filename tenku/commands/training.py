@@ -235,9 +235,7 @@ def train(
     compiled: Annotated[
         bool | None,
         typer.Option(
-            "--compile/--no-compile",
-            help="Faster steps after a minute or two of compiling; on a CPU that takes a C++ compiler. "
-            "Done on a GPU by default.",
+            "--compile/--no-compile", help="Compile first: by default on a GPU; a CPU needs a C++ compiler for it."
         ),
     ] = None,
     autoencoder: Annotated[Path | None, typer.Option(help="Draw a contact sheet with it at every checkpoint.")] = None,
@@ -247,17 +245,7 @@ def train(
     With --from MODEL --clips FOLDER everything happens here: clips are brought to the model's size, rate and length
     (OUT/clips), encoded (OUT/latents), trained on, and OUT/model is a model that `tenku generate --model` takes.
     """
-    if (latents is None) == (clips is None):
-        raise ValueError("name what to train on: --latents FOLDER, or --clips FOLDER with --from MODEL")
-    if clips is not None and start is None:
-        raise ValueError("--clips needs a model to start from: --from embedded, or a folder of your own")
-    if size is not None and clips is None:
-        raise ValueError("--size is for --clips; latents have the sizes that they were encoded in")
-    if polish and (start is None or latents is None):
-        raise ValueError("--polish takes --from MODEL and --latents FOLDER")
-    asked = None if size is None else parse_size(size)
-    if asked is not None and any(side % 16 for side in asked):
-        raise ValueError(f"--size takes multiples of 16, not {size}")
+    asked = size_asked_for(size, latents, clips, start, polish)
     for folder, what in ((latents, "latents"), (clips, "clip"), (autoencoder, "autoencoder")):
         if folder is not None:
             existing_folder(folder, what)
@@ -291,6 +279,24 @@ def train(
         say(f"run in {out}")
         return
     fine_tune(config, clips, initial, asked, autoencoder)
+
+
+def size_asked_for(
+    size: str | None, latents: Path | None, clips: Path | None, start: str | None, polish: bool
+) -> tuple[int, int] | None:
+    """What `--size` says. ValueError where it, or what there is to train on and to start from, does not go together."""
+    if (latents is None) == (clips is None):
+        raise ValueError("name what to train on: --latents FOLDER, or --clips FOLDER with --from MODEL")
+    if clips is not None and start is None:
+        raise ValueError("--clips needs a model to start from: --from embedded, or a folder of your own")
+    if size is not None and clips is None:
+        raise ValueError("--size is for --clips; latents have the sizes that they were encoded in")
+    if polish and (start is None or latents is None):
+        raise ValueError("--polish takes --from MODEL and --latents FOLDER")
+    asked = None if size is None else parse_size(size)
+    if asked is not None and any(side % 16 for side in asked):
+        raise ValueError(f"--size takes multiples of 16, not {size}")
+    return asked
 
 
 def fine_tune(
