@@ -55,13 +55,14 @@ def errors(model: Model, buckets: list[Bucket], number: int) -> dict[str, float]
                 times = torch.full((1, bucket.num_frames), t)
                 question = Question(data, data, noise, times, times > 1, ids, mask)
                 wrong = (answer(transformer, text, question) - flow.velocity(data, noise)).square().mean(1)
-                for name, part in (
-                    ("all", wrong),
-                    ("moving", wrong[change > MOVING]),
-                    ("still", wrong[change < STILL]),
-                ):
+                parts = {
+                    "all": wrong,
+                    "moving": wrong[change > MOVING],
+                    "still": wrong[change < STILL],
+                    f"t = {t}": wrong,
+                }
+                for name, part in parts.items():
                     found.setdefault(name, []).append(part.flatten())
-                found.setdefault(f"t = {t}", []).append(wrong.flatten())
     return {name: float(torch.cat(parts).mean()) for name, parts in found.items()}
 
 
@@ -75,6 +76,8 @@ def main() -> None:
     if arguments.share and len(arguments.models) < 2:
         parser.error("--share takes two models")
     _, held_out = load_buckets(arguments.latents)
+    if not held_out:
+        parser.error(f"{arguments.latents} holds out no clips: encode at least 25, or some of the split validation")
     first, *others = arguments.models
     for index, folder in enumerate(arguments.models):
         measured = errors(load(folder), held_out, arguments.number)
