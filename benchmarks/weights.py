@@ -9,6 +9,7 @@ chosen by this before one looks at samples: fifty clips tell weights apart that 
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,7 +20,8 @@ from tenku.data.loader import Bucket, load_buckets
 from tenku.model import TextEncoder, Transformer, load_text_encoder, load_transformer
 from tenku.train.build import mix
 from tenku.train.motion import either_side
-from tenku.train.step import Question, answer
+from tenku.train.step import answer
+from tenku.train.validation import fixed_questions
 
 TIMES = (0.2, 0.4, 0.6, 0.8, 0.9, 0.97)
 MOVING, STILL = 0.5, 0.1  # by how much latents differ from a neighbouring frame's: above the one, below the other
@@ -40,21 +42,15 @@ def mean_of(first: Path, second: Path, share: float) -> Model:
 @torch.no_grad()
 def errors(model: Model, buckets: list[Bucket], number: int) -> dict[str, float]:
     """Mean squared velocity error over all times: over all, where something moves, where nothing does, at each time."""
-    text, transformer = model
     generator = torch.Generator().manual_seed(0)
     found: dict[str, list[Tensor]] = {}
     for bucket in buckets:
-        chosen = torch.linspace(0, len(bucket.captions) - 1, min(number, len(bucket.captions))).round().long().tolist()
-        for k, i in enumerate(chosen):
-            data = bucket.latents[i : i + 1].float()
-            told = bucket.captions[i]["zh" if k % 2 else "en"]
-            ids, mask = text.tokenize([told[k // 2 % len(told)]])
-            change = either_side(data.diff(dim=2).square().mean(1).sqrt())  # 1 T H W
+        for question in fixed_questions(bucket, number, model[0], torch.device("cpu"), generator):
+            change = either_side(question.data.diff(dim=2).square().mean(1).sqrt())  # B T H W
+            velocity = flow.velocity(question.data, question.noise)
             for t in TIMES:
-                noise = torch.randn(data.shape, generator=generator)
-                times = torch.full((1, bucket.num_frames), t)
-                question = Question(data, data, noise, times, times > 1, ids, mask)
-                wrong = (answer(transformer, text, question) - flow.velocity(data, noise)).square().mean(1)
+                asked = replace(question, t=torch.full_like(question.t, t))
+                wrong = (answer(model[1], model[0], asked) - velocity).square().mean(1)
                 parts = {
                     "all": wrong,
                     "moving": wrong[change > MOVING],
@@ -63,7 +59,7 @@ def errors(model: Model, buckets: list[Bucket], number: int) -> dict[str, float]
                 }
                 for name, part in parts.items():
                     found.setdefault(name, []).append(part.flatten())
-    return {name: float(torch.cat(parts).mean()) for name, parts in found.items()}
+    return {name: float(torch.cat(each).mean()) for name, each in found.items()}
 
 
 def main() -> None:
@@ -79,15 +75,17 @@ def main() -> None:
     if not held_out:
         parser.error(f"{arguments.latents} holds out no clips: encode at least 25, or some of the split validation")
     first, *others = arguments.models
-    for index, folder in enumerate(arguments.models):
-        measured = errors(load(folder), held_out, arguments.number)
-        if not index:
-            print(f"| loss of | {' | '.join(measured)} |\n|{'---|' * (len(measured) + 1)}")
-        print(f"| {folder} | {' | '.join(f'{value:.4f}' for value in measured.values())} |", flush=True)
+    columns = ("all", "moving", "still", *(f"t = {t}" for t in TIMES))
+    print(f"| loss of | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 1)}")
+
+    def tell(name: str, model: Model) -> None:
+        measured = errors(model, held_out, arguments.number)
+        print(f"| {name} | {' | '.join(f'{measured[column]:.4f}' for column in columns)} |", flush=True)
+
+    for folder in arguments.models:
+        tell(str(folder), load(folder))
     for share in arguments.share:
-        measured = errors(mean_of(first, others[0], share), held_out, arguments.number)
-        name = f"{share:g} of {others[0]}, the rest of {first}"
-        print(f"| {name} | {' | '.join(f'{value:.4f}' for value in measured.values())} |", flush=True)
+        tell(f"{share:g} of {others[0]}, the rest of {first}", mean_of(first, others[0], share))
 
 
 if __name__ == "__main__":
