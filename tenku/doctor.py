@@ -168,6 +168,7 @@ def open_weights(model: str, size: tuple[int, int] | None, seconds: float | None
     from tenku.model.catalogue import OPEN_WEIGHTS, models_folder
     from tenku.model.weights import tensor_files
     from tenku.sample.memory import USABLE, free_memory, plans_for, stages
+    from tenku.sample.open_weights import clip_frames
 
     folder = models_folder() / model
     if folder.is_dir():
@@ -185,10 +186,11 @@ def open_weights(model: str, size: tuple[int, int] | None, seconds: float | None
     entry = OPEN_WEIGHTS[model]
     settings = entry.settings
     width, height = size or settings.sizes[0]
-    frames = settings.max_frames if seconds is None else max(1, round(seconds * settings.fps))
-    if not 1 <= frames <= settings.max_frames:
-        longest = settings.max_frames / settings.fps
-        raise ValueError(f"{model} makes up to {longest:.2f} s, not {frames / settings.fps:g}")
+    frames = settings.max_frames if seconds is None else clip_frames(settings, seconds)
+    if seconds is not None and round(seconds * settings.fps) > frames:
+        yield Finding(
+            "memory", f"{seconds:g} s take as much as each window of {frames} frames that they are made in", None
+        )
     multiple = size_multiple(entry)
     width, height = (-(-side // multiple) * multiple for side in (width, height))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

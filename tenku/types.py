@@ -126,10 +126,10 @@ class Conditioning:
 
     text_embeds, negative_embeds: B S D with bool masks B S (the lengths S may differ); the prompt's may be B T S D, a
     text for each latent frame. known_latents: B C T H W of which the frames marked True in known_mask (B T bool) are
-    given; known_t: the little noise, 0 for none, that they are shown to the network with (one, or T), None for as much
-    as all others have: for networks that were never shown frames without noise. start_latents: what the clip is made
-    out of instead of noise alone, noised to the level `strength` (one, or B T); the places True in keep (broadcastable
-    to B C T H W) stay as they are there. cyclic: time is a circle, the last frame leads to the first.
+    given; known_t: the noise level that they are shown to the network with (one, or T): 0 for none, and never more than
+    all others have, so that 1 is for networks that were never shown frames without noise. start_latents: what the clip
+    is made out of instead of noise alone, noised to the level `strength` (one, or B T); the places True in keep
+    (broadcastable to B C T H W) stay as they are there. cyclic: time is a circle, the last frame leads to the first.
     """
 
     text_embeds: Tensor
@@ -138,7 +138,7 @@ class Conditioning:
     negative_mask: Tensor | None
     known_latents: Tensor | None = None
     known_mask: Tensor | None = None
-    known_t: Tensor | float | None = 0.0
+    known_t: Tensor | float = 0.0
     start_latents: Tensor | None = None
     strength: float | Tensor = 1.0
     keep: Tensor | None = None

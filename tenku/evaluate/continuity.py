@@ -17,7 +17,7 @@ from tenku.evaluate.distances import psnr
 from tenku.evaluate.recogniser import Recogniser
 from tenku.fit import at_rate, fit
 from tenku.sample.pipeline import Pipeline, to_frames
-from tenku.sample.tasks import encode, need_groups
+from tenku.sample.tasks import need_groups
 from tenku.types import Clip
 from tenku.video import read_video
 
@@ -91,7 +91,7 @@ def identity(pipeline: Pipeline, clip: Clip, given: Clip, at: float = 0.0) -> di
     if not count:
         raise ValueError(f"nothing that was given lies in the clip at {at:g} s: whole groups of {group} frames count")
     with torch.inference_mode():
-        own = to_frames(pipeline.autoencoder.decode(encode(pipeline, frames[:count])))
+        own = to_frames(pipeline.autoencoder.decode(pipeline.encode(frames[:count])))
     values = {"psnr": psnr(shown[:count], frames[:count]), "round_trip": psnr(own, frames[:count])}
     return values | {"lost": values["round_trip"] - values["psnr"]}
 

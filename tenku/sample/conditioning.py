@@ -34,24 +34,23 @@ def with_texts(conditioning: Conditioning, encoder: TextEncoder | UMT5, prompts:
 
 
 def with_known_frames(
-    conditioning: Conditioning, latents: Tensor, known: Tensor, known_t: float | Tensor | None = 0.0
+    conditioning: Conditioning, latents: Tensor, known: Tensor, known_t: float | Tensor = 0.0
 ) -> Conditioning:
     """Hold some latent frames fixed.
 
     latents: B C T H W, the whole clip, of which only the known frames are read; known: bool of shape (T,)
-    or (B, T). known_t: noise level at which the network sees them, one or one for each frame (0.1 stops drift over
-    long videos; 0 keeps a picture exact; None shows them as noisy as all others, as RePaint does, arXiv 2201.09865).
-    Raises ValueError when the shapes do not fit or known_t is not in [0, 1).
+    or (B, T). known_t: noise level at which the network sees them until the others have less, one or one for each frame
+    (0.1 stops drift over long videos; 0 keeps a picture exact; 1 shows them as noisy as all others, as RePaint does,
+    arXiv 2201.09865). Raises ValueError when the shapes do not fit or known_t is not in [0, 1].
     """
     batch, frames = latents.shape[0], latents.shape[2]
     if batch != conditioning.text_embeds.shape[0]:
         raise ValueError(f"{batch} latents for {conditioning.text_embeds.shape[0]} prompts: one each is needed")
     if known.dtype != torch.bool or tuple(known.shape) not in ((frames,), (batch, frames)):
         raise ValueError(f"known must be bool of shape ({frames},) or ({batch}, {frames}), got {tuple(known.shape)}")
-    levels = torch.as_tensor(0.0 if known_t is None else known_t, dtype=torch.float32)
+    levels = torch.as_tensor(known_t, dtype=torch.float32)
     if levels.ndim and levels.shape != (frames,):
         raise ValueError(f"known_t must be one number or {frames}, got {tuple(levels.shape)}")
-    if not bool(((levels >= 0) & (levels < 1)).all()):
-        raise ValueError(f"known_t must be at least 0 and below 1, got {known_t}")
-    shown = None if known_t is None else levels
-    return replace(conditioning, known_latents=latents, known_mask=known.expand(batch, frames), known_t=shown)
+    if not bool(((levels >= 0) & (levels <= 1)).all()):
+        raise ValueError(f"known_t must lie between 0 and 1, got {known_t}")
+    return replace(conditioning, known_latents=latents, known_mask=known.expand(batch, frames), known_t=levels)

@@ -89,7 +89,7 @@ def denoise(
         times = flow.from_level(times, float(strength.max()))
         own = flow.nearest_time(strength, times).expand(noise.shape[0], noise.shape[2]).to(noise.device)  # B T
         x = flow.interpolate(start, noise, own)
-    shown = None if conditioning.known_t is None else torch.as_tensor(conditioning.known_t, device=noise.device)
+    shown = torch.as_tensor(conditioning.known_t, dtype=torch.float32, device=noise.device)
     if known is not None and given is not None:
         given, known = given.to(noise), known.to(noise.device)
         where = known[:, None, :, None, None]  # B 1 T 1 1
@@ -98,7 +98,7 @@ def denoise(
         """B T: how noisy each frame is at the time t. One with little strength waits until all others are there."""
         level = torch.full((noise.shape[0], noise.shape[2]), t, device=noise.device)
         level = level if own is None else torch.minimum(level, own)
-        return level if known is None or shown is None else torch.where(known, shown, level)
+        return level if known is None else torch.where(known, torch.minimum(shown, level), level)
 
     def hold(x: Tensor, t: float) -> Tensor:
         """Frames that wait and places that are kept as the start is, known frames as they are shown."""
@@ -108,7 +108,7 @@ def denoise(
             x = torch.where(stays, flow.interpolate(start, noise, seen(t)), x)
         return x if given is None else torch.where(where, flow.interpolate(given, noise, seen(t)), x)
 
-    differ = (known is not None and shown is not None) or (own is not None and strength.ndim > 0)
+    differ = (known is not None and bool((known & (shown < 1)).any())) or (own is not None and strength.ndim > 0)
 
     def velocity(x: Tensor, t: float) -> Tensor:
         t = flow.to_level(t, params.levels)

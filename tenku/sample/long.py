@@ -36,9 +36,16 @@ def leading(known: Tensor) -> int:
     return int(known.int().cumprod(0).sum())
 
 
-def holds(can: str, known: Tensor) -> bool:
-    """Whether a model that `can` be given "any", the "first" or "none" of its frames was trained to see these clean."""
-    return can == "any" or (can == "first" and not bool(known[1:].any()))
+def shown_at(can: str, known_t: float | Tensor, frames: int) -> float | Tensor:
+    """At what noise a model that `can` be given "any", the "first" or "none" of its frames is shown known ones.
+
+    What it was not trained to see clean is as noisy as what it makes.
+    """
+    if can == "any":
+        return known_t
+    levels = torch.ones(frames)
+    levels[0] = float(can == "none")
+    return levels
 
 
 def fill(
@@ -52,16 +59,15 @@ def fill(
 ) -> Tensor:
     """Latents 1 C T h w with the frames that are not known (T bool) made to fit the others and the prompt.
 
-    `also` may ask for more of them. To a model that was not trained to see such frames clean they are shown as noisy
-    as what it makes, at every step.
+    `also` may ask for more of them. known_t: the noise that they are shown with to a model that was trained for it.
     """
 
     def change(condition: Conditioning) -> Conditioning:
         condition = also(condition) if also is not None else condition
         if not bool(known.any()):
             return condition
-        clean = holds(pipeline.settings.known, known)
-        return conditioning.with_known_frames(condition, latents, known, known_t if clean else None)
+        level = shown_at(pipeline.settings.known, known_t, len(known))
+        return conditioning.with_known_frames(condition, latents, known, level)
 
     if pipeline.autoencoder.latent_frames(request.num_frames) != latents.shape[2]:
         request = replace(request, num_frames=pipeline.autoencoder.num_frames(latents.shape[2]))
@@ -111,17 +117,18 @@ def going_on(request: Request) -> Request:
     return replace(request, params=replace(request.params, guidance_scale=scale))
 
 
-def next_window(known: Tensor, done: int, most: int) -> slice:
+def next_window(known: Tensor, done: int, most: int, back: int | None = None) -> slice:
     """Which of the frames known (T bool) the model is shown to make those from `done` on.
 
-    Half of them lie before `done`; where given frames come next, as many of the ones before and of those are shown as
-    there is room for, so that what is made leads up to them. A gap too wide for one window is filled in several, the
-    last of which is left two frames where the window has room for that. What fits into one window is seen whole.
+    Half of them, or at most `back`, lie before `done`; where given frames come next, as many of the ones before and of
+    those are shown as there is room for, so that what is made leads up to them. A gap too wide for one window is filled
+    in several, the last of which is left two frames where the window has room for that. What fits into one window is
+    seen whole.
     """
     gap, total = leading(~known[done:]), len(known)
     if total <= most:
         return slice(0, total)
-    context = min(done, most // 2)
+    context = min(done, most // 2, most if back is None else back)
     stop = min(total, done - context + most)
     around = max(1, (most - gap) // 2)
     if done + gap < total and stop < min(total, done + gap + around):

@@ -70,14 +70,20 @@ def plan_for(
 ) -> Plan:
     """The fastest plan in which a clip fits into the memory that is free; size and length default to the model's own.
 
-    ValueError when none does. Weights that are not one of the known sets are held the plain way.
+    What is longer than that is made window by window, each as large as one clip. ValueError when no plan does. Weights
+    that are not one of the known sets are held the plain way.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     settings, entry = open_settings(folder), recognise(folder)
     if entry is None:
         return Plan()
-    frames = settings.max_frames if seconds is None else max(1, round(seconds * settings.fps))
+    frames = settings.max_frames if seconds is None else clip_frames(settings, seconds)
     return choose_plan(entry, size or settings.sizes[0], frames, free_memory(device), device.type)[0]
+
+
+def clip_frames(settings: ModelSettings, seconds: float) -> int:
+    """Frames that are made at once of so many seconds."""
+    return min(max(1, round(seconds * settings.fps)), settings.max_frames)
 
 
 def experts(folder: Path, networks: list[Transformer], entry: OpenWeights | None, plan: Plan) -> Experts:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import tenku
 from tenku.machine import keep_freed_memory
-from tenku.model.autoencoder import Autoencoder, load_autoencoder
+from tenku.model.autoencoder import Autoencoder, load_autoencoder, to_video
 from tenku.model.catalogue import OPEN_WEIGHTS, is_complete, models_folder
 from tenku.model.experts import Experts
 from tenku.model.precision import fastest_dtype
@@ -24,9 +24,8 @@ from tenku.model.transformer import Transformer
 from tenku.model.umt5 import UMT5
 from tenku.model.wan_autoencoder import WanAutoencoder
 from tenku.model.weights import load_transformer
-from tenku.sample import conditioning
+from tenku.sample import causal, conditioning, long
 from tenku.sample.denoise import denoise
-from tenku.sample.long import onwards
 from tenku.sample.request import Request, make_request
 from tenku.types import Clip, Conditioning, ModelSettings, Plan, Stream
 
@@ -37,6 +36,7 @@ OnProgress = Callable[[str, int, int], None]
 SHIPPED = Path(tenku.__file__).parent / "weights"
 # Latent frames decoded at a time: memory stays the same for a long video, and the first frames come early.
 DECODE_FRAMES = 2
+ENCODE_FRAMES = 64  # frames at a time: a long clip needs no more memory than a short one
 
 
 class Pipeline:
@@ -177,13 +177,38 @@ class Pipeline:
         What is longer than the model makes at once is made window by window, in memory that stays the same.
         """
         self.timings.clear()
-        pieces = onwards(self, request, *self.nothing_known(request), on_progress=on_progress)
-        return self.video(request, pieces, request.num_frames, on_progress=on_progress)
+        return self.filled(request, *self.nothing_known(request), on_progress=on_progress)
 
-    def video(self, request: Request, pieces: Iterable[Tensor], num_frames: int, **how: Any) -> Stream:
-        """The video of latents 1 C T H W as they come, with what it remembers of its request; `how` as in `decode`."""
-        frames = self.decode(pieces, num_frames, crop=request.crop, **how)
-        return Stream(frames, self.settings.fps, num_frames, request.size, self.metadata(request))
+    def filled(
+        self,
+        request: Request,
+        given: Tensor,
+        known: Tensor,
+        *,
+        also: Callable[[slice], long.Change] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Stream:
+        """The video whose latents 1 C T H W are `given` where `known` (T bool) and made elsewhere; `long.onwards`."""
+        how: dict[str, Any] = {"on_progress": on_progress}
+        if self.autoencoder.causal:
+            frames = causal.onwards(self, request, given, known, also=also, **how)
+        else:
+            pieces = long.onwards(self, request, given, known, also=also, **how)
+            frames = self.decode(pieces, request.num_frames, given=known, **how)
+        return self.video(request, frames, request.num_frames)
+
+    def video(self, request: Request, frames: Iterable[np.ndarray], num_frames: int) -> Stream:
+        """The video of frames (uint8, k H W 3) as they come, cut to the size and length that were asked for."""
+        shown = cut(frames, num_frames, request.crop)
+        return Stream(shown, self.settings.fps, num_frames, request.size, self.metadata(request))
+
+    @torch.inference_mode()
+    def encode(self, frames: np.ndarray) -> Tensor:
+        """Latents 1 C T h w of uint8 T H W 3: whole groups of frames or one, and one more where they are causal."""
+        with self.at_work(self.autoencoder), stopwatch(self.timings, "encode"):
+            size = len(frames) if self.autoencoder.causal else ENCODE_FRAMES
+            parts = [to_video(frames[start : start + size], self.device) for start in range(0, len(frames), size)]
+            return torch.cat([self.autoencoder.encode(part).float() for part in parts], dim=2)
 
     @torch.inference_mode()
     def latents(
@@ -240,7 +265,6 @@ class Pipeline:
         latents: Tensor | Iterable[Tensor],
         num_frames: int,
         *,
-        crop: tuple[int, int] | None = None,
         on_progress: OnProgress | None = None,
         state: Any = None,
         following: Tensor | None = None,
@@ -249,18 +273,17 @@ class Pipeline:
     ) -> Iterator[np.ndarray]:
         """Frames (uint8, k H W 3) of latents 1 C T H W, whole or as they come, piece by piece with constant memory.
 
-        crop: (width, height) to cut out of the middle. state: what the autoencoder remembers of frames before the
-        first, None for nothing. following: the latent frame 1 C 1 H W after the last, None where the video ends. given:
-        bool, which latent frames are somebody's own, the one that `state` comes from first and `following` last; None:
-        none. skip: frames at the beginning that are left out.
+        num_frames: of all of it. state: what the autoencoder remembers of frames before the first, None for nothing.
+        following: the latent frame 1 C 1 H W after the last, None where the video ends. given: bool, which latent
+        frames are somebody's own, the one that `state` comes from first and `following` last; None: none. skip: frames
+        at the beginning that are left out.
         """
         total, done, earlier = self.autoencoder.latent_frames(num_frames), 0, int(state is not None)
         pieces = [latents] if isinstance(latents, Tensor) else latents
         size = DECODE_FRAMES if self.autoencoder.streams else total
         report = on_progress or (lambda stage, done, total: None)
-        causal = self.autoencoder.causal
         with_next: Iterable[tuple[Tensor, Tensor | None]]
-        with_next = ((piece, None) for piece in pieces) if causal else one_late(pieces, following)
+        with_next = ((piece, None) for piece in pieces) if self.autoencoder.causal else one_late(pieces, following)
         for piece, after in with_next:
             parts = piece.split(size, dim=2)
             firsts = [part[:, :, :1] for part in parts[1:]]
@@ -272,11 +295,10 @@ class Pipeline:
                         seen = slice(done + earlier - int(state is not None), done + earlier + part.shape[2] + 1)
                         own = None if given is None else given[seen]
                         pixels, state = self.autoencoder.decode_next(part, state, next_frame, own)
-                        frames = cut(to_frames(pixels), crop)
-                    skip, frames = skip - min(skip, len(frames)), frames[skip:]
-                    if num_frames > 0 and len(frames):
-                        yield frames[:num_frames]
-                    num_frames -= len(frames)
+                        frames = to_frames(pixels)
+                    if skip < len(frames):
+                        yield frames[skip:]
+                    skip = max(0, skip - len(frames))
                     done += part.shape[2]
                     report("decode", min(done, total), total)
 
@@ -353,12 +375,14 @@ def to_frames(video: Tensor) -> np.ndarray:
     return pixels.permute(1, 2, 3, 0).contiguous().cpu().numpy()
 
 
-def cut(frames: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
-    """The middle (width, height) of T H W 3; None: all of it."""
-    if size is None:
-        return frames
-    left, top = (frames.shape[2] - size[0]) // 2, (frames.shape[1] - size[1]) // 2
-    return frames[:, top : top + size[1], left : left + size[0]]
+def cut(pieces: Iterable[np.ndarray], count: int, size: tuple[int, int] | None) -> Iterator[np.ndarray]:
+    """The first `count` frames of pieces k H W 3 as they come, the middle (width, height) of each; None: all of it."""
+    for frames in pieces:
+        width, height = size or (frames.shape[2], frames.shape[1])
+        left, top = (frames.shape[2] - width) // 2, (frames.shape[1] - height) // 2
+        if count > 0 and len(frames):
+            yield frames[:count, top : top + height, left : left + width]
+        count -= len(frames)
 
 
 @contextmanager

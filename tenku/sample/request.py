@@ -97,12 +97,10 @@ def _checked_text(name: str, text: str) -> str:
 
 
 def _frame_count(seconds: float, settings: ModelSettings) -> int:
-    """Frames of so many seconds at the model's rate; at least one. Models that continue frames go on for long."""
-    most = settings.max_frames if settings.known != "any" else round(LONGEST * settings.fps)
-    longest = most / settings.fps
+    """Frames of so many seconds at the model's rate; at least one."""
     frames = _number("seconds", seconds) * settings.fps
-    if frames < 0 or round(frames) > most:
-        raise ValueError(f"seconds must be between 0 (a still picture) and {longest:g}, got {seconds:g}")
+    if frames < 0 or round(frames) > round(LONGEST * settings.fps):
+        raise ValueError(f"seconds must be between 0 (a still picture) and {LONGEST:g}, got {seconds:g}")
     return max(1, round(frames))
 
 

@@ -25,8 +25,8 @@ from torch import Tensor
 
 from tenku.fit import at_rate, fit
 from tenku.sample import conditioning, tasks
-from tenku.sample.given import read_given, whole_groups
-from tenku.sample.long import Change, onwards
+from tenku.sample.given import encode_at, read_given, whole_groups
+from tenku.sample.long import Change
 from tenku.sample.pipeline import OnProgress, Pipeline
 from tenku.types import Clip, Stream
 
@@ -115,8 +115,6 @@ def produce(
 ) -> Stream:
     """The video of a storyboard; options as in `Pipeline.generate`. ValueError when given frames overlap or overrun."""
     request = pipeline.request(board.cards[0].prompt, size=size, seconds=board.seconds, **options)
-    if request.num_frames > pipeline.settings.max_frames:
-        tasks.need_groups(pipeline)
     for card in board.cards:
         pipeline.request(card.prompt)
     group, fps = pipeline.autoencoder.temporal_compression, pipeline.settings.fps
@@ -130,8 +128,7 @@ def produce(
     def texts(part: slice) -> Change:
         return lambda each: conditioning.with_texts(each, pipeline.text_encoder, prompts[part])
 
-    pieces = onwards(pipeline, request, given, known, also=texts, on_progress=on_progress)
-    video = tasks.finish(pipeline, request, pieces, request.num_frames, "storyboard", on_progress, given=known)
+    video = tasks.named("storyboard", pipeline.filled(request, given, known, also=texts, on_progress=on_progress))
     video.metadata["cards"] = [{"at": card.at, "prompt": card.prompt} for card in board.cards]
     return video
 
@@ -149,7 +146,7 @@ def place(pipeline: Pipeline, card: Card, given: Tensor, known: Tensor, index: i
         extra = int(pipeline.autoencoder.causal and index == 0)
         frames = at_rate(card.given, pipeline.settings.fps)
         frames = whole_groups(frames, pipeline.autoencoder.temporal_compression, "start", extra)
-    latents = tasks.encode_at(pipeline, fit(frames, (width, height)), index)
+    latents = encode_at(pipeline, fit(frames, (width, height)), index)
     part = slice(index, index + latents.shape[2])
     if part.stop > len(known):
         raise ValueError(f"what the card at {card.at:g} shows goes on past the end of the video")

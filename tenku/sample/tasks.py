@@ -20,15 +20,14 @@ import torch
 from torch import Tensor
 
 from tenku.fit import at_rate, fit, nearest_size
-from tenku.model.autoencoder import to_video
-from tenku.sample.given import join, whole_groups
+from tenku.sample import causal
+from tenku.sample.given import encode_at, join, whole_groups
 from tenku.sample.long import Change, backwards, fill, onwards, window
-from tenku.sample.pipeline import OnProgress, Pipeline, stopwatch
+from tenku.sample.pipeline import OnProgress, Pipeline
 from tenku.sample.request import Request
 from tenku.types import Clip, Conditioning, Stream
 
 FADE = 0.8  # noise level at which a connection begins with a cross-fade of both clips
-ENCODE_FRAMES = 64  # at a time: a long clip needs no more memory than a short one
 
 
 def animate(
@@ -60,8 +59,7 @@ def animate(
             known[index] = True
     if bool(known.all()):
         raise ValueError("with so few frames nothing is left to make between the pictures: ask for more seconds")
-    pieces = onwards(pipeline, request, latents, known, on_progress=on_progress)
-    return finish(pipeline, request, pieces, request.num_frames, "animate", on_progress, given=known)
+    return named("animate", pipeline.filled(request, latents, known, on_progress=on_progress))
 
 
 def extend(
@@ -82,19 +80,19 @@ def extend(
     """
     if min(forward, backward) < 0 or not forward + backward > 0:
         raise ValueError(f"say how far to extend: forward or backward above 0 s, got {forward:g} and {backward:g}")
-    need_groups(pipeline)
     request = clip_request(pipeline, prompt, [clip], size, options)
-    frames = prepare(pipeline, clip, request, keep="end" if forward else "start")
-    latents = encode(pipeline, frames)
-    length, count = latents.shape[2], latent_count(pipeline, forward)
-    blank = torch.zeros_like(latents[:, :, :1]).expand(-1, -1, count, -1, -1)
-    known = torch.arange(length + count) < length
+    more, earlier = latent_count(pipeline, forward), latent_count(pipeline, backward)
+    if pipeline.autoencoder.causal:
+        frames = resized(pipeline, clip, request)
+        pieces, total = causal.extended(pipeline, request, frames, more, earlier, on_progress=on_progress)
+        return named("extend", pipeline.video(request, pieces, total))
+    latents = pipeline.encode(prepare(pipeline, clip, request, keep="end" if forward else "start"))
+    blank = torch.zeros_like(latents[:, :, :1]).expand(-1, -1, more, -1, -1)
+    known = torch.arange(latents.shape[2] + more) < latents.shape[2]
     after = onwards(pipeline, request, join([latents, blank]), known, on_progress=on_progress)
-    before = backwards(pipeline, request, latents, latent_count(pipeline, backward), on_progress=on_progress)
-    pieces = chain([before] if backward else [], after)
-    total = pipeline.autoencoder.num_frames(before.shape[2] + length + count)
-    own = torch.cat([torch.zeros(before.shape[2], dtype=torch.bool), known])
-    return finish(pipeline, request, pieces, total, "extend", on_progress, given=own)
+    before = backwards(pipeline, request, latents, earlier, on_progress=on_progress)
+    own = torch.cat([torch.zeros(earlier, dtype=torch.bool), known])
+    return decoded(pipeline, request, chain([before] if earlier else [], after), own, "extend", on_progress)
 
 
 def connect(
@@ -111,18 +109,21 @@ def connect(
     """Both clips with `seconds` of new frames between them, in which the end of the one becomes the start of the other.
 
     They begin as a cross-fade of both, noised (`FADE`), so that the one scene turns into the other by and by. Guidance
-    would lead to the prompt's scene and from there cut to what is given: it is 1 unless it or a negative prompt, which
-    needs it, is asked for.
+    would lead to the prompt's scene and from there cut to what is given: for models that were trained to be given
+    frames it is 1 unless it or a negative prompt, which needs it, is asked for.
     """
-    need_groups(pipeline)
-    if options.get("guidance") is None and not options.get("negative_prompt"):
+    if pipeline.settings.known == "any" and options.get("guidance") is None and not options.get("negative_prompt"):
         options["guidance"] = 1.0
     request = clip_request(pipeline, prompt, [before, after], size, options)
-    a = encode(pipeline, prepare(pipeline, before, request, keep="end"))
-    b = encode(pipeline, prepare(pipeline, after, request, keep="start"))
+    if pipeline.autoencoder.causal:
+        first, second = (resized(pipeline, each, request) for each in (before, after))
+        new = bridge(pipeline, request, first, second, seconds, on_progress, fade=FADE)
+        return named("connect", of_frames(pipeline, request, [first, new, second]))
+    a = pipeline.encode(prepare(pipeline, before, request, keep="end"))
+    b = pipeline.encode(prepare(pipeline, after, request, keep="start"))
     middle = between(pipeline, request, a, b, seconds, on_progress, fade=FADE)
     own = torch.tensor([True] * a.shape[2] + [False] * middle.shape[2] + [True] * b.shape[2])
-    return finish_whole(pipeline, request, join([a, middle, b]), own, "connect", on_progress)
+    return decoded(pipeline, request, [join([a, middle, b])], own, "connect", on_progress)
 
 
 def loop(
@@ -141,13 +142,18 @@ def loop(
     ever the end. With a clip, `seconds` of new frames lead from its end back to its start. Either way decoding begins
     with what the end leaves behind.
     """
-    need_groups(pipeline)
     if clip is not None:
         request = clip_request(pipeline, prompt, [clip], size, options)
-        given = encode(pipeline, prepare(pipeline, clip, request, keep="start"))
-        way_back = between(pipeline, request, given, given, 1.5 if seconds is None else seconds, on_progress)
+        seconds = 1.5 if seconds is None else seconds
+        if pipeline.autoencoder.causal:
+            frames = resized(pipeline, clip, request)
+            new = bridge(pipeline, request, frames, frames, seconds, on_progress)
+            return named("loop", of_frames(pipeline, request, [frames, new]))
+        given = pipeline.encode(prepare(pipeline, clip, request, keep="start"))
+        way_back = between(pipeline, request, given, given, seconds, on_progress)
         own = torch.tensor([True] * given.shape[2] + [False] * way_back.shape[2])
-        return finish_whole(pipeline, request, join([given, way_back]), own, "loop", on_progress, wraps=True)
+        return decoded_round(pipeline, request, join([given, way_back]), own, "loop", on_progress)
+    need_groups(pipeline)
     request = pipeline.request(prompt, seconds=seconds, size=size, **options)
     count = pipeline.autoencoder.temporal_compression
     longest = pipeline.settings.max_frames
@@ -157,7 +163,7 @@ def loop(
     request = replace(request, num_frames=request.num_frames // count * count)
     latents = pipeline.latents(request, change=lambda each: replace(each, cyclic=True), on_progress=on_progress)
     own = torch.zeros(latents.shape[2], dtype=torch.bool)
-    return finish_whole(pipeline, request, latents, own, "loop", on_progress, wraps=True)
+    return decoded_round(pipeline, request, latents, own, "loop", on_progress)
 
 
 def remix(
@@ -181,22 +187,20 @@ def remix(
     """
     request = clip_request(pipeline, prompt, [clip], size, options)
     frames = prepare(pipeline, clip, request, keep="start")
-    if len(frames) > pipeline.settings.max_frames:
-        need_groups(pipeline)
-    given = encode(pipeline, frames)
-    levels = strengths(pipeline, strength, given.shape[2])
-    mask = None if keep is None else kept_places(pipeline, keep, request, given.shape[2])
-
-    def of(part: slice) -> float | Tensor:
-        return levels if isinstance(levels, float) else levels[part]
+    request = replace(request, num_frames=len(frames))
+    given, known = pipeline.nothing_known(request)
+    levels = strengths(pipeline, strength, len(known))
+    mask = None if keep is None else kept_places(pipeline, keep, request, len(known))
 
     def begin(part: slice) -> Change:
+        first = part.start * pipeline.autoencoder.temporal_compression
+        length = pipeline.autoencoder.num_frames(part.stop - part.start)
+        start = pipeline.encode(frames[first : first + length])
+        level = levels if isinstance(levels, float) else levels[part]
         kept = mask if mask is None else mask[:, :, part]
-        return lambda each: replace(each, start_latents=given[:, :, part], strength=of(part), keep=kept)
+        return lambda each: replace(each, start_latents=start, strength=level, keep=kept)
 
-    nothing = torch.zeros(given.shape[2], dtype=torch.bool)
-    pieces = onwards(pipeline, request, given, nothing, also=begin, on_progress=on_progress)
-    return finish(pipeline, request, pieces, len(frames), "remix", on_progress)
+    return named("remix", pipeline.filled(request, given, known, also=begin, on_progress=on_progress))
 
 
 def strengths(pipeline: Pipeline, strength: float | tuple[float, float], count: int) -> float | Tensor:
@@ -229,8 +233,8 @@ def need_groups(pipeline: Pipeline) -> None:
     """ValueError unless latent frames mean the same wherever they stand."""
     if pipeline.autoencoder.causal:
         raise ValueError(
-            f"{pipeline.settings.name} cannot do this: each of its latent frames is made out of all before it, so none "
-            "can be moved or continued elsewhere; embedded can"
+            f"{pipeline.settings.name} cannot do this: each of its latent frames is made out of all before it, so time "
+            "cannot be a circle; lead a clip back to its start (loop --clip), or take embedded"
         )
 
 
@@ -240,38 +244,54 @@ def clip_request(
     return pipeline.request(prompt, size=size or nearest_size(pipeline.settings, clips[0].size), **options)
 
 
+def resized(pipeline: Pipeline, clip: Clip, request: Request) -> np.ndarray:
+    """A clip's frames at the model's rate and in the request's size."""
+    return fit(at_rate(clip, pipeline.settings.fps), (request.width, request.height))
+
+
 def prepare(pipeline: Pipeline, clip: Clip, request: Request, keep: str) -> np.ndarray:
-    """A clip's frames at the model's rate and in the request's size, in whole groups; one more when they are causal."""
+    """The same in whole groups of frames; one more when they are causal."""
     autoencoder = pipeline.autoencoder
-    frames = at_rate(clip, pipeline.settings.fps)
-    frames = whole_groups(frames, autoencoder.temporal_compression, keep, extra=int(autoencoder.causal))
-    return fit(frames, (request.width, request.height))
-
-
-@torch.inference_mode()
-def encode(pipeline: Pipeline, frames: np.ndarray) -> Tensor:
-    """Latents 1 C T h w of uint8 T H W 3: a single frame for one latent frame, or as `prepare` gives them."""
-    with pipeline.at_work(pipeline.autoencoder), stopwatch(pipeline.timings, "encode"):
-        size = len(frames) if pipeline.autoencoder.causal else ENCODE_FRAMES
-        parts = [frames[start : start + size] for start in range(0, len(frames), size)]
-        return join([pipeline.autoencoder.encode(to_video(part, pipeline.device)).float() for part in parts])
-
-
-def encode_at(pipeline: Pipeline, frames: np.ndarray, index: int) -> Tensor:
-    """Latents that may stand at the latent frame `index`: whole groups of uint8 T H W 3, or a picture.
-
-    A causal autoencoder makes the very first latent frame of one picture and each later one of 4 frames and all before
-    them; what stands later is therefore encoded as if its own first frame had come before.
-    """
-    if not pipeline.autoencoder.causal or index == 0:
-        return encode(pipeline, frames)
-    frames = frames.repeat(pipeline.autoencoder.temporal_compression, axis=0) if len(frames) == 1 else frames
-    return encode(pipeline, np.concatenate([frames[:1], frames]))[:, :, 1:]
+    frames = resized(pipeline, clip, request)
+    return whole_groups(frames, autoencoder.temporal_compression, keep, extra=int(autoencoder.causal))
 
 
 def latent_count(pipeline: Pipeline, seconds: float) -> int:
     """Latent frames of so many seconds, rounded up."""
     return -int(-seconds * pipeline.settings.fps // pipeline.autoencoder.temporal_compression)
+
+
+def room(pipeline: Pipeline, seconds: float) -> tuple[int, int]:
+    """New latent frames for `seconds` between two clips, and how many of each clip are seen with them in one window."""
+    new, most = latent_count(pipeline, seconds), window(pipeline)
+    if not 1 <= new <= most - 2:
+        longest = (most - 2) * pipeline.autoencoder.temporal_compression / pipeline.settings.fps
+        raise ValueError(f"seconds between two clips are above 0 and at most {longest:g}, got {seconds:g}")
+    return new, (most - new) // 2
+
+
+def led(
+    pipeline: Pipeline,
+    request: Request,
+    head: Tensor,
+    tail: Tensor,
+    new: int,
+    on_progress: OnProgress | None,
+    fade: float = 1.0,
+) -> Tensor:
+    """Latents `head` and `tail`, and between them `new` ones that lead from the one to the other.
+
+    fade: the noise level of the cross-fade that they are made out of; at 1 nothing of it is left.
+    """
+    share = torch.linspace(0, 1, new + 2, device=head.device)[1:-1].view(-1, 1, 1).to(head.dtype)
+    whole = join([head, torch.lerp(head[:, :, -1:], tail[:, :, :1], share), tail])
+    known = torch.ones(whole.shape[2], dtype=torch.bool)
+    known[head.shape[2] : head.shape[2] + new] = False
+
+    def begin_with_both(condition: Conditioning) -> Conditioning:
+        return replace(condition, start_latents=whole, strength=fade) if fade < 1 else condition
+
+    return fill(pipeline, request, whole, known, on_progress, also=begin_with_both)
 
 
 def between(
@@ -281,62 +301,66 @@ def between(
     b: Tensor,
     seconds: float,
     on_progress: OnProgress | None,
-    fade: float = 1.0,
+    **how: float,
 ) -> Tensor:
-    """New latent frames that lead from the end of `a` to the start of `b`.
-
-    fade: the noise level of the cross-fade that they are made out of; at 1 nothing of it is left.
-    """
-    new, most = latent_count(pipeline, seconds), window(pipeline)
-    if not 1 <= new <= most - 2:
-        longest = (most - 2) * pipeline.autoencoder.temporal_compression / pipeline.settings.fps
-        raise ValueError(f"seconds between two clips are above 0 and at most {longest:g}, got {seconds:g}")
-    context = (most - new) // 2
+    """New latent frames that lead from the end of `a` to the start of `b`; `how` as in `led`."""
+    new, context = room(pipeline, seconds)
     head, tail = a[:, :, -context:], b[:, :, :context]
-    share = torch.linspace(0, 1, new + 2, device=a.device)[1:-1].view(-1, 1, 1).to(a.dtype)
-    whole = join([head, torch.lerp(head[:, :, -1:], tail[:, :, :1], share), tail])
-    known = torch.ones(whole.shape[2], dtype=torch.bool)
-    known[head.shape[2] : head.shape[2] + new] = False
-
-    def begin_with_both(condition: Conditioning) -> Conditioning:
-        return replace(condition, start_latents=whole, strength=fade) if fade < 1 else condition
-
-    filled = fill(pipeline, request, whole, known, on_progress, also=begin_with_both)
-    return filled[:, :, head.shape[2] : head.shape[2] + new]
+    return led(pipeline, request, head, tail, new, on_progress, **how)[:, :, head.shape[2] : head.shape[2] + new]
 
 
-def finish(
+def bridge(
     pipeline: Pipeline,
     request: Request,
-    pieces: Iterable[Tensor],
-    num_frames: int,
-    task: str,
+    a: np.ndarray,
+    b: np.ndarray,
+    seconds: float,
     on_progress: OnProgress | None,
-    **how: Any,
-) -> Stream:
-    """The video of latents 1 C T h w as they come, which also remembers its task; `how` as in `Pipeline.decode`."""
-    video = pipeline.video(request, pieces, num_frames, on_progress=on_progress, **how)
+    **how: float,
+) -> np.ndarray:
+    """The same with a causal autoencoder, from frames to frames."""
+    (new, context), group = room(pipeline, seconds), pipeline.autoencoder.temporal_compression
+    head = whole_groups(a, group, "end", extra=1)[-pipeline.autoencoder.num_frames(context) :]
+    tail = whole_groups(b, group, "start")[: context * group]
+    latents = led(pipeline, request, pipeline.encode(head), encode_at(pipeline, tail, 1), new, on_progress, **how)
+    count = len(head) + new * group
+    return causal.first_frames(pipeline, latents, count, on_progress)[len(head) :]
+
+
+def named(task: str, video: Stream) -> Stream:
+    """The video, which also remembers its task."""
     video.metadata["task"] = task
     return video
 
 
-def finish_whole(
+def of_frames(pipeline: Pipeline, request: Request, parts: list[np.ndarray]) -> Stream:
+    """The video of frames uint8 T H W 3, one part after the other."""
+    return pipeline.video(request, parts, sum(map(len, parts)))
+
+
+def decoded(
     pipeline: Pipeline,
     request: Request,
-    latents: Tensor,
+    pieces: Iterable[Tensor],
     own: Tensor,
     task: str,
     on_progress: OnProgress | None,
-    wraps: bool = False,
+    **how: Any,
 ) -> Stream:
-    """The video of all its latents. own: T bool, which were given. wraps: its end leads to its beginning.
+    """The video of latents 1 C T h w as they come. own: T bool, which were given; `how` as in `Pipeline.decode`."""
+    total = pipeline.autoencoder.num_frames(len(own))
+    frames = pipeline.decode(pieces, total, on_progress=on_progress, **({"given": own} | how))
+    return named(task, pipeline.video(request, frames, total))
 
-    Decoding then begins with what the end leaves behind, two frames of it included, and goes on to the first latent
-    frame once more.
+
+def decoded_round(
+    pipeline: Pipeline, request: Request, latents: Tensor, own: Tensor, task: str, on_progress: OnProgress | None
+) -> Stream:
+    """The video of latents whose end leads to their beginning.
+
+    Decoding begins with what the end leaves behind, two frames of it included, and goes on to the first latent frame
+    once more.
     """
-    num_frames = pipeline.autoencoder.num_frames(latents.shape[2])
-    if not wraps:
-        return finish(pipeline, request, [latents], num_frames, task, on_progress, given=own)
     autoencoder: Any = pipeline.autoencoder
     first, second = latents[:, :, :1], latents[:, :, 1:2]
     before = torch.arange(-autoencoder.memory_frames - 1, 0) % latents.shape[2]
@@ -350,4 +374,4 @@ def finish_whole(
         "skip": state[-1].shape[2],
         "given": torch.cat([own[-1:], own, own[:2]]),
     }
-    return finish(pipeline, request, [join([latents, first])], num_frames, task, on_progress, **how)
+    return decoded(pipeline, request, [join([latents, first])], own, task, on_progress, **how)

@@ -96,6 +96,22 @@ def test_the_network_sees_known_frames_as_clean(condition, known_t):
     assert torch.equal(seen[0][0][:, :, [0, 2, 3]], start[:, :, [0, 2, 3]])
 
 
+def test_known_frames_are_never_noisier_than_the_others(condition, monkeypatch):
+    """Shown at 0.7 while the others have more, then at what the others have; at 1 all have the same level always."""
+    asked = []
+
+    def velocity(transformer, conditioning, *how, **more):
+        return lambda x, level, t: asked.append(level.clone()) or torch.zeros_like(x)
+
+    monkeypatch.setattr("tenku.sample.denoise.guided_velocity", velocity)
+    mask, params = torch.tensor([True, True, False, False]), SamplingParams(num_steps=2, shift=1.0)
+    for known_t in (torch.tensor([0.0, 0.7, 0.2, 0.2]), 1.0):
+        held = conditioning.with_known_frames(condition, noise(seed=5), mask, known_t)
+        assert torch.equal(denoise(None, noise(), held, params)[:, :, mask], noise(seed=5)[:, :, mask])
+    torch.testing.assert_close(asked[:2], [torch.tensor([[0, 0.7, 1, 1]]), torch.tensor([[0, 0.5, 0.5, 0.5]])])
+    torch.testing.assert_close(asked[2:], [torch.tensor([1.0]), torch.tensor([0.5])])
+
+
 def test_unread_latents_do_not_matter(transformer, condition):
     mask = torch.tensor([True, False, False, False])
     given, other = noise(seed=5), noise(seed=6)
@@ -112,8 +128,8 @@ def test_unread_latents_do_not_matter(transformer, condition):
     [
         (torch.ones(3, dtype=torch.bool), 0.0, r"known must be bool of shape \(4,\) or \(1, 4\)"),
         (torch.ones(4), 0.0, "known must be bool"),
-        (torch.ones(4, dtype=torch.bool), 1.0, "known_t must be"),
-        (torch.ones(4, dtype=torch.bool), torch.tensor([0, 0.1, 0, 1]), "known_t must be at least 0 and below 1"),
+        (torch.ones(4, dtype=torch.bool), 1.1, "known_t must lie between 0 and 1, got 1.1"),
+        (torch.ones(4, dtype=torch.bool), torch.tensor([0, -0.1, 0, 1]), "known_t must lie between 0 and 1"),
         (torch.ones(4, dtype=torch.bool), torch.zeros(3), "known_t must be one number or 4"),
     ],
 )

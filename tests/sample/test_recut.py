@@ -6,7 +6,7 @@ import torch
 
 import tenku
 from tenku.cli import main
-from tenku.sample import recut, tasks
+from tenku.sample import recut
 from tenku.sample.pipeline import to_frames
 from tenku.sample.storyboard import Card, Storyboard, produce
 from tenku.types import Clip
@@ -96,7 +96,7 @@ def test_what_was_made_stays(tiny_folder):
     board = recut.insert(recut.over(Storyboard(3.0, (Card(0, A), Card(1, B))), video), 1.5, 1, C)
     made = produce(pipeline, board, seed=1, steps=2).clip()
     with torch.inference_mode():
-        own = to_frames(pipeline.autoencoder.decode(tasks.encode(pipeline, video.frames)))
+        own = to_frames(pipeline.autoencoder.decode(pipeline.encode(video.frames)))
     assert len(made.frames) == 64
     assert np.array_equal(made.frames[:22], own[:22]) and np.array_equal(made.frames[-12:], own[-12:])
     assert [card["prompt"] for card in made.metadata["cards"]] == [A, B, C, B]

@@ -8,7 +8,7 @@ import torch
 
 import tenku
 from tenku.cli import main
-from tenku.sample import conditioning, tasks
+from tenku.sample import conditioning
 from tenku.sample.guidance import guided_velocity
 from tenku.sample.pipeline import to_frames
 from tenku.sample.storyboard import Card, Storyboard, card_at, produce, read_storyboard
@@ -60,7 +60,7 @@ def test_given_frames_stand_at_their_time(pipeline):
     made = produce(pipeline, board, seed=1, steps=2).clip()
     assert len(made.frames) == 64 and [card["at"] for card in made.metadata["cards"]] == [0, 1.5, 3]
     with torch.inference_mode():
-        own = [to_frames(pipeline.autoencoder.decode(tasks.encode(pipeline, each.frames))) for each in (picture, clip)]
+        own = [to_frames(pipeline.autoencoder.decode(pipeline.encode(each.frames))) for each in (picture, clip)]
     assert np.array_equal(made.frames[:4], own[0])
     assert np.abs(made.frames[52:56].astype(int) - own[1][4:].astype(int)).mean() < 1  # its second group at 3.25 s
     other = produce(
