@@ -17,7 +17,6 @@ from tenku.evaluate.distances import psnr
 from tenku.evaluate.recogniser import Recogniser
 from tenku.fit import at_rate, fit
 from tenku.sample.pipeline import Pipeline, to_frames
-from tenku.sample.tasks import need_groups
 from tenku.types import Clip
 from tenku.video import read_video
 
@@ -79,7 +78,8 @@ def identity(pipeline: Pipeline, clip: Clip, given: Clip, at: float = 0.0) -> di
     {"psnr": against what was given, "round_trip": of the autoencoder alone, "lost": their difference}. A picture stands
     for one latent frame. ValueError when less than a latent frame of it lies within the clip.
     """
-    need_groups(pipeline)
+    if pipeline.autoencoder.causal:
+        raise ValueError(f"{pipeline.settings.name} makes each latent frame out of all before it: none is by itself")
     if not 0 <= at <= clip.seconds:
         raise ValueError(f"the clip lasts {clip.seconds:g} s: nothing can be given in it at {at:g} s")
     group, side = pipeline.autoencoder.temporal_compression, pipeline.autoencoder.spatial_compression

@@ -140,7 +140,7 @@ def loop(
 
     Without a clip all of it is made, on a circle: at every step the latents start at another frame, so no place is
     ever the end. With a clip, `seconds` of new frames lead from its end back to its start. Either way decoding begins
-    with what the end leaves behind.
+    with what the end leaves behind. ValueError without a clip where the autoencoder is causal: its time has a start.
     """
     if clip is not None:
         request = clip_request(pipeline, prompt, [clip], size, options)
@@ -153,7 +153,11 @@ def loop(
         way_back = between(pipeline, request, given, given, seconds, on_progress)
         own = torch.tensor([True] * given.shape[2] + [False] * way_back.shape[2])
         return decoded_round(pipeline, request, join([given, way_back]), own, "loop", on_progress)
-    need_groups(pipeline)
+    if pipeline.autoencoder.causal:
+        raise ValueError(
+            f"{pipeline.settings.name} makes each latent frame out of all before it, so time cannot be a circle: lead "
+            "a clip back to its start (loop --clip), or take embedded"
+        )
     request = pipeline.request(prompt, seconds=seconds, size=size, **options)
     count = pipeline.autoencoder.temporal_compression
     longest = pipeline.settings.max_frames
@@ -227,15 +231,6 @@ def kept_places(pipeline: Pipeline, mask: Clip, request: Request, count: int) ->
 
 # ----------------------------------------------------------------------------------------------------------
 # what they are made of
-
-
-def need_groups(pipeline: Pipeline) -> None:
-    """ValueError unless latent frames mean the same wherever they stand."""
-    if pipeline.autoencoder.causal:
-        raise ValueError(
-            f"{pipeline.settings.name} cannot do this: each of its latent frames is made out of all before it, so time "
-            "cannot be a circle; lead a clip back to its start (loop --clip), or take embedded"
-        )
 
 
 def clip_request(

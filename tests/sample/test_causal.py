@@ -8,6 +8,7 @@ import torch
 from tiny_wan import write_pipeline
 
 from tenku.cli import main
+from tenku.evaluate.continuity import identity
 from tenku.model.wan_autoencoder import WanAutoencoder
 from tenku.sample import causal, tasks
 from tenku.sample.open_weights import load_open_weights
@@ -118,8 +119,10 @@ def test_two_clips_are_joined_and_a_clip_led_back(ours, windows):
     torch.testing.assert_close(condition.known_latents[:, :, :2], ours.encode(a.frames[-5:]))
     looped = tasks.loop(ours, PROMPT, a, seconds=8 / fps, **HOW).clip()
     assert len(looped.frames) == 11 + 8 and np.array_equal(looped.frames[:11], a.frames)
-    with pytest.raises(ValueError, match=r"time cannot be a circle; lead a clip back to its start \(loop --clip\)"):
+    with pytest.raises(ValueError, match=r"time cannot be a circle: lead a clip back to its start \(loop --clip\)"):
         tasks.loop(ours, PROMPT, **HOW)
+    with pytest.raises(ValueError, match="none is by itself"):
+        identity(ours, joined, a)
     with pytest.raises(ValueError, match="seconds between two clips are above 0 and at most"):
         tasks.connect(ours, PROMPT, a, b, 2.0, **HOW)
 
