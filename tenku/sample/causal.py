@@ -83,11 +83,10 @@ def extended(
 
     ValueError for a clip of fewer than 5 frames.
     """
-    group = pipeline.autoencoder.temporal_compression
-    head = whole_groups(frames, group, "end", extra=1)[-pipeline.autoencoder.num_frames(OVERLAP) :]
-    context = pipeline.autoencoder.latent_frames(len(head))
-    start = pipeline.encode(head[:1])  # for its shape
-    nothing, known = start.expand(-1, -1, context + more, -1, -1), torch.arange(context + more) < context
+    autoencoder, group = pipeline.autoencoder, pipeline.autoencoder.temporal_compression
+    head = whole_groups(frames, group, "end", extra=1)[-autoencoder.num_frames(OVERLAP) :]
+    nothing, known = pipeline.nothing_known(replace(request, num_frames=len(head) + more * group))
+    known[: autoencoder.latent_frames(len(head))] = True
     before = backwards(pipeline, request, frames, earlier * group, on_progress=on_progress)
     after = onwards(pipeline, request, nothing, known, before=head, on_progress=on_progress)
     return chain([before, frames], after), len(before) + len(frames) + more * group
