@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from tenku.fit import at_rate, fit
@@ -28,6 +29,7 @@ from tenku.sample import conditioning, tasks
 from tenku.sample.given import encode_at, read_given, whole_groups
 from tenku.sample.long import Change
 from tenku.sample.pipeline import OnProgress, Pipeline
+from tenku.sample.request import Request
 from tenku.types import Clip, Stream
 
 KEYS = {"seconds": (int, float), "size": str, "seed": int, "negative": str, "card": list}
@@ -122,7 +124,7 @@ def produce(
     given = given.clone()
     for card in board.cards:
         if card.given is not None:
-            place(pipeline, card, given, known, int(card.at * fps / group + 0.5), request.width, request.height)
+            place(pipeline, card, given, known, int(card.at * fps / group + 0.5), request)
     prompts = [card_at(board, (index + 0.5) * group / fps).prompt for index in range(len(known))]
 
     def texts(part: slice) -> Change:
@@ -138,15 +140,23 @@ def card_at(board: Storyboard, moment: float) -> Card:
     return [card for card in board.cards if card.at <= moment or card.at == 0][-1]
 
 
-def place(pipeline: Pipeline, card: Card, given: Tensor, known: Tensor, index: int, width: int, height: int) -> None:
-    """Put a card's frames into the latents from `index` on."""
+def place(pipeline: Pipeline, card: Card, given: Tensor, known: Tensor, index: int, request: Request) -> None:
+    """Put a card's frames into the latents from `index` on.
+
+    The groups of a causal autoencoder begin with the second frame of the video. A clip up to the end fills the last of
+    them too, by its last frame, so that nothing is made anew there.
+    """
     assert card.given is not None
     frames = card.given.frames
     if len(frames) > 1:
-        extra = int(pipeline.autoencoder.causal and index == 0)
+        group, causal = pipeline.autoencoder.temporal_compression, pipeline.autoencoder.causal
+        extra = int(causal and index == 0)
         frames = at_rate(card.given, pipeline.settings.fps)
-        frames = whole_groups(frames, pipeline.autoencoder.temporal_compression, "start", extra)
-    latents = encode_at(pipeline, fit(frames, (width, height)), index)
+        missing = (len(known) - index - extra) * group + extra - len(frames)
+        if causal and missing > 0 and index * group + len(frames) >= request.num_frames:
+            frames = np.concatenate([frames, frames[-1:].repeat(missing, axis=0)])
+        frames = whole_groups(frames, group, "start", extra)
+    latents = encode_at(pipeline, fit(frames, (request.width, request.height)), index)
     part = slice(index, index + latents.shape[2])
     if part.stop > len(known):
         raise ValueError(f"what the card at {card.at:g} shows goes on past the end of the video")

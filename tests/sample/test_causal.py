@@ -10,7 +10,7 @@ from tiny_wan import write_pipeline
 from tenku.cli import main
 from tenku.evaluate.continuity import identity
 from tenku.model.wan_autoencoder import WanAutoencoder
-from tenku.sample import causal, tasks
+from tenku.sample import causal, recut, tasks
 from tenku.sample.open_weights import load_open_weights
 from tenku.sample.pipeline import to_frames
 from tenku.sample.storyboard import Card, Storyboard, produce
@@ -153,6 +153,16 @@ def test_cards_stand_where_they_should_in_a_long_storyboard(ours, windows):
     torch.testing.assert_close(windows[3][1].known_latents[:, :, 1], theirs[:, :, 1])
     words = [len(condition.text_embeds[0].unique(dim=0)) for _, condition, _ in windows]
     assert words == [2, 2, 2, 1]
+
+
+def test_a_finished_storyboard_is_cut_anew(ours, windows):
+    fps = ours.settings.fps
+    video = some_clip(32, fps)
+    board = recut.over(Storyboard(32 / fps, (Card(0, PROMPT), Card(16 / fps, "a cat"))), video, 4 / fps)
+    assert len(produce(ours, board, **HOW).clip().frames) == 32 and windows == []  # all of it is there
+    board = recut.insert(board, 16 / fps, 8 / fps, "a dog", 4 / fps)
+    assert len(produce(ours, board, **HOW).clip().frames) == 40
+    assert [known(condition).count(False) for _, condition, _ in windows] == [2]  # what was inserted, and nothing else
 
 
 class Differences(torch.nn.Module):
