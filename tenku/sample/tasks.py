@@ -152,7 +152,7 @@ def loop(
         given = pipeline.encode(prepare(pipeline, clip, request, keep="start"))
         way_back = between(pipeline, request, given, given, seconds, on_progress)
         own = torch.tensor([True] * given.shape[2] + [False] * way_back.shape[2])
-        return decoded_round(pipeline, request, join([given, way_back]), own, "loop", on_progress)
+        return decoded_round(pipeline, request, join([given, way_back]), own, on_progress)
     if pipeline.autoencoder.causal:
         raise ValueError(
             f"{pipeline.settings.name} makes each latent frame out of all before it, so time cannot be a circle: lead "
@@ -167,7 +167,7 @@ def loop(
     request = replace(request, num_frames=request.num_frames // count * count)
     latents = pipeline.latents(request, change=lambda each: replace(each, cyclic=True), on_progress=on_progress)
     own = torch.zeros(latents.shape[2], dtype=torch.bool)
-    return decoded_round(pipeline, request, latents, own, "loop", on_progress)
+    return decoded_round(pipeline, request, latents, own, on_progress)
 
 
 def remix(
@@ -349,9 +349,9 @@ def decoded(
 
 
 def decoded_round(
-    pipeline: Pipeline, request: Request, latents: Tensor, own: Tensor, task: str, on_progress: OnProgress | None
+    pipeline: Pipeline, request: Request, latents: Tensor, own: Tensor, on_progress: OnProgress | None
 ) -> Stream:
-    """The video of latents whose end leads to their beginning.
+    """A loop: the video of latents whose end leads to their beginning.
 
     Decoding begins with what the end leaves behind, two frames of it included, and goes on to the first latent frame
     once more.
@@ -369,4 +369,4 @@ def decoded_round(
         "skip": state[-1].shape[2],
         "given": torch.cat([own[-1:], own, own[:2]]),
     }
-    return decoded(pipeline, request, [join([latents, first])], own, task, on_progress, **how)
+    return decoded(pipeline, request, [join([latents, first])], own, "loop", on_progress, **how)

@@ -162,7 +162,7 @@ def test_a_loop_has_no_first_frame(tiny_folder, given):
     own = torch.tensor([letter == "k" for letter in given])
 
     def frames(latents, own):
-        return tasks.decoded_round(pipeline, request, latents, own, "loop", None).clip().frames
+        return tasks.decoded_round(pipeline, request, latents, own, None).clip().frames
 
     whole = frames(latents, own)
     turned = frames(latents.roll(-2, dims=2), own.roll(-2))
