@@ -1,4 +1,6 @@
-"""Pictures and clips of any size, shape and frame rate, made to fit a model."""
+"""Pictures and clips of any size, shape and frame rate, made to fit a model, and what it makes to fit a video."""
+
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from PIL import Image
@@ -23,6 +25,16 @@ def fit(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     # Lanczos when it gets smaller (it averages what vanishes), bicubic when it grows.
     method = Image.Resampling.LANCZOS if scale > 1 else Image.Resampling.BICUBIC
     return np.stack([np.asarray(Image.fromarray(frame).resize(size, method, box=box)) for frame in frames])
+
+
+def cut(pieces: Iterable[np.ndarray], count: int, size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
+    """The first `count` frames of pieces k H W 3 as they come, the middle (width, height) of each; None: all of it."""
+    for frames in pieces:
+        width, height = size or (frames.shape[2], frames.shape[1])
+        left, top = (frames.shape[2] - width) // 2, (frames.shape[1] - height) // 2
+        if count > 0 and len(frames):
+            yield frames[:count, top : top + height, left : left + width]
+        count -= len(frames)
 
 
 def at_rate(clip: Clip, fps: float) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 They are causal: the first latent frame is one picture, each one after it 4 frames. Decoding streams, a latent frame
 at a time, with what the decoder's convolutions remember as the state. That memory is large, so where it does not fit,
-overlapping tiles are decoded from first to last frame, one after the other. Both give what diffusers gives.
+overlapping tiles are decoded from first to last frame, one after the other; encoding is done in tiles then too. Both
+give what diffusers gives.
 """
 
 import logging
@@ -29,7 +30,7 @@ class WanAutoencoder(nn.Module):
         """vae: diffusers' AutoencoderKLWan."""
         super().__init__()
         self.vae = vae
-        self.tiled = tiled  # decode pictures larger than a tile in tiles: less memory, more work
+        self.tiled = tiled  # pictures larger than a tile go through in tiles: less memory, more work
         config = vae.config
         self.latent_channels: int = config.z_dim
         self.spatial_compression: int = config.scale_factor_spatial
@@ -56,6 +57,7 @@ class WanAutoencoder(nn.Module):
             raise ValueError(f"video must be B 3 T H W with T one more than a multiple of 4, got {tuple(video.shape)}")
         if height % self.spatial_compression or width % self.spatial_compression:
             raise ValueError(f"width and height must be multiples of {self.spatial_compression}, got {width}x{height}")
+        self.vae.use_tiling = self.tiled
         latents = self.vae.encode(video.to(self.dtype)).latent_dist.mode()
         return (latents.float() - self.latent_mean) / self.latent_std
 

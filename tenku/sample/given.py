@@ -1,4 +1,4 @@
-"""What people bring: pictures and clips from files, the whole groups of frames in them, and their latents."""
+"""What people bring: pictures and clips from files, the whole groups of frames in them, and where they stand."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,11 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tenku.sample.request import Request
 from tenku.types import Clip
 
 if TYPE_CHECKING:
     from tenku.sample.pipeline import Pipeline
 
+# Frames uint8 T H W 3 of a request's own width and height, and the number of the frame where they begin.
+Given = tuple[int, np.ndarray]
 LONGEST_SIDE = 1280  # pixels, the most that the weights of any model were trained on
 
 
@@ -31,16 +34,27 @@ def whole_groups(frames: np.ndarray, group: int, keep: str, extra: int = 0) -> n
     return frames[:count] if keep == "start" else frames[len(frames) - count :]
 
 
-def encode_at(pipeline: "Pipeline", frames: np.ndarray, index: int) -> Tensor:
-    """Latents that may stand at the latent frame `index`: whole groups of uint8 T H W 3, or a picture.
+def middles(pipeline: "Pipeline", part: slice) -> list[float]:
+    """The moment, in frames of the video, in the middle of each latent frame of some frames."""
+    group = pipeline.autoencoder.temporal_compression
+    if pipeline.autoencoder.causal:  # the first of them is of one frame
+        return [part.start + 0.5, *(frame + group / 2 for frame in range(part.start + 1, part.stop, group))]
+    return [frame + group / 2 for frame in range(part.start, part.stop, group)]
 
-    A causal autoencoder makes the very first latent frame of one picture and each later one of 4 frames and all before
-    them; what stands later is therefore encoded as if its own first frame had come before.
+
+def placed(pipeline: "Pipeline", request: Request, given: Sequence[Given]) -> tuple[Tensor, Tensor]:
+    """Latents 1 C T h w of a request with given frames at their places, and which are known (T bool).
+
+    Places are whole latent frames, and a picture fills one. Without given frames the latents take no memory.
     """
-    if not pipeline.autoencoder.causal or index == 0:
-        return pipeline.encode(frames)
-    frames = frames.repeat(pipeline.autoencoder.temporal_compression, axis=0) if len(frames) == 1 else frames
-    return pipeline.encode(np.concatenate([frames[:1], frames]))[:, :, 1:]
+    latents, known = pipeline.nothing_known(request)
+    latents = latents.clone() if given else latents
+    for at, frames in given:
+        encoded = pipeline.encode(frames)
+        start = at // pipeline.autoencoder.temporal_compression
+        part = slice(start, start + encoded.shape[2])
+        latents[:, :, part], known[part] = encoded, True
+    return latents, known
 
 
 def join(pieces: Sequence[Tensor]) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tenku.sample import conditioning
+from tenku.sample.given import join
 from tenku.sample.request import Request
 from tenku.types import Conditioning
 
@@ -44,7 +45,7 @@ def shown_at(can: str, known_t: float | Tensor, frames: int) -> float | Tensor:
     if can == "any":
         return known_t
     levels = torch.ones(frames)
-    levels[0] = float(can == "none")
+    levels[0] = 0.0 if can == "first" else 1.0
     return levels
 
 
@@ -74,6 +75,37 @@ def fill(
     return pipeline.latents(request, change=change, on_progress=on_progress)
 
 
+def led(
+    pipeline: "Pipeline",
+    request: Request,
+    head: Tensor | None,
+    tail: Tensor | None,
+    new: int,
+    on_progress: "OnProgress | None" = None,
+    *,
+    fade: float = 1.0,
+    also: Change | None = None,
+) -> Tensor:
+    """Latents `head`, then `new` ones that are made to lead from it to `tail`, and `tail`; either end may be None.
+
+    fade: the noise level of a cross-fade of both ends that the new ones are made out of; at 1 nothing of it is left.
+    """
+    shape = pipeline.latent_shape(replace(request, num_frames=pipeline.autoencoder.num_frames(new)))
+    middle = torch.zeros(shape, device=pipeline.device)
+    if head is not None and tail is not None:
+        share = torch.linspace(0, 1, new + 2, device=head.device)[1:-1].view(-1, 1, 1).to(head.dtype)
+        middle = torch.lerp(head[:, :, -1:], tail[:, :, :1], share)
+    parts = [(head, True), (middle, False), (tail, True)]
+    whole = join([part for part, _ in parts if part is not None])
+    known = torch.tensor([given for part, given in parts if part is not None for _ in range(part.shape[2])])
+
+    def begin_with_both(condition: Conditioning) -> Conditioning:
+        condition = also(condition) if also is not None else condition
+        return replace(condition, start_latents=whole, strength=fade) if fade < 1 else condition
+
+    return fill(pipeline, request, whole, known, on_progress, also=begin_with_both)
+
+
 def onwards(
     pipeline: "Pipeline",
     request: Request,
@@ -85,11 +117,11 @@ def onwards(
 ) -> Iterator[Tensor]:
     """Latents 1 C T h w from first to last frame, a window at a time; pieces come as soon as they are made.
 
-    given: the whole clip, of which the frames True in known (T bool) are read. also: what else is asked of a part of
-    the clip, a text of its own for example, which what was made does not show yet. Each window has a seed of its own,
-    so that it does not repeat the last.
+    given: the whole clip, of which the frames True in known (T bool) are read. also: what else is asked of some frames
+    of the video, a text of its own for example, which what was made does not show yet. Each window has a seed of its
+    own, so that it does not repeat the last.
     """
-    most, done = window(pipeline), 0
+    most, done, group = window(pipeline), 0, pipeline.autoencoder.temporal_compression
     history = given[:, :, :0]
     while done < len(known):
         if there := leading(known[done:]):
@@ -105,7 +137,8 @@ def onwards(
             noise[context:] = 0.0  # as what is given ahead is
             if also is None and not own:
                 step = going_on(step)
-            piece = fill(pipeline, step, latents, seen, on_progress, noise, also and also(part))[:, :, context:]
+            asked = also and also(slice(part.start * group, part.stop * group))
+            piece = fill(pipeline, step, latents, seen, on_progress, noise, asked)[:, :, context:]
         yield piece
         history = torch.cat([history, piece], dim=2)[:, :, -most:]
         done += piece.shape[2]
@@ -117,18 +150,17 @@ def going_on(request: Request) -> Request:
     return replace(request, params=replace(request.params, guidance_scale=scale))
 
 
-def next_window(known: Tensor, done: int, most: int, back: int | None = None) -> slice:
+def next_window(known: Tensor, done: int, most: int) -> slice:
     """Which of the frames known (T bool) the model is shown to make those from `done` on.
 
-    Half of them, or at most `back`, lie before `done`; where given frames come next, as many of the ones before and of
-    those are shown as there is room for, so that what is made leads up to them. A gap too wide for one window is filled
-    in several, the last of which is left two frames where the window has room for that. What fits into one window is
-    seen whole.
+    Half of them lie before `done`; where given frames come next, as many of the ones before and of those are shown as
+    there is room for, so that what is made leads up to them. A gap too wide for one window is filled in several, the
+    last of which is left two frames where the window has room for that. What fits into one window is seen whole.
     """
     gap, total = leading(~known[done:]), len(known)
     if total <= most:
         return slice(0, total)
-    context = min(done, most // 2, most if back is None else back)
+    context = min(done, most // 2)
     stop = min(total, done - context + most)
     around = max(1, (most - gap) // 2)
     if done + gap < total and stop < min(total, done + gap + around):

@@ -4,7 +4,7 @@ prompt -> text encoder -> denoise (guidance -> transformer) -> autoencoder -> fr
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import tenku
+from tenku.fit import cut
 from tenku.machine import keep_freed_memory
 from tenku.model.autoencoder import Autoencoder, load_autoencoder, to_video
 from tenku.model.catalogue import OPEN_WEIGHTS, is_complete, models_folder
@@ -26,6 +27,7 @@ from tenku.model.wan_autoencoder import WanAutoencoder
 from tenku.model.weights import load_transformer
 from tenku.sample import causal, conditioning, long
 from tenku.sample.denoise import denoise
+from tenku.sample.given import Given, placed
 from tenku.sample.request import Request, make_request
 from tenku.types import Clip, Conditioning, ModelSettings, Plan, Stream
 
@@ -177,24 +179,23 @@ class Pipeline:
         What is longer than the model makes at once is made window by window, in memory that stays the same.
         """
         self.timings.clear()
-        return self.filled(request, *self.nothing_known(request), on_progress=on_progress)
+        return self.filled(request, on_progress=on_progress)
 
     def filled(
         self,
         request: Request,
-        given: Tensor,
-        known: Tensor,
+        given: Sequence[Given] = (),
         *,
         also: Callable[[slice], long.Change] | None = None,
         on_progress: OnProgress | None = None,
     ) -> Stream:
-        """The video whose latents 1 C T H W are `given` where `known` (T bool) and made elsewhere; `long.onwards`."""
-        how: dict[str, Any] = {"on_progress": on_progress}
+        """The video in which given frames stand at their places and all others are made; `also`: see `long.onwards`."""
         if self.autoencoder.causal:
-            frames = causal.onwards(self, request, given, known, also=also, **how)
+            frames = causal.onwards(self, request, given, also=also, on_progress=on_progress)
         else:
-            pieces = long.onwards(self, request, given, known, also=also, **how)
-            frames = self.decode(pieces, request.num_frames, given=known, **how)
+            latents, known = placed(self, request, given)
+            pieces = long.onwards(self, request, latents, known, also=also, on_progress=on_progress)
+            frames = self.decode(pieces, request.num_frames, given=known, on_progress=on_progress)
         return self.video(request, frames, request.num_frames)
 
     def video(self, request: Request, frames: Iterable[np.ndarray], num_frames: int) -> Stream:
@@ -373,16 +374,6 @@ def to_frames(video: Tensor) -> np.ndarray:
     """1 3 T H W in [-1, 1] to uint8 T H W 3."""
     pixels = (video[0].float().clamp(-1, 1) + 1).mul(127.5).round().to(torch.uint8)
     return pixels.permute(1, 2, 3, 0).contiguous().cpu().numpy()
-
-
-def cut(pieces: Iterable[np.ndarray], count: int, size: tuple[int, int] | None) -> Iterator[np.ndarray]:
-    """The first `count` frames of pieces k H W 3 as they come, the middle (width, height) of each; None: all of it."""
-    for frames in pieces:
-        width, height = size or (frames.shape[2], frames.shape[1])
-        left, top = (frames.shape[2] - width) // 2, (frames.shape[1] - height) // 2
-        if count > 0 and len(frames):
-            yield frames[:count, top : top + height, left : left + width]
-        count -= len(frames)
 
 
 @contextmanager

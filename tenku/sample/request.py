@@ -99,6 +99,8 @@ def _checked_text(name: str, text: str) -> str:
 def _frame_count(seconds: float, settings: ModelSettings) -> int:
     """Frames of so many seconds at the model's rate; at least one."""
     frames = _number("seconds", seconds) * settings.fps
+    if settings.max_frames == 1 and round(frames) > 1:
+        raise ValueError(f"{settings.name} makes pictures, not videos: seconds must be 0, got {seconds:g}")
     if frames < 0 or round(frames) > round(LONGEST * settings.fps):
         raise ValueError(f"seconds must be between 0 (a still picture) and {LONGEST:g}, got {seconds:g}")
     return max(1, round(frames))

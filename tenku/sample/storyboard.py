@@ -21,12 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from torch import Tensor
-
 from tenku.fit import at_rate, fit
 from tenku.sample import conditioning, tasks
-from tenku.sample.given import encode_at, read_given, whole_groups
+from tenku.sample.given import Given, middles, read_given, whole_groups
 from tenku.sample.long import Change
 from tenku.sample.pipeline import OnProgress, Pipeline
 from tenku.sample.request import Request
@@ -119,18 +116,17 @@ def produce(
     request = pipeline.request(board.cards[0].prompt, size=size, seconds=board.seconds, **options)
     for card in board.cards:
         pipeline.request(card.prompt)
-    group, fps = pipeline.autoencoder.temporal_compression, pipeline.settings.fps
-    given, known = pipeline.nothing_known(request)
-    given = given.clone()
+    given: list[Given] = []
     for card in board.cards:
         if card.given is not None:
-            place(pipeline, card, given, known, int(card.at * fps / group + 0.5), request)
-    prompts = [card_at(board, (index + 0.5) * group / fps).prompt for index in range(len(known))]
+            place(pipeline, card, request, given)
 
     def texts(part: slice) -> Change:
-        return lambda each: conditioning.with_texts(each, pipeline.text_encoder, prompts[part])
+        moments = (frame / pipeline.settings.fps for frame in middles(pipeline, part))
+        prompts = [card_at(board, moment).prompt for moment in moments]
+        return lambda each: conditioning.with_texts(each, pipeline.text_encoder, prompts)
 
-    video = tasks.named("storyboard", pipeline.filled(request, given, known, also=texts, on_progress=on_progress))
+    video = tasks.named("storyboard", pipeline.filled(request, given, also=texts, on_progress=on_progress))
     video.metadata["cards"] = [{"at": card.at, "prompt": card.prompt} for card in board.cards]
     return video
 
@@ -140,26 +136,16 @@ def card_at(board: Storyboard, moment: float) -> Card:
     return [card for card in board.cards if card.at <= moment or card.at == 0][-1]
 
 
-def place(pipeline: Pipeline, card: Card, given: Tensor, known: Tensor, index: int, request: Request) -> None:
-    """Put a card's frames into the latents from `index` on.
-
-    The groups of a causal autoencoder begin with the second frame of the video. A clip up to the end fills the last of
-    them too, by its last frame, so that nothing is made anew there.
-    """
+def place(pipeline: Pipeline, card: Card, request: Request, given: list[Given]) -> None:
+    """Put a card's frames behind those of earlier cards, at the nearest place in whole latent frames."""
     assert card.given is not None
-    frames = card.given.frames
+    autoencoder, group, frames = pipeline.autoencoder, pipeline.autoencoder.temporal_compression, card.given.frames
+    at = int(card.at * pipeline.settings.fps / group + 0.5) * group
     if len(frames) > 1:
-        group, causal = pipeline.autoencoder.temporal_compression, pipeline.autoencoder.causal
-        extra = int(causal and index == 0)
-        frames = at_rate(card.given, pipeline.settings.fps)
-        missing = (len(known) - index - extra) * group + extra - len(frames)
-        if causal and missing > 0 and index * group + len(frames) >= request.num_frames:
-            frames = np.concatenate([frames, frames[-1:].repeat(missing, axis=0)])
-        frames = whole_groups(frames, group, "start", extra)
-    latents = encode_at(pipeline, fit(frames, (request.width, request.height)), index)
-    part = slice(index, index + latents.shape[2])
-    if part.stop > len(known):
+        frames = whole_groups(at_rate(card.given, pipeline.settings.fps), group, "start")
+    least = 1 if autoencoder.causal else group  # frames that a picture stands for
+    if at + max(least, len(frames)) > autoencoder.num_frames(autoencoder.latent_frames(request.num_frames)):
         raise ValueError(f"what the card at {card.at:g} shows goes on past the end of the video")
-    if bool(known[part].any()):
+    if given and at < given[-1][0] + max(least, len(given[-1][1])):
         raise ValueError(f"what the card at {card.at:g} shows overlaps what an earlier card shows")
-    given[:, :, part], known[part] = latents, True
+    given.append((at, fit(frames, (request.width, request.height))))

@@ -8,9 +8,10 @@
 
 All give back a Stream: frames are made while they are read, `.clip()` is all of them and `.save(path)` a file.
 What is known comes back as it was given, but for the autoencoder's own loss; the decoder makes frames at a joint meet.
+With a causal autoencoder (`causal.py`) clips come back exactly, and only what is made has been through it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -21,11 +22,11 @@ from torch import Tensor
 
 from tenku.fit import at_rate, fit, nearest_size
 from tenku.sample import causal
-from tenku.sample.given import encode_at, join, whole_groups
-from tenku.sample.long import Change, backwards, fill, onwards, window
+from tenku.sample.given import join, middles, whole_groups
+from tenku.sample.long import Change, backwards, led, onwards, window
 from tenku.sample.pipeline import OnProgress, Pipeline
 from tenku.sample.request import Request
-from tenku.types import Clip, Conditioning, Stream
+from tenku.types import Clip, Stream
 
 FADE = 0.8  # noise level at which a connection begins with a cross-fade of both clips
 
@@ -50,16 +51,14 @@ def animate(
         raise ValueError("there is no picture to animate: give the first frame, the last one, or both")
     size = size or nearest_size(pipeline.settings, pictures[0].size)
     request = pipeline.request(prompt, size=size, **options)
-    latents, known = pipeline.nothing_known(request)
-    latents = latents.clone()
-    for picture, index in ((first, 0), (last, -1)):
-        if picture is not None:
-            frames = fit(picture.frames[:1], (request.width, request.height))
-            latents[:, :, index] = encode_at(pipeline, frames, index)[:, :, 0]
-            known[index] = True
-    if bool(known.all()):
+    if pipeline.autoencoder.latent_frames(request.num_frames) <= len(pictures):
         raise ValueError("with so few frames nothing is left to make between the pictures: ask for more seconds")
-    return named("animate", pipeline.filled(request, latents, known, on_progress=on_progress))
+    given = [
+        (at, fit(picture.frames[:1], (request.width, request.height)))
+        for at, picture in ((0, first), (request.num_frames - 1, last))
+        if picture is not None
+    ]
+    return named("animate", pipeline.filled(request, given, on_progress=on_progress))
 
 
 def extend(
@@ -76,23 +75,25 @@ def extend(
     """The clip with `forward` seconds made after it and `backward` seconds before it, in whole latent frames.
 
     Longer ones are made window by window, each from the end of what there is: memory and cost a second stay the same.
-    ValueError for a clip of fewer than 4 frames, or when nothing is asked for.
+    ValueError for a clip that fills no latent frame, or when nothing is asked for.
     """
     if min(forward, backward) < 0 or not forward + backward > 0:
         raise ValueError(f"say how far to extend: forward or backward above 0 s, got {forward:g} and {backward:g}")
     request = clip_request(pipeline, prompt, [clip], size, options)
     more, earlier = latent_count(pipeline, forward), latent_count(pipeline, backward)
     if pipeline.autoencoder.causal:
-        frames = resized(pipeline, clip, request)
-        pieces, total = causal.extended(pipeline, request, frames, more, earlier, on_progress=on_progress)
-        return named("extend", pipeline.video(request, pieces, total))
+        frames, group = resized(pipeline, clip, request), pipeline.autoencoder.temporal_compression
+        request = replace(request, num_frames=len(frames) + more * group)
+        start = causal.backwards(pipeline, request, frames, earlier * group, on_progress=on_progress)
+        rest = causal.onwards(pipeline, request, [(0, frames)], on_progress=on_progress)
+        return named("extend", pipeline.video(request, chain(start, rest), earlier * group + request.num_frames))
     latents = pipeline.encode(prepare(pipeline, clip, request, keep="end" if forward else "start"))
     blank = torch.zeros_like(latents[:, :, :1]).expand(-1, -1, more, -1, -1)
     known = torch.arange(latents.shape[2] + more) < latents.shape[2]
     after = onwards(pipeline, request, join([latents, blank]), known, on_progress=on_progress)
-    before = backwards(pipeline, request, latents, earlier, on_progress=on_progress)
+    before = [backwards(pipeline, request, latents, earlier, on_progress=on_progress)] if earlier else []
     own = torch.cat([torch.zeros(earlier, dtype=torch.bool), known])
-    return decoded(pipeline, request, chain([before] if earlier else [], after), own, "extend", on_progress)
+    return decoded(pipeline, request, chain(before, after), own, "extend", on_progress)
 
 
 def connect(
@@ -117,8 +118,8 @@ def connect(
     request = clip_request(pipeline, prompt, [before, after], size, options)
     if pipeline.autoencoder.causal:
         first, second = (resized(pipeline, each, request) for each in (before, after))
-        new = bridge(pipeline, request, first, second, seconds, on_progress, fade=FADE)
-        return named("connect", of_frames(pipeline, request, [first, new, second]))
+        bridge = bridged(pipeline, request, first, second, seconds, on_progress, fade=FADE)
+        return named("connect", of_frames(pipeline, request, [first, *bridge, second]))
     a = pipeline.encode(prepare(pipeline, before, request, keep="end"))
     b = pipeline.encode(prepare(pipeline, after, request, keep="start"))
     middle = between(pipeline, request, a, b, seconds, on_progress, fade=FADE)
@@ -139,16 +140,16 @@ def loop(
     """A clip that can be played over and over without a seam.
 
     Without a clip all of it is made, on a circle: at every step the latents start at another frame, so no place is
-    ever the end. With a clip, `seconds` of new frames lead from its end back to its start. Either way decoding begins
-    with what the end leaves behind. ValueError without a clip where the autoencoder is causal: its time has a start.
+    ever the end. With a clip, `seconds` of new frames lead from its end back to its start. Decoding begins with what
+    the end leaves behind. A causal autoencoder can only lead a clip back: ValueError without one.
     """
     if clip is not None:
         request = clip_request(pipeline, prompt, [clip], size, options)
         seconds = 1.5 if seconds is None else seconds
         if pipeline.autoencoder.causal:
             frames = resized(pipeline, clip, request)
-            new = bridge(pipeline, request, frames, frames, seconds, on_progress)
-            return named("loop", of_frames(pipeline, request, [frames, new]))
+            bridge = bridged(pipeline, request, frames, frames, seconds, on_progress)
+            return named("loop", of_frames(pipeline, request, [frames, *bridge]))
         given = pipeline.encode(prepare(pipeline, clip, request, keep="start"))
         way_back = between(pipeline, request, given, given, seconds, on_progress)
         own = torch.tensor([True] * given.shape[2] + [False] * way_back.shape[2])
@@ -192,39 +193,40 @@ def remix(
     request = clip_request(pipeline, prompt, [clip], size, options)
     frames = prepare(pipeline, clip, request, keep="start")
     request = replace(request, num_frames=len(frames))
-    given, known = pipeline.nothing_known(request)
-    levels = strengths(pipeline, strength, len(known))
-    mask = None if keep is None else kept_places(pipeline, keep, request, len(known))
+    level = strengths(pipeline, strength, len(frames))
 
     def begin(part: slice) -> Change:
-        first = part.start * pipeline.autoencoder.temporal_compression
-        length = pipeline.autoencoder.num_frames(part.stop - part.start)
-        start = pipeline.encode(frames[first : first + length])
-        level = levels if isinstance(levels, float) else levels[part]
-        kept = mask if mask is None else mask[:, :, part]
-        return lambda each: replace(each, start_latents=start, strength=level, keep=kept)
+        start = pipeline.encode(frames[part])
+        kept = None if keep is None else kept_places(pipeline, keep, request, part)
+        return lambda each: replace(each, start_latents=start, strength=level(part), keep=kept)
 
-    return named("remix", pipeline.filled(request, given, known, also=begin, on_progress=on_progress))
+    return named("remix", pipeline.filled(request, also=begin, on_progress=on_progress))
 
 
-def strengths(pipeline: Pipeline, strength: float | tuple[float, float], count: int) -> float | Tensor:
-    """One level for all latent frames, or one for each of them."""
+def strengths(
+    pipeline: Pipeline, strength: float | tuple[float, float], num_frames: int
+) -> Callable[[slice], float | Tensor]:
+    """The level of some frames: the same one for all latent frames, or one for each of them."""
     if isinstance(strength, int | float):
-        return float(strength)
+        level = float(strength)
+        return lambda part: level
+    group = pipeline.autoencoder.temporal_compression
+    count = num_frames // group
     if pipeline.settings.known != "any":
         raise ValueError(f"{pipeline.settings.name} has one strength for all frames; embedded can change it on the way")
     if count < 2:
         raise ValueError("two strengths need a clip of at least two latent frames, 8 frames: give one strength")
     if not 0 <= min(strength) < max(strength) <= 1:
         raise ValueError(f"two strengths lie between 0 and 1 and differ, got {strength[0]:g} and {strength[1]:g}")
-    return torch.linspace(*strength, count)
+    levels = torch.linspace(*strength, count)
+    return lambda part: levels[part.start // group : part.stop // group]
 
 
-def kept_places(pipeline: Pipeline, mask: Clip, request: Request, count: int) -> Tensor:
-    """1 1 T h w bool, True in latents most of whose pixels are white; the last mask goes on to the end."""
-    group, compression = pipeline.autoencoder.temporal_compression, pipeline.autoencoder.spatial_compression
-    frames = fit(mask.frames[::group][:count], (request.width, request.height))
-    frames = np.concatenate([frames, frames[-1:].repeat(count - len(frames), axis=0)])
+def kept_places(pipeline: Pipeline, mask: Clip, request: Request, part: slice) -> Tensor:
+    """1 1 T h w bool of some frames, True in latents most of whose pixels are white; the last mask goes on for ever."""
+    compression = pipeline.autoencoder.spatial_compression
+    seen = [min(int(moment), mask.num_frames - 1) for moment in middles(pipeline, part)]
+    frames = fit(mask.frames[seen], (request.width, request.height))
     white = torch.from_numpy(frames).float().mean(-1) / 255  # T H W
     return (torch.nn.functional.avg_pool2d(white[:, None], compression) > 0.5).transpose(0, 1)[None]
 
@@ -256,37 +258,29 @@ def latent_count(pipeline: Pipeline, seconds: float) -> int:
     return -int(-seconds * pipeline.settings.fps // pipeline.autoencoder.temporal_compression)
 
 
+def bridged(
+    pipeline: Pipeline,
+    request: Request,
+    a: np.ndarray,
+    b: np.ndarray,
+    seconds: float,
+    on_progress: OnProgress | None,
+    fade: float = 1.0,
+) -> list[np.ndarray]:
+    """With a causal autoencoder, new frames that lead from the end of `a` to the start of `b`; `fade` as in `led`."""
+    gap = room(pipeline, seconds)[0] * pipeline.autoencoder.temporal_compression
+    return list(causal.made(pipeline, request, a, b, len(a), gap, fade=fade, on_progress=on_progress))
+
+
 def room(pipeline: Pipeline, seconds: float) -> tuple[int, int]:
     """New latent frames for `seconds` between two clips, and how many of each clip are seen with them in one window."""
     new, most = latent_count(pipeline, seconds), window(pipeline)
+    if most < 3:
+        raise ValueError(f"{pipeline.settings.name} makes too few frames at once to see two clips and what is between")
     if not 1 <= new <= most - 2:
         longest = (most - 2) * pipeline.autoencoder.temporal_compression / pipeline.settings.fps
         raise ValueError(f"seconds between two clips are above 0 and at most {longest:g}, got {seconds:g}")
     return new, (most - new) // 2
-
-
-def led(
-    pipeline: Pipeline,
-    request: Request,
-    head: Tensor,
-    tail: Tensor,
-    new: int,
-    on_progress: OnProgress | None,
-    fade: float = 1.0,
-) -> Tensor:
-    """Latents `head` and `tail`, and between them `new` ones that lead from the one to the other.
-
-    fade: the noise level of the cross-fade that they are made out of; at 1 nothing of it is left.
-    """
-    share = torch.linspace(0, 1, new + 2, device=head.device)[1:-1].view(-1, 1, 1).to(head.dtype)
-    whole = join([head, torch.lerp(head[:, :, -1:], tail[:, :, :1], share), tail])
-    known = torch.ones(whole.shape[2], dtype=torch.bool)
-    known[head.shape[2] : head.shape[2] + new] = False
-
-    def begin_with_both(condition: Conditioning) -> Conditioning:
-        return replace(condition, start_latents=whole, strength=fade) if fade < 1 else condition
-
-    return fill(pipeline, request, whole, known, on_progress, also=begin_with_both)
 
 
 def between(
@@ -296,30 +290,12 @@ def between(
     b: Tensor,
     seconds: float,
     on_progress: OnProgress | None,
-    **how: float,
+    fade: float = 1.0,
 ) -> Tensor:
-    """New latent frames that lead from the end of `a` to the start of `b`; `how` as in `led`."""
+    """New latent frames that lead from the end of `a` to the start of `b`; `fade` as in `led`."""
     new, context = room(pipeline, seconds)
     head, tail = a[:, :, -context:], b[:, :, :context]
-    return led(pipeline, request, head, tail, new, on_progress, **how)[:, :, head.shape[2] : head.shape[2] + new]
-
-
-def bridge(
-    pipeline: Pipeline,
-    request: Request,
-    a: np.ndarray,
-    b: np.ndarray,
-    seconds: float,
-    on_progress: OnProgress | None,
-    **how: float,
-) -> np.ndarray:
-    """The same with a causal autoencoder, from frames to frames."""
-    (new, context), group = room(pipeline, seconds), pipeline.autoencoder.temporal_compression
-    head = whole_groups(a, group, "end", extra=1)[-pipeline.autoencoder.num_frames(context) :]
-    tail = whole_groups(b, group, "start")[: context * group]
-    latents = led(pipeline, request, pipeline.encode(head), encode_at(pipeline, tail, 1), new, on_progress, **how)
-    count = len(head) + new * group
-    return causal.first_frames(pipeline, latents, count, on_progress)[len(head) :]
+    return led(pipeline, request, head, tail, new, on_progress, fade=fade)[:, :, head.shape[2] : head.shape[2] + new]
 
 
 def named(task: str, video: Stream) -> Stream:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import tenku
-from tenku.sample import causal, long
+from tenku.sample import long
 from tenku.sample.long import leading, next_window
 
 MOST = 12
@@ -33,27 +33,6 @@ def mask(text: str) -> torch.Tensor:
 )
 def test_windows(frames, done, shown):
     part = next_window(mask(frames), done, MOST)
-    assert (part.start, part.stop) == shown
-
-
-@pytest.mark.parametrize(
-    "frames, done, shown",
-    [
-        ("." * 30, 0, (0, 12)),
-        ("." * 30, 12, (7, 19)),  # onwards: five are history
-        ("k" + "." * 30, 0, (0, 12)),  # a picture is in the window that goes on from it
-        ("k" * 5 + "." * 30, 5, (0, 12)),
-        ("k" * 20 + "." * 30, 0, (0, 12)),  # a long clip comes out first
-        ("k" * 20 + "." * 30, 12, (7, 19)),
-        ("k" * 20 + "." * 30, 19, (15, 27)),  # its last frame is in the window that goes on from it
-        ("k" * 20, 12, (7, 19)),
-        ("kkkkkk......kkkkkk", 0, (0, 6)),
-        ("kkkkkk......kkkkkk", 6, (3, 15)),
-        ("kkkkkk......kkkkkk", 15, (10, 18)),
-    ],
-)
-def test_windows_by_way_of_pixels(frames, done, shown):
-    part = causal.next_part(mask(frames), done, MOST)
     assert (part.start, part.stop) == shown
 
 

@@ -46,6 +46,18 @@ def test_the_published_autoencoders():
         assert sum(p.numel() for p in published_autoencoder(channels).vae.parameters()) == parameters
 
 
+@pytest.mark.parametrize("channels, size, frames", [(16, (832, 480), 81), (48, (1280, 704), 121)])
+def test_encoding_takes_less_than_decoding(channels, size, frames):
+    """So a plan that decodes a clip also encodes one, which is not a stage of its own."""
+    autoencoder = published_autoencoder(channels)
+    side = autoencoder.spatial_compression
+    shape = (1, channels, autoencoder.latent_frames(frames), size[1] // side, size[0] // side)
+    for autoencoder.tiled in (False, True):
+        with counting() as live, memory.META:
+            autoencoder.encode(torch.empty(1, 3, frames, size[1], size[0]))
+        assert live.peak < decoding(autoencoder, shape)
+
+
 @pytest.mark.parametrize("tiled", [False, True])
 def test_the_dry_run_of_decoding_is_the_real_one(tiled):
     sizes = {"base_dim": 16, "z_dim": 4, "num_res_blocks": 1, "latents_mean": [0.0] * 4, "latents_std": [1.0] * 4}

@@ -151,6 +151,11 @@ def test_tiles_and_pieces_decode_as_diffusers_does(tmp_path, kind):
         assert not torch.allclose(tiled, whole, atol=1e-4)  # it did decode in tiles
         with pytest.raises(ValueError, match="it has no next piece"):
             ours.decode_next(latents[:, :, 2:], state)
+        again = ours.encode(tiled)
+        expected = theirs.encode(tiled).latent_dist.mode()
+        torch.testing.assert_close(again * ours.latent_std + ours.latent_mean, expected, atol=1e-5, rtol=0)
+        ours.tiled = False
+        assert not torch.allclose(ours.encode(tiled), again, atol=1e-4)  # it did encode in tiles
 
 
 def test_an_exported_model_gives_the_same_latents_in_diffusers(tiny_folder, tmp_path):

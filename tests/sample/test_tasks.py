@@ -8,7 +8,7 @@ from PIL import Image
 import tenku
 from tenku.cli import main
 from tenku.fit import at_rate, fit, nearest_size
-from tenku.sample import conditioning, tasks
+from tenku.sample import conditioning, long, tasks
 from tenku.sample.denoise import on_a_circle
 from tenku.sample.given import whole_groups
 from tenku.sample.pipeline import to_frames
@@ -140,8 +140,8 @@ def test_a_connection_begins_as_a_cross_fade(pipeline, monkeypatch):
             torch.testing.assert_close(latents[:, :, frame], (1 - share) * before + share * after)
         return fill(pipeline, request, latents, known, on_progress, also=also)
 
-    fill = tasks.fill
-    monkeypatch.setattr(tasks, "fill", watched)
+    fill = long.fill
+    monkeypatch.setattr(long, "fill", watched)
     a, b = noisy_clip(20, seed=1), noisy_clip(40, seed=2)
     tasks.connect(pipeline, PROMPT, a, b, 1.0, seed=1)
     tasks.connect(pipeline, PROMPT, a, b, 1.0, seed=1, guidance=4.0)
@@ -215,7 +215,7 @@ def test_remix_keeps_what_the_mask_says(pipeline):
     given, mask = noisy_clip(24, 96, 64), np.zeros((1, 64, 96, 3), np.uint8)
     mask[:, :, :56] = 255
     request = pipeline.request(PROMPT, seconds=1.5, size=(96, 64), seed=1)
-    places = tasks.kept_places(pipeline, Clip(mask, 16), request, 6)
+    places = tasks.kept_places(pipeline, Clip(mask, 16), request, slice(0, 24))
     assert places.shape == (1, 1, 6, 8, 12) and places[..., :7].all() and not places[..., 7:].any()
     made = tasks.remix(pipeline, PROMPT, given, 0.9, keep=Clip(mask, 16), seed=1).clip().frames
     own = round_trip(pipeline, given.frames)
