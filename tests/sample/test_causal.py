@@ -258,6 +258,17 @@ def test_each_window_is_put_in_its_place(ours, monkeypatch):
         assert np.array_equal(np.concatenate(pieces), frames[:81])
 
 
+def test_models_that_make_too_few_frames_at_once(ours):
+    ours.settings = replace(ours.settings, max_frames=5)
+    assert ours.generate(PROMPT, seconds=12 / ours.settings.fps, **HOW).num_frames == 12  # a frame is enough to go on
+    with pytest.raises(ValueError, match="makes too few frames at once to see two clips and what is between"):
+        tasks.connect(ours, PROMPT, some_clip(9, 16), some_clip(9, 16), 0.25, **HOW)
+    ours.settings = replace(ours.settings, max_frames=1)
+    assert ours.generate(PROMPT, seconds=0, **HOW).num_frames == 1
+    with pytest.raises(ValueError, match="makes pictures, not videos: seconds must be 0, got 2"):
+        ours.generate(PROMPT, seconds=2, **HOW)
+
+
 def test_progress_reaches_its_end(ours):
     seen = []
     tasks.extend(
