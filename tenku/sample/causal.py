@@ -46,12 +46,12 @@ def onwards(
             for frames in pieces:
                 seen, done = np.concatenate([seen, frames])[-REMEMBERED:], done + len(frames)
                 yield frames
+        if owed:  # nothing was made after it
+            yield seen
         owed = int(done == 0 and len(own) == 1)
         seen, done = np.concatenate([seen, own])[-REMEMBERED:], done + len(own)
         if len(own) and not owed:
             yield own
-    if owed:
-        yield seen
 
 
 def backwards(
@@ -86,17 +86,20 @@ def made(
     """Frames from the number `done` on, made in one window: all of a gap to `own`, or as many as there is room for.
 
     seen, own: somebody's frames, or made ones, before and after the gap; either may be none. owed: frames at the end of
-    `seen` that come out too, as the decoder gives them back. A gap is filled in whole latent frames, and what is too
-    much is cut off on the side where less is seen. fade: as in `long.led`.
+    `seen` that come out too, as the decoder gives them back. A gap is filled in whole latent frames; what is too much
+    is cut off at its end, or at its start where a clip comes after it and nothing before. A picture fills a latent
+    frame, with what is left of the gap. fade: as in `long.led`.
     """
     autoencoder, group, most = pipeline.autoencoder, pipeline.autoencoder.temporal_compression, window(pipeline)
     context = min(OVERLAP, most // 2, -(-len(seen) // group))
-    whole = -(-gap // group)
+    picture = int(len(own) == 1)
+    whole = -(-(gap + picture) // group) - picture
     if context and len(own) and whole <= most - 2:  # then all of it, at the price of less that is seen before it
         context = min(context, most - 1 - whole)
     head = seen[len(seen) - autoencoder.num_frames(context) :] if context else seen[:0]
     first = 0 if context else 1  # without a head the first latent frame is one frame alone
-    needed, room = first - (first - gap) // group, most - context
+    needed = max(1, first - (first - gap - picture) // group - picture)
+    room = most - context
     after = max(1, len(own) // group) if len(own) else 0
     if needed < room:
         new, after = needed, min(after, OVERLAP, room - needed)
@@ -105,14 +108,16 @@ def made(
 
     start = pipeline.encode(head) if context else None
     end = encode_after(pipeline, own[: after * group]) if after else None
+    length = context + new + (after if picture else 0)  # latent frames that frames are taken from
+    count = autoencoder.num_frames(length)
+    fresh = min(gap, count - len(head))
+    early = count - fresh if not context and after and not picture else 0  # frames before the gap
+    begin = done - len(head) - early
     step = replace(request, seed=request.seed + done, num_frames=autoencoder.num_frames(context + new + after))
-    asked = also and also(slice(done - len(head), done - len(head) + step.num_frames))
-    latents = led(pipeline, step, start, end, new, on_progress, fade=fade, also=asked)[:, :, : context + new]
-    surplus = max(0, autoencoder.num_frames(context + new) - len(head) - gap)
-    skip = surplus if not context else len(head) - owed
-    count = autoencoder.num_frames(context + new)
-    pieces = pipeline.decode(latents, count, skip=skip, on_progress=on_progress)
-    yield from cut(pieces, count - len(head) + owed - surplus)
+    asked = also and also(slice(begin, begin + step.num_frames))
+    latents = led(pipeline, step, start, end, new, on_progress, fade=fade, also=asked)[:, :, :length]
+    pieces = pipeline.decode(latents, count, skip=early + len(head) - owed, on_progress=on_progress)
+    yield from cut(pieces, owed + fresh)
 
 
 def encode_after(pipeline: "Pipeline", frames: np.ndarray) -> Tensor:

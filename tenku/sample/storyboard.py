@@ -143,6 +143,8 @@ def place(pipeline: Pipeline, card: Card, request: Request, given: list[Given]) 
     at = int(card.at * pipeline.settings.fps / group + 0.5) * group
     if len(frames) > 1:
         frames = whole_groups(at_rate(card.given, pipeline.settings.fps), group, "start")
+    elif autoencoder.causal:
+        at = min(at, request.num_frames - 1)
     least = 1 if autoencoder.causal else group  # frames that a picture stands for
     if at + max(least, len(frames)) > autoencoder.num_frames(autoencoder.latent_frames(request.num_frames)):
         raise ValueError(f"what the card at {card.at:g} shows goes on past the end of the video")

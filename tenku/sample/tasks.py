@@ -83,10 +83,10 @@ def extend(
     more, earlier = latent_count(pipeline, forward), latent_count(pipeline, backward)
     if pipeline.autoencoder.causal:
         frames, group = resized(pipeline, clip, request), pipeline.autoencoder.temporal_compression
-        request = replace(request, num_frames=len(frames) + more * group)
         start = causal.backwards(pipeline, request, frames, earlier * group, on_progress=on_progress)
-        rest = causal.onwards(pipeline, request, [(0, frames)], on_progress=on_progress)
-        return named("extend", pipeline.video(request, chain(start, rest), earlier * group + request.num_frames))
+        later = replace(request, num_frames=len(frames) + more * group, seed=request.seed + earlier * group)
+        rest = causal.onwards(pipeline, later, [(0, frames)], on_progress=on_progress)
+        return named("extend", pipeline.video(request, chain(start, rest), earlier * group + later.num_frames))
     latents = pipeline.encode(prepare(pipeline, clip, request, keep="end" if forward else "start"))
     blank = torch.zeros_like(latents[:, :, :1]).expand(-1, -1, more, -1, -1)
     known = torch.arange(latents.shape[2] + more) < latents.shape[2]
@@ -111,7 +111,7 @@ def connect(
 
     They begin as a cross-fade of both, noised (`FADE`), so that the one scene turns into the other by and by. Guidance
     would lead to the prompt's scene and from there cut to what is given: for models that were trained to be given
-    frames it is 1 unless it or a negative prompt, which needs it, is asked for.
+    any frames it is 1 unless it or a negative prompt, which needs it, is asked for.
     """
     if pipeline.settings.known == "any" and options.get("guidance") is None and not options.get("negative_prompt"):
         options["guidance"] = 1.0
@@ -212,7 +212,7 @@ def strengths(
         return lambda part: level
     group = pipeline.autoencoder.temporal_compression
     count = num_frames // group
-    if pipeline.settings.known != "any":
+    if pipeline.settings.known != "any" or pipeline.autoencoder.causal:
         raise ValueError(f"{pipeline.settings.name} has one strength for all frames; embedded can change it on the way")
     if count < 2:
         raise ValueError("two strengths need a clip of at least two latent frames, 8 frames: give one strength")

@@ -91,6 +91,11 @@ def test_a_long_video_is_made_window_by_window(ours, windows):
     assert np.array_equal(frames[:17], ours.generate(PROMPT, seconds=17 / ours.settings.fps, **HOW).frames)
 
 
+def test_a_shorter_video_is_the_beginning_of_a_longer_one(ours):
+    long, short = (ours.generate(PROMPT, seconds=frames / ours.settings.fps, **HOW).frames for frames in (17, 14))
+    assert np.array_equal(long[:14], short)
+
+
 def test_only_so_much_is_seen_before(ours, windows):
     ours.settings = replace(ours.settings, max_frames=49)
     ours.stream(PROMPT, seconds=60 / ours.settings.fps, **HOW).clip()
@@ -123,6 +128,25 @@ def test_a_picture_is_gone_on_from_for_long(ours, windows):
     torch.testing.assert_close(windows[-1][1].known_latents[:, :, -1:], after(ours, last.frames.repeat(4, axis=0)))
 
 
+@pytest.mark.parametrize("frames", [14, 17])
+def test_all_of_a_window_is_led_up_to_a_last_picture(ours, windows, frames):
+    a, b = some_clip(1, 16, seed=1), some_clip(1, 16, seed=2)
+    for first, last in ((a, b), (None, b)):
+        clip = tasks.animate(ours, PROMPT, first, last, seconds=frames / ours.settings.fps, **HOW).clip()
+        assert len(clip.frames) == frames and np.array_equal(clip.frames[-1:], b.frames)
+    assert known(windows) == ["k...k", "....k"]
+
+
+def test_a_picture_comes_out_wherever_it_stands(ours):
+    picture, fps = some_clip(1, ours.settings.fps), ours.settings.fps
+    clip = tasks.extend(ours, PROMPT, picture, backward=8 / fps, **HOW).clip()
+    assert len(clip.frames) == 9 and np.array_equal(clip.frames[-1:], picture.frames)
+    alone = produce(ours, Storyboard(1 / fps, (Card(0, PROMPT, picture),)), **HOW).clip()
+    assert np.array_equal(alone.frames, picture.frames)
+    late = Storyboard(32 / fps, (Card(0, PROMPT), Card(31 / fps, PROMPT, picture)))
+    assert np.array_equal(produce(ours, late, **HOW).clip().frames[-1:], picture.frames)
+
+
 def test_a_clip_goes_on_and_begins_earlier(ours, windows):
     fps = ours.settings.fps
     given = some_clip(23, fps)
@@ -137,7 +161,9 @@ def test_a_clip_goes_on_and_begins_earlier(ours, windows):
     assert known(windows) == ["...kk", "...kk", "...kk"] and len({seed for *_, seed in windows}) == 3
     torch.testing.assert_close(windows[0][1].known_latents[:, :, 3:], after(ours, given.frames[:8]))
     torch.testing.assert_close(windows[1][1].known_latents[:, :, 3:], after(ours, earlier.frames[15:23]))
+    windows.clear()
     both = tasks.extend(ours, PROMPT, given, forward=0.01, backward=4 / fps, **HOW).clip()
+    assert len({seed for *_, seed in windows}) == len(windows) == 2 and both.metadata["seed"] == HOW["seed"]
     assert len(both.frames) == 31 and np.array_equal(both.frames[4:-4], given.frames)
     short = tasks.extend(ours, PROMPT, some_clip(2, fps), forward=4 / fps, backward=4 / fps, **HOW)
     assert short.num_frames == len(short.clip().frames) == 10
@@ -252,10 +278,30 @@ def test_each_window_is_put_in_its_place(ours, monkeypatch):
         [],
         [(0, frames[:1])],
         [(0, frames[:7]), (20, frames[20:41])],
-        [(40, frames[40:41]), (60, frames[60:81])],
+        [(41, frames[41:42]), (61, frames[61:81])],
     ):
         pieces = list(causal.onwards(ours, request, given))
         assert np.array_equal(np.concatenate(pieces), frames[:81])
+
+
+def test_given_frames_are_where_they_should_be_in_any_layout(ours, monkeypatch):
+    monkeypatch.setattr(ours, "autoencoder", Differences())
+    monkeypatch.setattr(long, "fill", lambda pipeline, request, latents, *rest, **more: latents)
+    random = np.random.default_rng(0)
+    for max_frames in (2, 5, 9, 17, 33):
+        ours.settings = replace(ours.settings, max_frames=max_frames)
+        for _ in range(12):
+            given, end = [], 0
+            for seed in range(random.integers(0, 4)):
+                clip = some_clip(random.choice([1, 4, 8, 20]), 16, seed).frames
+                at = end + int(random.choice([0, 1, 3, 4, 10, 30]))
+                given, end = [*given, (at, clip)], at + len(clip)
+            length = end + int(random.choice([0, 1, 6, 40])) or 1
+            request = replace(ours.request(PROMPT, **HOW), num_frames=length)
+            frames = np.concatenate(list(causal.onwards(ours, request, given)))
+            assert len(frames) == length
+            for at, clip in given:
+                assert np.array_equal(frames[at : at + len(clip)], clip)
 
 
 def test_models_that_make_too_few_frames_at_once(ours):
@@ -267,6 +313,12 @@ def test_models_that_make_too_few_frames_at_once(ours):
     assert ours.generate(PROMPT, seconds=0, **HOW).num_frames == 1
     with pytest.raises(ValueError, match="makes pictures, not videos: seconds must be 0, got 2"):
         ours.generate(PROMPT, seconds=2, **HOW)
+
+
+def test_two_strengths_take_latent_frames_that_can_stand_alone(ours):
+    ours.settings = replace(ours.settings, known="any")  # as a model.json that does not say
+    with pytest.raises(ValueError, match="has one strength for all frames"):
+        tasks.remix(ours, PROMPT, some_clip(17, 16), (0.2, 0.8), **HOW)
 
 
 def test_progress_reaches_its_end(ours):

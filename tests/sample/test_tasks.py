@@ -217,6 +217,9 @@ def test_remix_keeps_what_the_mask_says(pipeline):
     request = pipeline.request(PROMPT, seconds=1.5, size=(96, 64), seed=1)
     places = tasks.kept_places(pipeline, Clip(mask, 16), request, slice(0, 24))
     assert places.shape == (1, 1, 6, 8, 12) and places[..., :7].all() and not places[..., 7:].any()
+    growing = Clip(np.concatenate([np.zeros_like(mask).repeat(6, axis=0), mask]), 16)
+    seen = tasks.kept_places(pipeline, growing, request, slice(0, 24))[0, 0].any(-1).any(-1)
+    assert seen.tolist() == [False, True, True, True, True, True]  # as in the middle of each group
     made = tasks.remix(pipeline, PROMPT, given, 0.9, keep=Clip(mask, 16), seed=1).clip().frames
     own = round_trip(pipeline, given.frames)
     assert np.array_equal(made[:, :, :8], own[:, :, :8])  # convolutions see a little across the border
