@@ -97,8 +97,7 @@ def made(
     if context and len(own) and whole <= most - 2:  # then all of it, at the price of less that is seen before it
         context = min(context, most - 1 - whole)
     head = seen[len(seen) - autoencoder.num_frames(context) :] if context else seen[:0]
-    first = 0 if context else 1  # without a head the first latent frame is one frame alone
-    needed = max(1, first - (first - gap - picture) // group - picture)
+    needed = max(1, whole if context else autoencoder.latent_frames(gap + picture) - picture)
     room = most - context
     after = max(1, len(own) // group) if len(own) else 0
     if needed < room:

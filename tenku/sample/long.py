@@ -45,7 +45,8 @@ def shown_at(can: str, known_t: float | Tensor, frames: int) -> float | Tensor:
     if can == "any":
         return known_t
     levels = torch.ones(frames)
-    levels[0] = 0.0 if can == "first" else 1.0
+    if can == "first":
+        levels[0] = 0.0
     return levels
 
 
@@ -90,8 +91,7 @@ def led(
 
     fade: the noise level of a cross-fade of both ends that the new ones are made out of; at 1 nothing of it is left.
     """
-    shape = pipeline.latent_shape(replace(request, num_frames=pipeline.autoencoder.num_frames(new)))
-    middle = torch.zeros(shape, device=pipeline.device)
+    middle, _ = pipeline.nothing_known(replace(request, num_frames=pipeline.autoencoder.num_frames(new)))
     if head is not None and tail is not None:
         share = torch.linspace(0, 1, new + 2, device=head.device)[1:-1].view(-1, 1, 1).to(head.dtype)
         middle = torch.lerp(head[:, :, -1:], tail[:, :, :1], share)

@@ -74,7 +74,8 @@ def extend(
 ) -> Stream:
     """The clip with `forward` seconds made after it and `backward` seconds before it, in whole latent frames.
 
-    Longer ones are made window by window, each from the end of what there is: memory and cost a second stay the same.
+    Longer ones are made window by window, each from the end of what there is: cost a second stays the same, and memory
+    too but for what comes before the clip, which is made backwards and held until then.
     ValueError for a clip that fills no latent frame, or when nothing is asked for.
     """
     if min(forward, backward) < 0 or not forward + backward > 0:
