@@ -1,52 +1,27 @@
 """Commands that start from pictures and clips: animate, extend, connect, loop, remix, storyboard."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tenku.commands.generation import (
-    Gif,
-    Guidance,
-    Json,
-    Model,
-    Negative,
-    Out,
-    Png,
-    Prompt,
-    Seconds,
-    Seed,
-    Size,
-    Solver,
-    Steps,
-    Webp,
-    made,
-    sampling,
-)
+from tenku.commands.making import Options, Prompt, Seconds, made, with_options
 from tenku.commands.options import parse_insert, parse_seconds, parse_span, parse_strength
 
 ClipFile = Annotated[Path, typer.Argument(help="A video (mp4, mov, mkv, webm) or a moving picture.")]
 Length = Annotated[str, typer.Option(help="Seconds, as 2 or 2s.")]
 
 
+@with_options
 def animate(
     picture: Annotated[Path, typer.Argument(help="The first frame: png, jpeg, gif or webp of any size.")],
     prompt: Prompt,
     last: Annotated[Path | None, typer.Option(help="A picture for the last frame.")] = None,
     ends_with: Annotated[bool, typer.Option("--ends", help="PICTURE is the last frame, not the first.")] = False,
     seconds: Seconds = None,
-    size: Size = None,
-    steps: Steps = None,
-    guidance: Guidance = None,
-    seed: Seed = None,
-    out: Out = None,
-    model: Model = "embedded",
-    negative: Negative = "",
-    solver: Solver = None,
-    gif: Gif = False,
-    webp: Webp = False,
-    png: Png = False,
-    as_json: Json = False,
+    *,
+    options: Options,
 ) -> None:
     """Make a picture move: it is the first frame of the video, the last one, or both ends are given."""
     from tenku.sample import tasks
@@ -56,86 +31,56 @@ def animate(
         raise ValueError("--ends makes PICTURE the last frame: leave out --last, or --ends")
     given = read_given(picture)
     first, end = (None, given) if ends_with else (given, read_given(last) if last is not None else None)
-    options = sampling(size, steps, guidance, seed, negative, solver) | {"seconds": seconds}
-    with made(prompt, model, out, (gif, webp, png), as_json, options) as work:
+    with made(prompt, options, seconds=seconds) as work:
         work.video = tasks.animate(work.pipeline, prompt, first, end, on_progress=work.stages, **work.options)
 
 
+@with_options
 def extend(
     clip: ClipFile,
     prompt: Prompt,
     forward: Length = "0",
     backward: Length = "0",
-    size: Size = None,
-    steps: Steps = None,
-    guidance: Guidance = None,
-    seed: Seed = None,
-    out: Out = None,
-    model: Model = "embedded",
-    negative: Negative = "",
-    solver: Solver = None,
-    gif: Gif = False,
-    webp: Webp = False,
-    png: Png = False,
-    as_json: Json = False,
+    *,
+    options: Options,
 ) -> None:
     """Make what comes after a clip, before it, or both."""
     from tenku.sample import tasks
     from tenku.sample.given import read_given
 
     given = read_given(clip)
-    options = sampling(size, steps, guidance, seed, negative, solver)
     after, before = parse_seconds(forward), parse_seconds(backward)
-    with made(prompt, model, out, (gif, webp, png), as_json, options) as work:
+    with made(prompt, options) as work:
         work.video = tasks.extend(
             work.pipeline, prompt, given, forward=after, backward=before, on_progress=work.stages, **work.options
         )
 
 
+@with_options
 def connect(
     before: ClipFile,
     after: ClipFile,
     prompt: Prompt,
     seconds: Length = "1.5",
-    size: Size = None,
-    steps: Steps = None,
-    guidance: Guidance = None,
-    seed: Seed = None,
-    out: Out = None,
-    model: Model = "embedded",
-    negative: Negative = "",
-    solver: Solver = None,
-    gif: Gif = False,
-    webp: Webp = False,
-    png: Png = False,
-    as_json: Json = False,
+    *,
+    options: Options,
 ) -> None:
     """Join two clips by new frames that lead from the end of the first into the start of the second."""
     from tenku.sample import tasks
     from tenku.sample.given import read_given
 
     a, b, length = read_given(before), read_given(after), parse_seconds(seconds)
-    options = sampling(size, steps, guidance, seed, negative, solver)
-    with made(prompt, model, out, (gif, webp, png), as_json, options) as work:
+    with made(prompt, options) as work:
         work.video = tasks.connect(work.pipeline, prompt, a, b, length, on_progress=work.stages, **work.options)
 
 
+@with_options
 def loop(
     prompt: Prompt,
     clip: Annotated[Path | None, typer.Option(help="Lead the end of this clip back to its start.")] = None,
     seconds: Annotated[str | None, typer.Option(help="Length of the loop; of the way back, with --clip.")] = None,
-    size: Size = None,
-    steps: Steps = None,
-    guidance: Guidance = None,
-    seed: Seed = None,
-    out: Out = None,
-    model: Model = "embedded",
-    negative: Negative = "",
-    solver: Solver = None,
-    gif: Gif = False,
-    webp: Webp = False,
-    png: Png = False,
-    as_json: Json = False,
+    *,
+    options: Options,
 ) -> None:
     """Make a video that can be played over and over without a seam."""
     from tenku.sample import tasks
@@ -143,11 +88,11 @@ def loop(
 
     given = read_given(clip) if clip is not None else None
     length = parse_seconds(seconds) if seconds is not None else None
-    options = sampling(size, steps, guidance, seed, negative, solver)
-    with made(prompt, model, out, (gif, webp, png), as_json, options) as work:
+    with made(prompt, options) as work:
         work.video = tasks.loop(work.pipeline, prompt, given, seconds=length, on_progress=work.stages, **work.options)
 
 
+@with_options
 def remix(
     clip: ClipFile,
     prompt: Prompt,
@@ -155,18 +100,8 @@ def remix(
         str, typer.Option(help="0 keeps everything, 1 nothing; 0.2:0.9 goes from one to the other.")
     ] = "0.6",
     keep: Annotated[Path | None, typer.Option(help="A mask: what is white in it stays. A picture, or a clip.")] = None,
-    size: Size = None,
-    steps: Steps = None,
-    guidance: Guidance = None,
-    seed: Seed = None,
-    out: Out = None,
-    model: Model = "embedded",
-    negative: Negative = "",
-    solver: Solver = None,
-    gif: Gif = False,
-    webp: Webp = False,
-    png: Png = False,
-    as_json: Json = False,
+    *,
+    options: Options,
 ) -> None:
     """Make a clip anew after another prompt, all of it or what a mask does not keep."""
     from tenku.sample import tasks
@@ -174,13 +109,13 @@ def remix(
 
     level = parse_strength(strength)
     given, mask = read_given(clip), read_given(keep) if keep is not None else None
-    options = sampling(size, steps, guidance, seed, negative, solver)
-    with made(prompt, model, out, (gif, webp, png), as_json, options) as work:
+    with made(prompt, options) as work:
         work.video = tasks.remix(
             work.pipeline, prompt, given, level, keep=mask, on_progress=work.stages, **work.options
         )
 
 
+@with_options
 def storyboard(
     board: Annotated[Path, typer.Argument(help="A TOML file: seconds, and [[card]] tables with at and prompt.")],
     video: Annotated[Path | None, typer.Option(help="The video that was made of the board: its frames stay.")] = None,
@@ -189,17 +124,8 @@ def storyboard(
         list[str] | None,
         typer.Option(help='Something new, as "2:1.5:The ball stops.": at 2 s (after --trim), for 1.5 s. Repeatable.'),
     ] = None,
-    size: Size = None,
-    steps: Steps = None,
-    guidance: Guidance = None,
-    seed: Seed = None,
-    out: Out = None,
-    model: Model = "embedded",
-    solver: Solver = None,
-    gif: Gif = False,
-    webp: Webp = False,
-    png: Png = False,
-    as_json: Json = False,
+    *,
+    options: Options,
 ) -> None:
     """Make one video out of cards: prompts that change over time, with pictures and clips at their places.
 
@@ -213,12 +139,10 @@ def storyboard(
     made_before = read_given(video) if video is not None else None
     span = parse_span(trim) if trim is not None else None
     inserts = sorted((parse_insert(each) for each in insert or []), key=lambda each: each[0])
-    if size is None and script.size is None and made_before is not None:
-        size = "{}x{}".format(*made_before.size)
-    options = sampling(
-        size or script.size, steps, guidance, script.seed if seed is None else seed, script.negative, solver
-    )
-    with made(script.cards[0].prompt, model, out, (gif, webp, png), as_json, options) as work:
+    size = options.size or script.size or (made_before and "{}x{}".format(*made_before.size)) or None
+    seed = script.seed if options.seed is None else options.seed
+    options = replace(options, size=size, seed=seed, negative=options.negative or script.negative)
+    with made(script.cards[0].prompt, options) as work:
         step = work.pipeline.autoencoder.temporal_compression / work.pipeline.settings.fps
         if made_before is not None:
             script = recut.over(script, made_before, step)

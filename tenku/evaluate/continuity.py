@@ -16,7 +16,8 @@ import torch
 from tenku.evaluate.distances import psnr
 from tenku.evaluate.recogniser import Recogniser
 from tenku.fit import at_rate, fit
-from tenku.sample.pipeline import Pipeline, to_frames
+from tenku.model.autoencoder import to_frames
+from tenku.sample.pipeline import Pipeline
 from tenku.types import Clip
 from tenku.video import read_video
 

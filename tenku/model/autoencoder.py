@@ -312,6 +312,12 @@ def to_video(frames: np.ndarray, device: torch.device) -> Tensor:
     return video.float() / 127.5 - 1
 
 
+def to_frames(video: Tensor) -> np.ndarray:
+    """1 3 T H W in [-1, 1] to uint8 T H W 3."""
+    pixels = (video[0].float().clamp(-1, 1) + 1).mul(127.5).round().to(torch.uint8)
+    return pixels.permute(1, 2, 3, 0).contiguous().cpu().numpy()
+
+
 def load_autoencoder(folder: str | Path) -> Autoencoder:
     """The autoencoder of a model folder or of its part FOLDER/autoencoder, float32, in evaluation mode.
 

@@ -5,6 +5,7 @@ transformer/       transformer_2/ too when there are two experts
 vae/               text_encoder/   tokenizer/   scheduler/
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from tenku.model import presets
 from tenku.model.catalogue import OPEN_WEIGHTS, OpenWeights
 from tenku.model.experts import Experts
+from tenku.model.lora import EXPERTS, Lora, merge_into
 from tenku.model.precision import fastest_dtype
 from tenku.model.quantize import quantize
 from tenku.model.stream import stream_blocks
@@ -31,11 +33,13 @@ def load_open_weights(
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     plan: Plan | None = None,
+    loras: Sequence[Lora] = (),
 ) -> Pipeline:
     """The pipeline of a folder in diffusers' layout. ValueError names the file or tensor that is wrong.
 
     dtype: of transformer and text encoder, None for the device's fastest; the autoencoder stays in float32. plan: how
-    the parts share the memory, None for the fastest way in which the model's own size and length fit.
+    the parts share the memory, None for the fastest way in which the model's own size and length fit. loras: merged
+    into the transformers' weights, whatever these are held as afterwards.
     """
     folder = Path(folder)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -44,9 +48,11 @@ def load_open_weights(
     plan = plan or plan_for(folder, device=device)
     resting = torch.device("cpu") if plan.apart or plan.stream else device  # where parts wait for their turn
 
+    names = ("transformer", "transformer_2") if (folder / "transformer_2").is_dir() else ("transformer",)
     networks = []
-    for name in ("transformer", "transformer_2") if (folder / "transformer_2").is_dir() else ("transformer",):
+    for name, expert in zip(names, EXPERTS, strict=False):
         network = load_transformer(folder / name, dtype=dtype, device=resting)
+        merge_into(network, loras, expert if len(names) == 2 else None)
         quantize(network, plan.weights)
         networks.append(stream_blocks(network, device) if plan.stream else network)
     autoencoder = load_wan_autoencoder(folder / "vae", device=resting)
@@ -59,6 +65,7 @@ def load_open_weights(
         networks[0] if len(networks) == 1 else experts(folder, networks, entry, plan),
         device=device,
         plan=plan,
+        loras=loras,
     )
 
 

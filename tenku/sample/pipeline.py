@@ -16,9 +16,10 @@ from torch import Tensor, nn
 import tenku
 from tenku.fit import cut
 from tenku.machine import keep_freed_memory
-from tenku.model.autoencoder import Autoencoder, load_autoencoder, to_video
+from tenku.model.autoencoder import Autoencoder, load_autoencoder, to_frames, to_video
 from tenku.model.catalogue import OPEN_WEIGHTS, is_complete, models_folder
 from tenku.model.experts import Experts
+from tenku.model.lora import Lora, merge_into
 from tenku.model.precision import fastest_dtype
 from tenku.model.text import TextEncoder, Vocabulary, load_text_encoder
 from tenku.model.transformer import Transformer
@@ -53,8 +54,12 @@ class Pipeline:
         *,
         device: torch.device | None = None,
         plan: Plan | None = None,
+        loras: Sequence[Lora] = (),
     ) -> None:
-        """device: where the work is done, None for where the transformer is. plan: how the parts share the memory."""
+        """device: where the work is done, None for where the transformer is. plan: how the parts share the memory.
+
+        loras: those that are part of the transformer's weights already, for a clip's metadata.
+        """
         if transformer.config.latent_channels != autoencoder.latent_channels:
             raise ValueError(
                 f"the transformer makes {transformer.config.latent_channels} latent channels, "
@@ -70,33 +75,42 @@ class Pipeline:
         self.text_encoder = text_encoder
         self.transformer = transformer
         self.plan = plan or Plan()
+        self.loras = tuple(loras)
         self._device = device
         # Seconds that each stage took, added up; `run` begins anew.
         self.timings: dict[str, float] = {}
 
     @classmethod
     def load(
-        cls, folder: str | Path, *, device: str | torch.device | None = None, plan: Plan | None = None
+        cls,
+        folder: str | Path,
+        *,
+        device: str | torch.device | None = None,
+        plan: Plan | None = None,
+        loras: Sequence[Lora] = (),
     ) -> "Pipeline":
         """A model folder: model.json with the parts autoencoder, text and transformer beside it, or open weights.
 
         device None takes a GPU where there is one. plan: how open weights are held, None for the fastest way that
-        fits; the small models have no use for one. Raises ValueError naming the file or tensor that is wrong.
+        fits; the small models have no use for one. loras: merged into the transformer's weights. Raises ValueError
+        naming the file or tensor that is wrong.
         """
         folder = Path(folder)
         keep_freed_memory()
         if (folder / "model_index.json").is_file():
             from tenku.sample.open_weights import load_open_weights
 
-            return load_open_weights(folder, device=device, plan=plan)
+            return load_open_weights(folder, device=device, plan=plan, loras=loras)
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         dtype = fastest_dtype(device)
-        return cls(
+        parts = (
             ModelSettings.load(folder),
             load_autoencoder(folder / "autoencoder").to(device, dtype),
             load_text_encoder(folder / "text").to(device),
             load_transformer(folder / "transformer", dtype=dtype, device=device),
         )
+        merge_into(parts[-1], loras)
+        return cls(*parts, loras=loras)
 
     @property
     def device(self) -> torch.device:
@@ -315,6 +329,7 @@ class Pipeline:
             "shift": request.params.shift,
             "solver": request.params.solver,
             "model": self.settings.name,
+            **({"loras": [str(lora) for lora in self.loras]} if self.loras else {}),
             "tenku": tenku.__version__,
         }
 
@@ -333,10 +348,14 @@ class Pipeline:
 
 
 def load(
-    model: str | Path = "embedded", *, device: str | torch.device | None = None, plan: Plan | None = None
+    model: str | Path = "embedded",
+    *,
+    device: str | torch.device | None = None,
+    plan: Plan | None = None,
+    loras: Sequence[Lora] = (),
 ) -> Pipeline:
     """The pipeline of a shipped or pulled model by name, or of a model folder; see `Pipeline.load`."""
-    return Pipeline.load(find(model), device=device, plan=plan)
+    return Pipeline.load(find(model), device=device, plan=plan, loras=loras)
 
 
 def find(model: str | Path) -> Path:
@@ -368,12 +387,6 @@ def one_late(pieces: Iterable[Tensor], following: Tensor | None) -> Iterator[tup
             yield piece[:, :, :-1], held
     if held is not None:
         yield held, following
-
-
-def to_frames(video: Tensor) -> np.ndarray:
-    """1 3 T H W in [-1, 1] to uint8 T H W 3."""
-    pixels = (video[0].float().clamp(-1, 1) + 1).mul(127.5).round().to(torch.uint8)
-    return pixels.permute(1, 2, 3, 0).contiguous().cpu().numpy()
 
 
 @contextmanager

@@ -9,10 +9,10 @@ from tiny_wan import write_pipeline
 
 from tenku.cli import main
 from tenku.evaluate.continuity import identity
+from tenku.model.autoencoder import to_frames
 from tenku.model.wan_autoencoder import WanAutoencoder
 from tenku.sample import causal, long, recut, tasks
 from tenku.sample.open_weights import load_open_weights
-from tenku.sample.pipeline import to_frames
 from tenku.sample.storyboard import Card, Storyboard, produce
 from tenku.types import Clip, Plan
 

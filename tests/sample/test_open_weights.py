@@ -12,12 +12,13 @@ import torch
 from tiny_wan import diffusers, wan_autoencoder, write_pipeline
 
 from tenku.cli import main
+from tenku.model.autoencoder import to_frames
 from tenku.model.experts import Experts
 from tenku.model.wan_autoencoder import load_wan_autoencoder
 from tenku.sample import conditioning, tasks
 from tenku.sample.denoise import denoise
 from tenku.sample.open_weights import load_open_weights
-from tenku.sample.pipeline import Pipeline, to_frames
+from tenku.sample.pipeline import Pipeline
 from tenku.sample.storyboard import Card, Storyboard, produce
 from tenku.types import Clip, Plan
 

@@ -6,8 +6,8 @@ import torch
 
 import tenku
 from tenku.cli import main
+from tenku.model.autoencoder import to_frames
 from tenku.sample import recut
-from tenku.sample.pipeline import to_frames
 from tenku.sample.storyboard import Card, Storyboard, produce
 from tenku.types import Clip
 

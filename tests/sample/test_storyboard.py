@@ -8,9 +8,9 @@ import torch
 
 import tenku
 from tenku.cli import main
+from tenku.model.autoencoder import to_frames
 from tenku.sample import conditioning
 from tenku.sample.guidance import guided_velocity
-from tenku.sample.pipeline import to_frames
 from tenku.sample.storyboard import Card, Storyboard, card_at, produce, read_storyboard
 from tenku.types import Clip
 

@@ -8,10 +8,10 @@ from PIL import Image
 import tenku
 from tenku.cli import main
 from tenku.fit import at_rate, fit, nearest_size
+from tenku.model.autoencoder import to_frames
 from tenku.sample import conditioning, long, tasks
 from tenku.sample.denoise import on_a_circle
 from tenku.sample.given import whole_groups
-from tenku.sample.pipeline import to_frames
 from tenku.types import Clip, ModelSettings
 
 PROMPT = "a red ball drops onto the ice"
