@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from tenku.data.loader import Lengths
-from tenku.sample.pipeline import stopwatch
+from tenku.sample.stopwatch import stopwatch
 from tenku.train import step
 from tenku.train.loop import Run, TrainConfig
 from tenku.train.measure import Window, matmul_peak, shown

@@ -130,6 +130,7 @@ class Conditioning:
     all others have, so that 1 is for networks that were never shown frames without noise. start_latents: what the clip
     is made out of instead of noise alone, noised to the level `strength` (one, or B T); the places True in keep
     (broadcastable to B C T H W) stay as they are there. cyclic: time is a circle, the last frame leads to the first.
+    concat_latents: B G T H W, what networks with `concat_channels` read beside the latents.
     """
 
     text_embeds: Tensor
@@ -143,6 +144,7 @@ class Conditioning:
     strength: float | Tensor = 1.0
     keep: Tensor | None = None
     cyclic: bool = False
+    concat_latents: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -212,7 +214,7 @@ class Plan:
 class ModelSettings:
     """model.json of a model folder: what the weights make.
 
-    sizes: (width, height) trained on. known: which frames can be given to it: "any", the "first" or "none".
+    sizes: (width, height) trained on. known: which frames it can be shown without noise: "any", the "first" or "none".
     """
 
     name: str

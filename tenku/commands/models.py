@@ -11,7 +11,7 @@ from tenku.commands.options import check_folder, progress_bars, say
 
 
 def pull(
-    name: Annotated[str, typer.Argument(help="wan2.1-1.3b, wan2.1-14b, wan2.2-5b or wan2.2-a14b.")],
+    name: Annotated[str, typer.Argument(help="A name that `tenku models` lists, for example wan2.2-5b.")],
     to: Annotated[Path | None, typer.Option(help="Folder for it; the models folder if left out.")] = None,
 ) -> None:
     """Fetch open weights (safetensors only), resuming where a broken connection left off."""
@@ -34,7 +34,7 @@ def models(
         return
     for row in rows:
         place = row["folder"] or f"not here: tenku pull {row['name']}"
-        print(f"{row['name']:<12} {row['parameters'] / 1e9:6.2f}B parameters, {row['bytes'] / 1e9:5.2f} GB", end="")
+        print(f"{row['name']:<15} {row['parameters'] / 1e9:6.2f}B parameters, {row['bytes'] / 1e9:5.2f} GB", end="")
         print(f", memory from {row['memory_at_least'] / 1e9:5.2f} GB, {row['licence']}, {place}")
     say("memory is for the weights in bf16: `tenku doctor --model NAME` predicts all of it and knows smaller ways")
 

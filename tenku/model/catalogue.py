@@ -67,6 +67,13 @@ OPEN_WEIGHTS = {
             experts=2,
             low_guidance=3.0,
         ),
+        OpenWeights(
+            "wan2.2-i2v-a14b",
+            "Wan-AI/Wan2.2-I2V-A14B-Diffusers",
+            "wan2.2-i2v-a14b",
+            ModelSettings("wan2.2-i2v-a14b", 16, HD + SD, 81, _wan(3.5, 5.0, steps=40), known="none"),
+            experts=2,
+        ),
     )
 }
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from tenku.model.text import TextConfig
 from tenku.model.transformer import TransformerConfig
+from tenku.model.wan import concat_channels
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,12 @@ def wan_14b() -> Preset:
     return Preset(TransformerConfig(hidden_size=5120, depth=40, num_heads=40, ffn_size=13824, text_size=4096))
 
 
+def wan_14b_image() -> Preset:
+    """An expert of Wan2.2-I2V-A14B, which also reads the pictures that it is given."""
+    sizes = wan_14b().transformer
+    return Preset(replace(sizes, concat_channels=concat_channels(sizes.latent_channels)))
+
+
 def own_3b() -> Preset:
     """A size of our own between 1.3b and 5b, on the 16-channel latents."""
     return Preset(
@@ -81,6 +88,7 @@ PRESETS: dict[str, Callable[[], Preset]] = {
     "wan2.1-14b": wan_14b,
     "wan2.2-5b": wan_5b,
     "wan2.2-a14b": wan_14b,
+    "wan2.2-i2v-a14b": wan_14b_image,
 }
 
 

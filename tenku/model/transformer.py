@@ -27,7 +27,10 @@ ROPE_THETA = 10000.0
 
 @dataclass(frozen=True)
 class TransformerConfig:
-    """Sizes of a transformer. `text_size` is the width of the text embeddings it is given."""
+    """Sizes of a transformer. `text_size` is the width of the text embeddings it is given.
+
+    concat_channels: what is read beside each latent, after its channels, and not written (`wan.concat_channels`).
+    """
 
     latent_channels: int = 16
     hidden_size: int = 256
@@ -38,6 +41,7 @@ class TransformerConfig:
     time_size: int = 256
     patch_size: tuple[int, int, int] = (1, 2, 2)
     eps: float = 1e-6
+    concat_channels: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "patch_size", tuple(self.patch_size))
@@ -48,6 +52,10 @@ class TransformerConfig:
         if self.time_size % 2:
             raise ValueError(f"time_size must be even, got {self.time_size}")
 
+    @property
+    def in_channels(self) -> int:
+        return self.latent_channels + self.concat_channels
+
 
 class Transformer(nn.Module):
     """Predicts velocity = noise - data from noisy latents, their noise level and the text."""
@@ -56,7 +64,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.config = config
         width, patch = config.hidden_size, config.patch_size
-        self.patch_embedding = nn.Conv3d(config.latent_channels, width, kernel_size=patch, stride=patch)
+        self.patch_embedding = nn.Conv3d(config.in_channels, width, kernel_size=patch, stride=patch)
         self.text_embedding = nn.Sequential(
             nn.Linear(config.text_size, width), nn.GELU(approximate="tanh"), nn.Linear(width, width)
         )
@@ -86,12 +94,13 @@ class Transformer(nn.Module):
     ) -> Tensor:
         """Velocity of the latents.
 
-        latents: B C T H W, noisy; t: (B,) or (B, T), 1 = noise, 0 = data, one level per sample or per latent frame.
-        text_embeds: B S D, or B T S D with a text for each latent frame; text_mask: bool of the same shape without D,
-        False where padded, or None when every position counts. text_keys_values: the result of
-        `text_keys_values(text_embeds)`, to compute it once for many steps. Returns B C T H W in the dtype of
-        `latents`. texts: the same latents under each of so many texts, whose rows are (texts * B); then so are the
-        rows returned, and what comes before the first look at the text is computed once for all of them.
+        latents: B C T H W, noisy, and `concat_channels` more where the network reads those; t: (B,) or (B, T),
+        1 = noise, 0 = data, one level per sample or per latent frame. text_embeds: B S D, or B T S D with a
+        text for each latent frame; text_mask: bool of the same shape without D, False where padded, or None
+        when every position counts. text_keys_values: the result of `text_keys_values(text_embeds)`, to compute
+        it once for many steps. Returns B C T H W in the dtype of `latents`. texts: the same latents under each
+        of so many texts, whose rows are (texts * B); then so are the rows returned, and what comes before the
+        first look at the text is computed once for all of them.
         Raises ValueError when shapes do not fit together.
         """
         grid = self._check(latents, t)
@@ -131,8 +140,8 @@ class Transformer(nn.Module):
         if latents.dim() != 5:
             raise ValueError(f"latents must be B C T H W, got shape {tuple(latents.shape)}")
         batch, channels, frames, height, width = latents.shape
-        if channels != self.config.latent_channels:
-            raise ValueError(f"latents have {channels} channels, this transformer takes {self.config.latent_channels}")
+        if channels != self.config.in_channels:
+            raise ValueError(f"latents have {channels} channels, this transformer takes {self.config.in_channels}")
         _, patch_height, patch_width = self.config.patch_size
         if height % patch_height or width % patch_width:
             raise ValueError(

@@ -9,6 +9,13 @@ from typing import Any
 from tenku.model.transformer import TransformerConfig
 
 HEAD_SIZE = 128  # of every published Wan transformer
+MASK_CHANNELS = 4  # one for each of the four frames in a latent frame
+
+
+def concat_channels(latent_channels: int) -> int:
+    """What Wan's image-to-video networks read beside the latents: which frames are given, and the latents of these."""
+    return MASK_CHANNELS + latent_channels
+
 
 # Ours (the original names) and diffusers', by what a name begins with. In a block the longer beginning comes first.
 OUTSIDE: tuple[tuple[str, str], ...] = (
@@ -81,10 +88,12 @@ def read_config(values: dict[str, Any]) -> TransformerConfig:
 
 def _from_diffusers_config(values: dict[str, Any]) -> TransformerConfig:
     in_channels = _value(values, "in_channels", 16)
-    _refuse(values, in_channels, values.get("out_channels") or in_channels)
+    channels = _value(values, "out_channels", in_channels) if values.get("out_channels") else in_channels
+    _refuse(values, in_channels, channels)
     heads = _value(values, "num_attention_heads", 40)
     return TransformerConfig(
-        latent_channels=in_channels,
+        latent_channels=channels,
+        concat_channels=in_channels - channels,
         hidden_size=heads * _value(values, "attention_head_dim", HEAD_SIZE),
         depth=_value(values, "num_layers", 40),
         num_heads=heads,
@@ -97,10 +106,12 @@ def _from_diffusers_config(values: dict[str, Any]) -> TransformerConfig:
 
 
 def _from_original_config(values: dict[str, Any]) -> TransformerConfig:
-    channels = _value(values, "in_dim", 16)
-    _refuse(values, channels, _value(values, "out_dim", channels))
+    in_channels = _value(values, "in_dim", 16)
+    channels = _value(values, "out_dim", in_channels)
+    _refuse(values, in_channels, channels)
     return TransformerConfig(
         latent_channels=channels,
+        concat_channels=in_channels - channels,
         hidden_size=_value(values, "dim", 2048),
         depth=_value(values, "num_layers", 32),
         num_heads=_value(values, "num_heads", 16),
@@ -120,21 +131,21 @@ def _value(values: dict[str, Any], key: str, default: int) -> int:
 
 
 def _refuse(values: dict[str, Any], in_channels: int, out_channels: int) -> None:
-    """Wan's other networks (image-to-video with extra channels, VACE, Animate) have parts that ours has not."""
-    if in_channels != out_channels:
+    """Others of Wan have parts that ours has not: 2.1's image-to-video (with CLIP), VACE, Animate."""
+    if in_channels not in (out_channels, out_channels + concat_channels(out_channels)):
         raise ValueError(
-            f"this transformer reads {in_channels} channels and writes {out_channels}: an image-to-video network with "
-            "extra channels, which is not supported; the text-to-video weights and wan2.2-5b are"
+            f"this transformer reads {in_channels} channels and writes {out_channels}, which is not supported: "
+            f"text-to-video networks read as many, image-to-video networks {concat_channels(out_channels)} more"
         )
     for key in ("image_dim", "added_kv_proj_dim", "vace_layers"):
         if values.get(key) is not None:
-            raise ValueError(f"{key} is set: only Wan's text-to-video transformers and wan2.2-5b are supported")
+            raise ValueError(f"{key} is set: of Wan's networks, only those that `tenku models` lists are supported")
     if values.get("qk_norm", "rms_norm_across_heads") not in ("rms_norm_across_heads", True):
         raise ValueError(f"qk_norm {values['qk_norm']!r} is not supported, only rms_norm_across_heads")
     if values.get("cross_attn_norm", True) is not True:
         raise ValueError("cross_attn_norm must be true")
-    if values.get("model_type", "t2v") not in ("t2v", "ti2v"):
-        raise ValueError(f"model_type {values['model_type']!r} is not supported, only t2v and ti2v")
+    if values.get("model_type", "t2v") not in ("t2v", "ti2v", "i2v"):
+        raise ValueError(f"model_type {values['model_type']!r} is not supported, only t2v, ti2v and i2v")
 
 
 def diffusers_config(config: TransformerConfig) -> dict[str, Any]:
@@ -144,7 +155,7 @@ def diffusers_config(config: TransformerConfig) -> dict[str, Any]:
         "patch_size": list(config.patch_size),
         "num_attention_heads": config.num_heads,
         "attention_head_dim": config.hidden_size // config.num_heads,
-        "in_channels": config.latent_channels,
+        "in_channels": config.in_channels,
         "out_channels": config.latent_channels,
         "text_dim": config.text_size,
         "freq_dim": config.time_size,

@@ -11,9 +11,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from tenku.fit import cut
+from tenku.model.autoencoder import to_video
+from tenku.model.wan import MASK_CHANNELS
 from tenku.sample.given import Given
 from tenku.sample.long import Change, led, window
 from tenku.sample.request import Request
@@ -88,7 +91,8 @@ def made(
     seen, own: somebody's frames, or made ones, before and after the gap; either may be none. owed: frames at the end of
     `seen` that come out too, as the decoder gives them back. A gap is filled in whole latent frames; what is too much
     is cut off at its end, or at its start where a clip comes after it and nothing before. A picture fills a latent
-    frame, with what is left of the gap. fade: as in `long.led`.
+    frame, with what is left of the gap. fade: as in `long.led`; image-to-video networks have no use for it. ValueError:
+    such a network is given nothing.
     """
     autoencoder, group, most = pipeline.autoencoder, pipeline.autoencoder.temporal_compression, window(pipeline)
     context = min(OVERLAP, most // 2, -(-len(seen) // group))
@@ -105,8 +109,6 @@ def made(
     else:  # the last window is left two latent frames, to make them with what comes then in sight
         new, after = min(room, max(1, needed - 2) if after else needed), 0
 
-    start = pipeline.encode(head) if context else None
-    end = encode_after(pipeline, own[: after * group]) if after else None
     length = context + new + (after if picture else 0)  # latent frames that frames are taken from
     count = autoencoder.num_frames(length)
     fresh = min(gap, count - len(head))
@@ -114,8 +116,15 @@ def made(
     begin = done - len(head) - early
     step = replace(request, seed=request.seed + done, num_frames=autoencoder.num_frames(context + new + after))
     asked = also and also(slice(begin, begin + step.num_frames))
-    latents = led(pipeline, step, start, end, new, on_progress, fade=fade, also=asked)[:, :, :length]
-    pieces = pipeline.decode(latents, count, skip=early + len(head) - owed, on_progress=on_progress)
+    if pipeline.transformer.config.concat_channels:
+        ahead = own if after else nothing(request)
+        change = with_given(pipeline, step, [(0, head), (len(head) + early + gap, ahead)], asked)
+        latents = pipeline.latents(step, change=change, on_progress=on_progress)
+    else:
+        start = pipeline.encode(head) if context else None
+        end = encode_after(pipeline, own[: after * group]) if after else None
+        latents = led(pipeline, step, start, end, new, on_progress, fade=fade, also=asked)
+    pieces = pipeline.decode(latents[:, :, :length], count, skip=early + len(head) - owed, on_progress=on_progress)
     yield from cut(pieces, owed + fresh)
 
 
@@ -124,6 +133,30 @@ def encode_after(pipeline: "Pipeline", frames: np.ndarray) -> Tensor:
     group = pipeline.autoencoder.temporal_compression
     missing = -len(frames) % group
     return pipeline.encode(np.concatenate([frames[:1], frames, frames[-1:].repeat(missing, axis=0)]))[:, :, 1:]
+
+
+def with_given(pipeline: "Pipeline", request: Request, given: Sequence[Given], also: Change | None) -> Change:
+    """What Wan's image-to-video networks read beside the latents: a mask of given frames, and these in a grey video.
+
+    They learned to begin with one frame, to go on with several, and to lead from some to others (arXiv 2503.20314).
+
+    ValueError when nothing is given.
+    """
+    if not any(len(frames) for _, frames in given):
+        raise ValueError(
+            f"{pipeline.settings.name} makes a video out of a picture or clip that it begins or ends with: give one, "
+            "or take a text-to-video model"
+        )
+    video = torch.zeros(1, 3, request.num_frames, request.height, request.width, device=pipeline.device)
+    there = torch.zeros(request.num_frames, device=pipeline.device)
+    for at, frames in given:
+        seen = frames[: request.num_frames - at]
+        video[:, :, at : at + len(seen)], there[at : at + len(seen)] = to_video(seen, pipeline.device), 1.0
+    latents = pipeline.encode(video)
+    # A channel for each frame of a latent frame; the first of these is of one frame, which has them all.
+    mask = torch.cat([there[:1].expand(MASK_CHANNELS), there[1:]]).view(1, -1, MASK_CHANNELS, 1, 1).transpose(1, 2)
+    beside = torch.cat([mask.expand(-1, -1, -1, *latents.shape[3:]), latents], dim=1)
+    return lambda condition: replace(also(condition) if also else condition, concat_latents=beside)
 
 
 def nothing(request: Request) -> np.ndarray:

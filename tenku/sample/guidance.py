@@ -45,14 +45,17 @@ def guided_velocity(
     negative_only = [(k[batch:], v[batch:]) for k, v in both]
     negative_mask = None if mask is None else mask[batch:]
 
+    beside = conditioning.concat_latents
+
     def velocity(latents: Tensor, t: Tensor, level: float) -> Tensor:
+        read = latents if beside is None else torch.cat([latents, beside.to(latents)], dim=1)
         if guidance_scale == 1 or not interval[0] <= level <= interval[1]:
-            return transformer(latents, t, None, prompt_mask, text_keys_values=prompt_only)
+            return transformer(read, t, None, prompt_mask, text_keys_values=prompt_only)
         if one_by_one:
-            towards = transformer(latents, t, None, prompt_mask, text_keys_values=prompt_only)
-            away = transformer(latents, t, None, negative_mask, text_keys_values=negative_only)
+            towards = transformer(read, t, None, prompt_mask, text_keys_values=prompt_only)
+            away = transformer(read, t, None, negative_mask, text_keys_values=negative_only)
         else:
-            towards, away = transformer(latents, t, None, mask, text_keys_values=both, texts=2).chunk(2)
+            towards, away = transformer(read, t, None, mask, text_keys_values=both, texts=2).chunk(2)
         guided = away + guidance_scale * (towards - away)
         return rescaled(guided, towards, latents, t, rescale) if rescale else guided
 

@@ -148,7 +148,9 @@ def denoising(transformer: Transformer, shape: tuple[int, ...], one_by_one: bool
     """Bytes that a step takes beside the weights: latents, texts' keys and values, activations."""
     with counting() as live, META:
         text = torch.empty(1, TEXT_TOKENS, TEXT_SIZE, dtype=transformer.dtype)
-        conditioning = Conditioning(text, None, torch.empty_like(text), None)
+        beside = transformer.config.concat_channels
+        given = torch.empty(shape[0], beside, *shape[2:]) if beside else None
+        conditioning = Conditioning(text, None, torch.empty_like(text), None, concat_latents=given)
         velocity = guided_velocity(transformer, conditioning, 5.0, one_by_one=one_by_one)
         remembered = torch.empty(3, *shape)  # by the solver
         velocity(torch.empty(shape), torch.empty(1), 1.0)

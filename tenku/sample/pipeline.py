@@ -3,7 +3,6 @@
 prompt -> text encoder -> denoise (guidance -> transformer) -> autoencoder -> frames
 """
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -30,6 +29,7 @@ from tenku.sample import causal, conditioning, long
 from tenku.sample.denoise import denoise
 from tenku.sample.given import Given, placed
 from tenku.sample.request import Request, make_request
+from tenku.sample.stopwatch import stopwatch
 from tenku.types import Clip, Conditioning, ModelSettings, Plan, Stream
 
 # Called as on_progress(stage, done, total) with stage "text", "denoise" or "decode"; an exception raised in
@@ -218,9 +218,14 @@ class Pipeline:
         return Stream(shown, self.settings.fps, num_frames, request.size, self.metadata(request))
 
     @torch.inference_mode()
-    def encode(self, frames: np.ndarray) -> Tensor:
-        """Latents 1 C T h w of uint8 T H W 3: whole groups of frames or one, and one more where they are causal."""
+    def encode(self, frames: np.ndarray | Tensor) -> Tensor:
+        """Latents 1 C T h w of uint8 T H W 3: whole groups of frames or one, and one more where they are causal.
+
+        Video 1 3 T H W in [-1, 1] will do as well.
+        """
         with self.at_work(self.autoencoder), stopwatch(self.timings, "encode"):
+            if isinstance(frames, Tensor):
+                return self.autoencoder.encode(frames).float()
             size = len(frames) if self.autoencoder.causal else ENCODE_FRAMES
             parts = [to_video(frames[start : start + size], self.device) for start in range(0, len(frames), size)]
             return torch.cat([self.autoencoder.encode(part).float() for part in parts], dim=2)
@@ -387,13 +392,3 @@ def one_late(pieces: Iterable[Tensor], following: Tensor | None) -> Iterator[tup
             yield piece[:, :, :-1], held
     if held is not None:
         yield held, following
-
-
-@contextmanager
-def stopwatch(stages: dict[str, float], stage: str) -> Iterator[None]:
-    """Seconds that a block takes, its work on a GPU included, added to those of its stage."""
-    start = time.perf_counter()
-    yield
-    if torch.cuda.is_initialized():
-        torch.cuda.synchronize()
-    stages[stage] = stages.get(stage, 0.0) + time.perf_counter() - start

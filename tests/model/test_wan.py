@@ -134,8 +134,8 @@ def test_a_wrong_tensor_is_named(tmp_path, layout):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"in_dim": 36, "out_dim": 16}, "reads 36 channels and writes 16"),
-        ({"model_type": "i2v"}, "model_type 'i2v' is not supported"),
+        ({"in_dim": 33, "out_dim": 16}, "reads 33 channels and writes 16.*image-to-video networks 20 more"),
+        ({"model_type": "vace"}, "model_type 'vace' is not supported"),
         ({"dim": "big"}, "dim should be a whole number above 0, got 'big'"),
         ({"num_heads": 5}, "over 5 heads"),
         ({"image_dim": 1280}, "image_dim is set"),

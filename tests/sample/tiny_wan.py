@@ -47,7 +47,7 @@ def wan_autoencoder(kind):
 
 
 def write_pipeline(folder, kind):
-    """Kinds: 2.1, 5b (a timestep a token, autoencoder 16 x 16), a14b (two experts)."""
+    """Kinds: 2.1, 5b (a timestep a token, autoencoder 16 x 16), a14b (two experts), i2v (the same for pictures)."""
     torch.manual_seed(0)
     vae = randomised(wan_autoencoder(kind), 1)
     text = transformers.UMT5EncoderModel(
@@ -59,12 +59,16 @@ def write_pipeline(folder, kind):
     def network(seed):
         sizes = {"num_attention_heads": 2, "attention_head_dim": 24, "text_dim": 24, "freq_dim": 32, "ffn_dim": 64}
         channels = vae.config.z_dim
+        read = 2 * channels + 4 if kind == "i2v" else channels  # a channel for each of four frames, and their latents
         return randomised(
-            diffusers.WanTransformer3DModel(num_layers=2, in_channels=channels, out_channels=channels, **sizes), seed
+            diffusers.WanTransformer3DModel(num_layers=2, in_channels=read, out_channels=channels, **sizes), seed
         )
 
-    more = {"transformer_2": network(3), "boundary_ratio": 0.875} if kind == "a14b" else {}
-    pipeline = diffusers.WanPipeline(
+    boundary = {"a14b": 0.875, "i2v": 0.9}.get(kind)
+    more = {} if boundary is None else {"transformer_2": network(3), "boundary_ratio": boundary}
+    if kind == "i2v":
+        more |= {"image_encoder": None, "image_processor": None}
+    pipeline = (diffusers.WanImageToVideoPipeline if kind == "i2v" else diffusers.WanPipeline)(
         tokenizer=tokenizer(),
         text_encoder=randomised(text, 4),
         vae=vae,
