@@ -33,7 +33,7 @@ def expanded(prompt: str, model: str, seed: int, chat: str | None, chat_model: s
         from tenku.chat import expand as by_chat
 
         return by_chat(prompt, chat, chat_model, os.environ.get("TENKU_CHAT_KEY"), seed)
-    from tenku.sample.pipeline import find
+    from tenku.model.catalogue import find
     from tenku.world.expand import expand as by_grammar
 
     if (find(model) / "model_index.json").is_file():

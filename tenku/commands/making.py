@@ -52,6 +52,10 @@ class Options:
     weights: Annotated[
         str | None, typer.Option(help="How open weights are held: bf16, int8 or fp8; what fits by default.")
     ] = None
+    compile: Annotated[
+        bool,
+        typer.Option("--compile", help="Compile the network first: half a minute, which large models repay."),
+    ] = False
     negative: Annotated[str, typer.Option(help="What should not be seen.")] = ""
     solver: Annotated[str | None, typer.Option(help="multistep, heun, unipc or euler.")] = None
     gif: Annotated[bool, typer.Option("--gif", help="Also write a .gif beside the video.")] = False
@@ -143,12 +147,16 @@ def load(options: Options, size: tuple[int, int] | None, seconds: float | None) 
     from tenku.model.lora import Lora
 
     loras = [Lora.parse(text) for text in options.lora or []]
-    return tenku.load(options.model, plan=choose_plan(options.model, size, seconds, options.weights), loras=loras)
+    plan = choose_plan(options.model, size, seconds, options.weights)
+    pipeline = tenku.load(options.model, plan=plan, loras=loras)
+    if options.compile:
+        pipeline.compile()
+    return pipeline
 
 
 def choose_plan(model: str, size: tuple[int, int] | None, seconds: float | None, weights: str | None) -> "Plan | None":
     """How open weights share the memory for this clip, told when it is not the plain way; None for small models."""
-    from tenku.sample.pipeline import find
+    from tenku.model.catalogue import find
 
     folder = find(model)
     if not (folder / "model_index.json").is_file():

@@ -41,9 +41,8 @@ def models(
 
 def list_models() -> list[dict[str, Any]]:
     """Shipped, then open: parameters of all parts, and their bytes on this disk or, if not here, in bf16."""
-    from tenku.model.catalogue import OPEN_WEIGHTS, is_complete, models_folder, parameters_of
+    from tenku.model.catalogue import OPEN_WEIGHTS, SHIPPED, is_complete, models_folder, parameters_of
     from tenku.model.weights import tensor_files
-    from tenku.sample.pipeline import SHIPPED
 
     rows = []
     for path in sorted(SHIPPED.glob("*/model.json")):

@@ -84,7 +84,7 @@ def train_autoencoder(
         existing_folder(made_by, "model")
     if validation is not None:
         existing_folder(validation, "clip")
-    from tenku.sample.pipeline import find
+    from tenku.model.catalogue import find
     from tenku.train.autoencoder import AutoencoderTraining, for_device, polishing, train_autoencoder
     from tenku.train.loop import choose_device
 
@@ -249,7 +249,7 @@ def train(
     for folder, what in ((latents, "latents"), (clips, "clip"), (autoencoder, "autoencoder")):
         if folder is not None:
             existing_folder(folder, what)
-    from tenku.sample.pipeline import find
+    from tenku.model.catalogue import find
     from tenku.train.loop import TrainConfig, choose_device, train
 
     initial = None if start is None else find(start)
@@ -380,7 +380,7 @@ def export(
         if autoencoder is None:
             raise ValueError("a run has no autoencoder of its own: name the one of its latents with --autoencoder")
         existing_folder(autoencoder, "autoencoder")
-    from tenku.sample.pipeline import find
+    from tenku.model.catalogue import find
     from tenku.train.build import export, export_model
     from tenku.types import ModelSettings
 

@@ -14,6 +14,7 @@ from tenku.model.transformer import Transformer
 from tenku.model.weights import count_parameters
 from tenku.types import ModelSettings, SamplingParams
 
+SHIPPED = Path(__file__).parent.parent / "weights"
 LEVELS = 1000  # noise levels that Wan was trained with
 TEXT_PARAMETERS = 5_680_910_336  # of UMT5-XXL's encoder
 AUTOENCODER_PARAMETERS = {16: 126_892_531, 48: 704_688_668}  # by latent channels
@@ -101,3 +102,19 @@ def models_folder() -> Path:
 def is_complete(folder: Path) -> bool:
     """Whether a folder holds a model that can be loaded, in our layout or in diffusers'."""
     return (folder / "model.json").is_file() or (folder / "model_index.json").is_file()
+
+
+def find(model: str | Path) -> Path:
+    """The folder of a model: shipped with tenku, pulled, or given as a path. ValueError says what there is."""
+    shipped, pulled = SHIPPED / str(model), models_folder() / str(model)
+    if isinstance(model, str) and model.isidentifier() and is_complete(shipped):
+        return shipped
+    if model in OPEN_WEIGHTS and not Path(model).is_dir():
+        if not is_complete(pulled):
+            raise ValueError(f"{model} is not on this machine: `tenku pull {model}` fetches it")
+        return pulled
+    if not Path(model).is_dir():
+        names = sorted(path.parent.name for path in SHIPPED.glob("*/model.json"))
+        known = ", ".join([*names, *OPEN_WEIGHTS])
+        raise ValueError(f"no model folder {model}; known by name: {known}")
+    return Path(model)

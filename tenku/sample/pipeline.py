@@ -16,7 +16,8 @@ import tenku
 from tenku.fit import cut
 from tenku.machine import keep_freed_memory
 from tenku.model.autoencoder import Autoencoder, load_autoencoder, to_frames, to_video
-from tenku.model.catalogue import OPEN_WEIGHTS, is_complete, models_folder
+from tenku.model.catalogue import find
+from tenku.model.compiled import compile_blocks
 from tenku.model.experts import Experts
 from tenku.model.lora import Lora, merge_into
 from tenku.model.precision import fastest_dtype
@@ -36,7 +37,6 @@ from tenku.types import Clip, Conditioning, ModelSettings, Plan, Stream
 # it ends the generation, which is how to cancel one.
 OnProgress = Callable[[str, int, int], None]
 
-SHIPPED = Path(tenku.__file__).parent / "weights"
 # Latent frames decoded at a time: memory stays the same for a long video, and the first frames come early.
 DECODE_FRAMES = 2
 ENCODE_FRAMES = 64  # frames at a time: a long clip needs no more memory than a short one
@@ -134,6 +134,14 @@ class Pipeline:
                 for part in parts:
                     part.to("cpu")
                 torch.cuda.empty_cache()
+
+    def compile(self) -> None:
+        """From now on the network works compiled: the first step takes half a minute more, all others less time.
+
+        ValueError: a CPU without a C++ compiler, or blocks that are streamed.
+        """
+        for network in self.networks:
+            compile_blocks(network)
 
     @property
     def size_multiple(self) -> int:
@@ -361,22 +369,6 @@ def load(
 ) -> Pipeline:
     """The pipeline of a shipped or pulled model by name, or of a model folder; see `Pipeline.load`."""
     return Pipeline.load(find(model), device=device, plan=plan, loras=loras)
-
-
-def find(model: str | Path) -> Path:
-    """The folder of a model: shipped with tenku, pulled, or given as a path. ValueError says what there is."""
-    shipped, pulled = SHIPPED / str(model), models_folder() / str(model)
-    if isinstance(model, str) and model.isidentifier() and is_complete(shipped):
-        return shipped
-    if model in OPEN_WEIGHTS and not Path(model).is_dir():
-        if not is_complete(pulled):
-            raise ValueError(f"{model} is not on this machine: `tenku pull {model}` fetches it")
-        return pulled
-    if not Path(model).is_dir():
-        names = sorted(path.parent.name for path in SHIPPED.glob("*/model.json"))
-        known = ", ".join([*names, *OPEN_WEIGHTS])
-        raise ValueError(f"no model folder {model}; known by name: {known}")
-    return Path(model)
 
 
 def one_late(pieces: Iterable[Tensor], following: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:

@@ -12,10 +12,7 @@ ones are met at the next checkpoint.
 """
 
 import math
-import os
-import shutil
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -30,6 +27,7 @@ from tenku.data.files import read_json, write_json
 from tenku.data.latents import manifest_time, read_manifest, sizes_of
 from tenku.data.loader import Bucket, Lengths, Loader, load_buckets
 from tenku.model import TextEncoder, Transformer
+from tenku.model.compiled import compile_blocks
 from tenku.train import checkpoint, step
 from tenku.train.build import build_models, describe_models, export, learn_words, rebuild_models, save_text
 from tenku.train.ema import Average
@@ -179,12 +177,7 @@ class Run:
 
     def compile(self) -> None:
         """Block by block: all share one graph, which serves every length and size, and another one for stills."""
-        if self.device.type == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
-            raise ValueError("compiling on a CPU takes a C++ compiler: install g++, or train without --compile")
-        warnings.filterwarnings("ignore", "Torchinductor does not support code generation for complex")  # `rotate`
-        torch.set_float32_matmul_precision("high")
-        for block in self.transformer.blocks:
-            block.compile(dynamic=True)
+        compile_blocks(self.transformer)
         before = checkpoint.random_state(self.generators)
         for lengths in (Lengths(full=1, shorter=0, still=0), STILLS):
             self.gradient(lengths)
