@@ -14,14 +14,15 @@ from pathlib import Path
 import numpy as np
 
 import tenku
-from tenku import video
 from tenku.data import source
 from tenku.evaluate import continuity
 from tenku.evaluate.recogniser import Recogniser
 from tenku.sample import recut, tasks
 from tenku.sample.pipeline import Pipeline
 from tenku.sample.storyboard import Card, Storyboard, produce
+from tenku.sheet import contact_sheet
 from tenku.types import Clip
+from tenku.video import write_png
 
 LINES = 6  # of the long videos, as many as a plot holds
 LONG_PROMPTS = (
@@ -123,8 +124,8 @@ def main() -> None:
     print(row("generated clips: where groups of 4 frames meet", generated, ""))
     print(row("real clips: seam in the middle", continuity.seams_in_the_middle(clip.frames for clip, _ in clips), ""))
     rows = {name: clip for name, (clip, _) in everything[0].items()}
-    sheet = video.contact_sheet([clip.frames for clip in rows.values()], columns=12, labels=list(rows))
-    video.write_png(arguments.out / "tasks.png", sheet)
+    sheet = contact_sheet([clip.frames for clip in rows.values()], columns=12, labels=list(rows))
+    write_png(arguments.out / "tasks.png", sheet)
 
     judge = Recogniser.load(arguments.recogniser) if arguments.recogniser else None
     lines, drifts = {}, []

@@ -5,23 +5,41 @@ Every failure that a user can cause ends as one line `error: …` on stderr and 
 """
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
-from tenku.commands import evaluation, expansion, generation, models, tasks, training, world
+from tenku import __version__
+from tenku.commands import evaluation, expansion, exporting, generation, models, tasks, training, world
 from tenku.commands.options import say
 from tenku.machine import keep_freed_memory
 
 app = typer.Typer(
     name="tenku",
-    help="A sentence becomes a video, on your own machine.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+def say_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def tenku(
+    version: Annotated[
+        bool, typer.Option("--version", help="Say which version this is.", callback=say_version, is_eager=True)
+    ] = False,
+) -> None:
+    """A sentence becomes a video, on your own machine."""
+
 
 app.command("generate")(generation.generate)
 app.command("animate")(tasks.animate)
@@ -40,9 +58,10 @@ app.command("world")(world.world)
 app.command("train-autoencoder")(training.train_autoencoder)
 app.command("encode")(training.encode)
 app.command("train")(training.train)
-app.command("export")(training.export)
+app.command("export")(exporting.export)
 app.add_typer(evaluation.app, name="evaluate")
 
+INTERRUPTED = 130
 # The extra that brings a package; all others come with the miniature world.
 EXTRAS = dict.fromkeys(
     ("diffusers", "transformers", "huggingface_hub", "accelerate", "ftfy", "torchao"), "open-weights"
@@ -55,11 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     keep_freed_memory()
     try:
         code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
+        if code == INTERRUPTED:  # typer's own answer to Ctrl-C
+            say("interrupted")
         return code if isinstance(code, int) else 0
-    except KeyboardInterrupt:
-        say("interrupted")
-        return 130
-    except BrokenPipeError:
+    except SystemExit as error:
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
         # The reader went away (`tenku vocabulary | head`). Python would complain once more when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -98,5 +118,8 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def run() -> None:
-    """The console script."""
+    """The console script. When it is told to end, or its terminal goes, it tidies up as after Ctrl-C."""
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        if signal.getsignal(number) == signal.SIG_DFL:  # `nohup` wants to be left alone
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
     sys.exit(main())

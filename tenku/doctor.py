@@ -169,6 +169,7 @@ def open_weights(model: str, size: tuple[int, int] | None, seconds: float | None
     from tenku.model.weights import tensor_files
     from tenku.sample.memory import USABLE, free_memory, plans_for, stages
     from tenku.sample.open_weights import clip_frames
+    from tenku.sample.request import make_request
 
     folder = models_folder() / model
     if folder.is_dir():
@@ -185,14 +186,13 @@ def open_weights(model: str, size: tuple[int, int] | None, seconds: float | None
 
     entry = OPEN_WEIGHTS[model]
     settings = entry.settings
-    width, height = size or settings.sizes[0]
+    request = make_request(settings, size_multiple(entry), "a clip", size=size, seconds=seconds)
+    width, height = request.width, request.height
     frames = settings.max_frames if seconds is None else clip_frames(settings, seconds)
     if seconds is not None and round(seconds * settings.fps) > frames:
         yield Finding(
             "memory", f"{seconds:g} s take as much as each window of {frames} frames that they are made in", None
         )
-    multiple = size_multiple(entry)
-    width, height = (-(-side // multiple) * multiple for side in (width, height))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     free = free_memory(device)
     chosen = False

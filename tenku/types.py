@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from tenku.video import contact_sheet, read_video, write_gif, write_png, write_video, write_webp
+from tenku.sheet import contact_sheet
+from tenku.video import read_video, write_gif, write_png, write_video, write_webp
 
 SOLVERS = ("euler", "multistep", "heun", "unipc")
 KNOWN = ("any", "first", "none")  # which frames a model can be given

@@ -7,22 +7,21 @@ named .mp4 would otherwise make FFmpeg open other files of this machine.
 
 import itertools
 import os
-import textwrap
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 from av.error import FFmpegError
-from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
 MAX_FRAMES = 20_000
+MOVING_FPS = 50  # of a moving picture whose frames are shown for different times
 MAX_PIXELS = 4096 * 2304  # of one frame
 MAX_PICTURE = 2**27  # pixels of a still picture that is made smaller at once: phones take 50 million
 MAX_BYTES = 4 * 2**30  # of all decoded frames
@@ -37,9 +36,6 @@ BT2020_TO_SRGB = np.array(
 )
 CONTAINER_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder", "creation_time"}
 PICTURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"RIFF")
-FONTS = ("NotoSansCJK", "NotoSansSC", "SourceHanSans", "wqy-", "DroidSansFallback", "PingFang", "msyh", "Unifont")
-FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "/System/Library/Fonts", "C:/Windows/Fonts")
-LABEL_HEIGHT = 18
 
 
 # ----------------------------------------------------------------------------------------------------------
@@ -191,8 +187,7 @@ def read_video(
     in memory.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}")
+    check_is_file(path)
     try:
         with path.open("rb") as file:
             start = file.read(16)
@@ -200,14 +195,25 @@ def read_video(
         raise ValueError(f"cannot read {path}: {error.strerror}") from error
     if not start:
         raise ValueError(f"{path} is empty")
-    if start.startswith(PICTURES):
+    if start.startswith(PICTURES) and not (start.startswith(b"RIFF") and start[8:12] != b"WEBP"):
         return _read_picture(path, max_frames, max_pixels, longest_side)
     options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
     try:
         with av.open(f"file:{path}", options=options, metadata_errors="replace") as container:
             return _decode(path, container, max_frames, max_pixels, longest_side)
     except FFmpegError as error:
-        raise ValueError(f"{path} is not a readable video (mp4, mov, mkv or webm): {error.strerror}") from error
+        raise ValueError(
+            f"{path} is no video (mp4, mov, mkv, webm) and no picture (png, jpeg, gif, webp) that can be read: "
+            f"{error.strerror}"
+        ) from error
+
+
+def check_is_file(path: Path) -> None:
+    """ValueError where there is none, or a folder."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: name a file in it")
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
 
 
 def _decode(
@@ -247,6 +253,18 @@ def _at_even_times(frames: list[np.ndarray], times: list[float], rate: float) ->
         return frames
     moments = times[0] + np.arange(len(frames)) * (times[-1] - times[0]) / (len(frames) - 1)
     return [frames[index] for index in np.searchsorted(times, moments + 1e-6, side="right") - 1]
+
+
+def _for_as_long(frames: list[np.ndarray], milliseconds: list[float], limit: int) -> tuple[list[np.ndarray], float]:
+    """Pictures that are shown for different times as a video of at most MOVING_FPS shows them, and its rate."""
+    total = sum(milliseconds)
+    if max(milliseconds) - min(milliseconds) <= 10:  # what a whole hundredth of a second cannot tell
+        return frames, 1000 * len(frames) / total
+    shortest = max(min(milliseconds), 1000 / MOVING_FPS)
+    count = min(limit, max(len(frames), round(total / shortest)))
+    moments = (np.arange(count) + 0.5) * total / count
+    shown = np.searchsorted(np.cumsum(milliseconds), moments, side="right")
+    return [frames[min(index, len(frames) - 1)] for index in shown], 1000 * count / total
 
 
 def _shrunk(width: int, height: int, longest_side: int | None) -> tuple[int, int]:
@@ -307,15 +325,17 @@ def _read_picture(
             limit = _frame_limit(path, *picture.size, _shrunk(*picture.size, longest_side), max_frames, max_pixels)
             if count > limit:
                 raise ValueError(f"{path} is too long: {count} frames, at most {limit} are read")
-            frames, milliseconds = [], 0.0
+            frames, durations = [], []
             for index in range(count):
                 picture.seek(index)
                 upright = _upright(picture)
                 frames.append(np.asarray(upright.resize(_shrunk(*upright.size, longest_side))))
-                milliseconds += picture.info.get("duration", 0)
+                durations.append(picture.info.get("duration", 0))
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, EOFError) as error:
         raise ValueError(f"{path} is not a readable picture: {error}") from error
-    fps = 1000 * count / milliseconds if milliseconds else 16.0
+    if not sum(durations):
+        return np.stack(frames), 16.0, {}
+    frames, fps = _for_as_long(frames, durations, limit)
     return np.stack(frames), fps, {}
 
 
@@ -329,64 +349,3 @@ def _upright(picture: Image.Image) -> Image.Image:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     return picture.convert("RGB")
-
-
-# ----------------------------------------------------------------------------------------------------------
-# contact sheets
-
-
-def contact_sheet(
-    clips: Sequence[np.ndarray], columns: int = 8, labels: Sequence[str] | None = None, gap: int = 2
-) -> np.ndarray:
-    """uint8 H W 3: a row for each clip (uint8 T H W 3), its frames evenly spread, a label above the row.
-
-    A clip with fewer frames than `columns` shows each once. ValueError without a clip, or when the labels
-    are not as many as the clips.
-    """
-    if not len(clips):
-        raise ValueError("a contact sheet needs at least one clip")
-    if columns < 1:
-        raise ValueError(f"columns must be at least 1, got {columns}")
-    if labels is not None and len(labels) != len(clips):
-        raise ValueError(f"{len(labels)} labels for {len(clips)} clips")
-    clips = [check_frames(clip) for clip in clips]
-    columns = min(columns, max(len(clip) for clip in clips))
-    height, width = (max(clip.shape[axis] for clip in clips) for axis in (1, 2))
-    head = LABEL_HEIGHT if labels else 0
-    row_height = head + height + gap
-    sheet = Image.new("RGB", (columns * (width + gap) - gap, len(clips) * row_height - gap), "white")
-    draw = ImageDraw.Draw(sheet)
-    for row, clip in enumerate(clips):
-        top = row * row_height
-        if labels:
-            _draw_label(draw, labels[row], top, sheet.width)
-        shown = np.linspace(0, len(clip) - 1, min(columns, len(clip))).round().astype(int)
-        for column, index in enumerate(shown):
-            sheet.paste(Image.fromarray(clip[index]), (column * (width + gap), top + head))
-    return np.asarray(sheet)
-
-
-def _draw_label(draw: ImageDraw.ImageDraw, label: str, top: int, width: int) -> None:
-    """One line, cut to the sheet's width. Without a font that has its signs, some show as boxes."""
-    line = textwrap.shorten(" ".join(label.split()), 400, placeholder=" …") if label.strip() else ""
-    font = _font(any(ord(sign) > 0x2E7F for sign in line))
-    try:
-        while line and draw.textlength(line, font=font) > width - 4:
-            line = line[:-2]
-        draw.text((2, top + 2), line, fill="black", font=font)
-    except UnicodeEncodeError:  # Pillow built without FreeType knows Latin letters only
-        draw.text((2, top + 2), line.encode("latin-1", "replace").decode("latin-1"), fill="black", font=font)
-
-
-@lru_cache(maxsize=2)
-def _font(chinese: bool) -> Any:
-    """Pillow's own font, or a system font with Chinese signs where one is needed and installed."""
-    if chinese:
-        for folder in map(Path, FONT_FOLDERS):
-            for path in sorted(folder.rglob("*.[to]t[fc]")) if folder.is_dir() else []:
-                if path.name.startswith(FONTS):
-                    try:
-                        return ImageFont.truetype(str(path), LABEL_HEIGHT - 5)
-                    except OSError:
-                        continue
-    return ImageFont.load_default(LABEL_HEIGHT - 5)

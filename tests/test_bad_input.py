@@ -269,6 +269,25 @@ def test_ctrl_c_while_denoising(place: Path, tiny_folder: Path) -> None:
     assert leftovers(place) == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_an_end_from_outside_leaves_nothing_behind(place: Path, tiny_folder: Path, number: signal.Signals) -> None:
+    def listen() -> None:
+        for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(each, signal.SIG_DFL)
+
+    arguments = ("generate", PROMPT, "--model", str(tiny_folder), "--seconds", "600", "--steps", "1", "--out", "a.mp4")
+    process = run_tenku(place, *arguments, preexec_fn=listen)
+    deadline = time.monotonic() + 120
+    while not leftovers(place) and time.monotonic() < deadline:  # the video is being written
+        time.sleep(0.05)
+    assert leftovers(place)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == (130 if number == signal.SIGINT else 128 + number), err
+    assert out == "" and "Traceback" not in err and ("interrupted" in err) == (number == signal.SIGINT)
+    assert leftovers(place) == []
+
+
 @pytest.mark.parametrize("name", ["video.mp4", "video.gif", "video.webp", "video.png"])
 def test_ctrl_c_while_writing(place: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     def interrupted(*_: object, **__: object) -> None:

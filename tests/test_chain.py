@@ -234,6 +234,12 @@ def test_weights_are_polished_on_latents_and_read_as_before(place: Path, tmp_pat
     assert not (tmp_path / "other").exists()
     defaults = ModelSettings.load(model).defaults
     assert (defaults.guidance_scale, defaults.guidance_rescale) == (3.5, 0.8)
+    before = {path: path.read_bytes() for path in model.rglob("*") if path.is_file()}
+    assert main([*export, "--guidance", "999"]) == 2  # said before anything is written
+    assert {path: path.read_bytes() for path in model.rglob("*") if path.is_file()} == before
+    (tmp_path / "hollow").mkdir()
+    assert main(["export", str(run), "--autoencoder", str(tmp_path / "hollow"), "--out", str(tmp_path / "other")]) == 2
+    assert not (tmp_path / "other").exists()
 
     def changed(part: str) -> bool:
         before, after = (load_state(folder / part) for folder in (place / "model", model))

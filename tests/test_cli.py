@@ -214,3 +214,31 @@ def test_doctor_predicts_the_memory_of_open_weights(run, monkeypatch, tmp_path):
     assert minute.splitlines()[-1].split(":")[1] == window.splitlines()[-1].split(":")[1]  # it takes no more memory
     said = run("doctor", "--size", "64x64")
     assert said.code == 2 and "ask for the memory of open weights" in said.err
+    for options in (["--seconds", "-5"], ["--seconds", "nan"], ["--size", "3x3"]):
+        assert run("doctor", "--model", "wan2.1-1.3b", *options).code == 2
+
+
+def test_the_version(run):
+    assert run("--version") == (0, f"{tenku.__version__}\n", "")
+
+
+def test_a_reader_that_goes_away_is_no_failure():
+    script = f"set -o pipefail; ({sys.executable} -m tenku vocabulary; echo $? >&2) | true"
+    said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert said.stderr == "0\n"
+
+
+def test_words_never_seen_are_named_wherever_they_stand(run, tmp_path):
+    still = ("--seconds", "0", "--steps", "1", "--out", "a.png")
+    assert "never seen: unicorn." in run("generate", "a red ball", *still, "--negative", "unicorn").err
+    said = run("generate", "a unicorn", *still, "--expand")
+    assert "never seen: unicorn." in said.err.splitlines()[0] and "expanded:" in said.err
+    assert "never seen: unicorn." in run("expand", "a unicorn").err
+    board = 'seconds = 0.5\n[[card]]\nat = 0\nprompt = "a red ball"\n[[card]]\nat = 0.25\nprompt = "a unicorn"\n'
+    (tmp_path / "board.toml").write_text(board)
+    assert "never seen: unicorn." in run("storyboard", "board.toml", "--steps", "1", "--out", "a.mp4").err
+    assert run("expand", "x" * 3000).code == 2
+
+
+def test_help_shows_brackets_as_they_are(run):
+    assert "[[card]]" in " ".join(run("storyboard", "--help").out.split())

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tenku import video
+from tenku.sheet import contact_sheet
 
 COLOURS = {
     "red": (220, 20, 30),
@@ -275,7 +276,7 @@ except OSError as error:
 
 def test_contact_sheet_shows_first_and_last_frame_of_each_clip() -> None:
     clips = [moving(9), moving(3, height=20, width=30)]
-    sheet = video.contact_sheet(clips, columns=3, gap=2)
+    sheet = contact_sheet(clips, columns=3, gap=2)
     assert sheet.shape == (2 * 32 + 2, 3 * 48 + 2 * 2, 3)
     assert np.array_equal(sheet[:32, :48], clips[0][0])
     assert np.array_equal(sheet[:32, 100:148], clips[0][8])
@@ -284,9 +285,9 @@ def test_contact_sheet_shows_first_and_last_frame_of_each_clip() -> None:
 
 def test_labels_are_drawn_in_any_language() -> None:
     clips = [moving()] * 3
-    plain = video.contact_sheet(clips, labels=["", "", ""])
+    plain = contact_sheet(clips, labels=["", "", ""])
     for label in ("a red ball", "一个红色的橡胶球", "🎈 " * 300):
-        labelled = video.contact_sheet(clips, labels=["", label, ""])
+        labelled = contact_sheet(clips, labels=["", label, ""])
         assert labelled.shape == plain.shape
         changed = np.any(labelled != plain, axis=(1, 2)).nonzero()[0]
         row = 32 + 18 + 2
@@ -295,6 +296,6 @@ def test_labels_are_drawn_in_any_language() -> None:
 
 def test_contact_sheet_says_what_is_wrong() -> None:
     with pytest.raises(ValueError, match="at least one clip"):
-        video.contact_sheet([])
+        contact_sheet([])
     with pytest.raises(ValueError, match="1 labels for 2 clips"):
-        video.contact_sheet([moving()] * 2, labels=["a"])
+        contact_sheet([moving()] * 2, labels=["a"])

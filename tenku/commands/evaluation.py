@@ -88,10 +88,11 @@ def round_trip(folder: Path) -> "Callable[[np.ndarray], np.ndarray]":
     import torch
 
     from tenku.model.autoencoder import load_autoencoder, to_video
+    from tenku.model.catalogue import find
     from tenku.train.loop import choose_device
 
     device = choose_device("auto")
-    autoencoder = load_autoencoder(folder).eval().to(device)
+    autoencoder = load_autoencoder(find(str(folder))).eval().to(device)
     group = autoencoder.temporal_compression
 
     @torch.inference_mode()
@@ -106,18 +107,19 @@ def round_trip(folder: Path) -> "Callable[[np.ndarray], np.ndarray]":
 
 @app.command("autoencoder")
 def autoencoder(
-    folder: Annotated[Path, typer.Argument(help="Folder with an autoencoder.")],
+    folder: Annotated[Path, typer.Argument(help="A folder with an autoencoder, or embedded.")],
     clips: Clips,
     number: Annotated[int, typer.Option(min=1, help="How many clips at most.")] = 64,
     sheet: Annotated[Path | None, typer.Option(help="A .png of clips above what came back.")] = None,
 ) -> None:
     """PSNR, SSIM and decoding time of an autoencoder on held-out clips."""
-    existing_folder(folder, "autoencoder")
     existing_folder(clips, "clip")
     if sheet is not None:
         check_output(sheet, (".png",))
     from tenku.evaluate.distances import evaluate_autoencoder
+    from tenku.model.catalogue import find
 
+    folder = find(str(folder))
     with progress_bars() as stages:
         result = evaluate_autoencoder(folder, clips, number, sheet, on_progress=partial(stages, "clips"))
     print(json.dumps(result))
@@ -137,7 +139,9 @@ def seam(
     from tenku.types import Clip
 
     video = Clip.load(clip)
-    joints = [round(min(moment, 1e9) * video.fps) for moment in at or []]
+    if wrong := [moment for moment in at or [] if not 0 <= moment <= video.seconds]:
+        raise ValueError(f"--at {wrong[0]:g} is not within the clip's {video.seconds:g} s")
+    joints = [round(moment * video.fps) for moment in at or []]
     found = {"seam": continuity.seam(video.frames, joints, loop)}
     if real is not None:
         found["real"] = continuity.seam_of_real_clips(real)

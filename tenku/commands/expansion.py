@@ -25,17 +25,22 @@ def expand(
 def expanded(prompt: str, model: str, seed: int, chat: str | None, chat_model: str) -> str:
     """By the endpoint that the user named, else by the grammar of the miniature world, for models that know it.
 
-    ValueError for a model of another world without an endpoint, and for an empty prompt.
+    The grammar leaves out what it does not know, and a note names it. ValueError for a model of another world without
+    an endpoint, and for a prompt that is empty or too long.
     """
-    if not prompt.strip():
-        raise ValueError("the prompt is empty")
+    from tenku.sample.request import checked_prompt
+
+    prompt = checked_prompt(prompt)
     if chat:
         from tenku.chat import expand as by_chat
 
         return by_chat(prompt, chat, chat_model, os.environ.get("TENKU_CHAT_KEY"), seed)
+    from tenku.commands.making import note_unread_words
+    from tenku.model import load_text_encoder
     from tenku.model.catalogue import find
     from tenku.world.expand import expand as by_grammar
 
     if (find(model) / "model_index.json").is_file():
         raise ValueError(f"--expand for {model} needs a chat endpoint: name one with --chat URL or TENKU_CHAT_URL")
+    note_unread_words(load_text_encoder(find(model)), [prompt])
     return by_grammar(prompt, seed)

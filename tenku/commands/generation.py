@@ -10,7 +10,7 @@ import typer
 
 from tenku.commands.expansion import Chat, ChatModel, expanded
 from tenku.commands.making import Model, Options, Prompt, Seconds, made, with_options
-from tenku.commands.options import check_output, parse_size, say
+from tenku.commands.options import check_output, not_over, parse_size, say
 
 
 @with_options
@@ -56,13 +56,14 @@ def sheet(
     columns: Annotated[int, typer.Option(min=1, max=64, help="Frames shown of each clip.")] = 6,
 ) -> None:
     """Draw a contact sheet of clips."""
-    check_output(out, (".png",))
-    from tenku import video
-    from tenku.types import Clip
+    not_over([check_output(out, (".png",))], clips)
+    from tenku.sample.given import read_given
+    from tenku.sheet import contact_sheet
+    from tenku.video import write_png
 
-    loaded = [Clip.load(clip) for clip in clips]
+    loaded = [read_given(clip) for clip in clips]
     labels = [clip.metadata.get("prompt", path.stem) for clip, path in zip(loaded, clips, strict=True)]
-    video.write_png(out, video.contact_sheet([clip.frames for clip in loaded], columns=columns, labels=labels))
+    write_png(out, contact_sheet([clip.frames for clip in loaded], columns=columns, labels=labels))
     print(out)
 
 

@@ -3,16 +3,16 @@
 import inspect
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from tenku.commands.options import Stages, check_output, parse_size, progress_bars, say, slug
+from tenku.commands.options import Stages, check_output, not_over, parse_size, progress_bars, say, slug
 
 if TYPE_CHECKING:
     from tenku.sample.pipeline import Pipeline
@@ -98,6 +98,14 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     return call
 
 
+class Reads(Protocol):
+    """A pipeline, or its text encoder."""
+
+    def unknown_words(self, prompt: str) -> list[str]: ...
+
+    def is_cut(self, prompt: str) -> bool: ...
+
+
 @dataclass
 class Work:
     """A command at work: what it needs to make a video, and the video, which is made while it is written."""
@@ -109,11 +117,11 @@ class Work:
 
 
 @contextmanager
-def made(prompt: str, options: Options, **more: Any) -> Iterator[Work]:
+def made(prompt: str, options: Options, given: Iterable[Path | None] = (), **more: Any) -> Iterator[Work]:
     """What every command that makes a clip does around it: load, look at the outputs, show progress, write, report.
 
-    All that is wrong is said before the work begins, so options and prompt are checked here. more: what the pipeline
-    is asked for besides the shared options.
+    All that is wrong is said before the work begins, so options and prompt are checked here. given: files that are
+    read, which no output may replace. more: what the pipeline is asked for besides the shared options.
     """
     clock = time.perf_counter()
     asked = options.request() | more
@@ -124,11 +132,12 @@ def made(prompt: str, options: Options, **more: Any) -> Iterator[Work]:
     extra = {".gif": options.gif, ".webp": options.webp, ".png": options.png}
     paths = [path, *(path.with_suffix(ending) for ending, wanted in extra.items() if wanted)]
     outputs = [check_output(each, VIDEO_SUFFIXES) for each in dict.fromkeys(paths)]
+    not_over(outputs, given)
     width, height = request.size
     if (width % 2 or height % 2) and any(each.suffix.lower() == ".mp4" for each in outputs):
         raise ValueError(f"an mp4 needs an even width and height, got {width}x{height}")
 
-    note_unread_words(pipeline, request.prompt)
+    note_unread_words(pipeline, [request.prompt, request.negative_prompt])
     with progress_bars() as stages:
         work = Work(pipeline, asked | {"seed": request.seed}, stages)
         clock = time.perf_counter()
@@ -174,14 +183,15 @@ def choose_plan(model: str, size: tuple[int, int] | None, seconds: float | None,
     return plan
 
 
-def note_unread_words(pipeline: "Pipeline", prompt: str) -> None:
-    """Say which words the model never saw, and when the prompt is longer than it reads."""
-    words = pipeline.unknown_words(prompt)
+def note_unread_words(model: "Reads", prompts: Sequence[str]) -> None:
+    """Say which words the model never saw, and when a prompt is longer than it reads."""
+    words = list(dict.fromkeys(word for prompt in prompts for word in model.unknown_words(prompt)))
     if words:
-        shown = ", ".join(words[:12]) + (" …" if len(words) > 12 else "")
+        shown = ", ".join(word[:40] for word in words[:12]) + (" …" if len(words) > 12 else "")
         say(f"note: this model has never seen: {shown}. `tenku vocabulary` lists what it knows.")
-    if pipeline.is_cut(prompt):
-        say("note: the prompt is longer than this model reads; its end has no effect.")
+    for prompt in prompts:
+        if model.is_cut(prompt):
+            say(f"note: the prompt {prompt[:30]!r} … is longer than this model reads; its end has no effect.")
 
 
 def report(outputs: list[Path], video: "Stream | Clip", timings: dict[str, float], as_json: bool) -> None:

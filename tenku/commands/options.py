@@ -57,7 +57,7 @@ def parse_strength(text: str) -> float | tuple[float, float]:
     except ValueError:
         values = []
     if len(values) not in (1, 2):
-        raise ValueError(f"strength {text!r} should be a number from 0 to 1, or two as in 0.2:0.9")
+        raise ValueError(f"strength {text!r} should be a number above 0 and up to 1, or two as in 0.2:0.9")
     return values[0] if len(values) == 1 else (values[0], values[1])
 
 
@@ -71,6 +71,14 @@ def check_output(path: Path, suffixes: tuple[str, ...]) -> Path:
     return path
 
 
+def not_over(outputs: Iterable[Path], given: Iterable[Path | None]) -> None:
+    """ValueError when an output would replace a file that is read."""
+    read = {each.resolve() for each in given if each is not None}
+    for path in outputs:
+        if path.resolve() in read:
+            raise ValueError(f"{path} is one of the files that are read: choose another name with --out")
+
+
 def check_folder(folder: Path) -> Path:
     """Make a folder for outputs and try to write there."""
     trial = folder / f".tenku-{os.getpid()}.tmp"
@@ -80,6 +88,8 @@ def check_folder(folder: Path) -> Path:
             trial.write_bytes(b"x")
         finally:
             trial.unlink(missing_ok=True)
+    except FileExistsError:
+        raise ValueError(f"cannot write into {folder}: it is a file, not a folder") from None
     except OSError as error:
         raise ValueError(f"cannot write into the folder {folder}: {error.strerror or error}") from error
     return folder

@@ -40,6 +40,7 @@ def encode_own(clips: Path, model: Path, out: Path, size: tuple[int, int] | None
     for names, what in (
         (found.silent, "clips have no caption and are left out"),
         (wrong, "clips cannot be read and are left out"),
+        (found.strange, "files are of a kind that is not read and are left out"),
         (found.lost, "captions name no clip that is there"),
         (long, "captions are longer than the model reads and are cut"),
     ):
@@ -50,8 +51,9 @@ def encode_own(clips: Path, model: Path, out: Path, size: tuple[int, int] | None
     with progress_bars() as stages:
         latents = out / "latents"
         encode_clips(out / "clips", model, latents, mirror=False, device=device, on_progress=partial(stages, "encode"))
-    count = min(PREVIEW_CLIPS, len(found.clips))
-    spread = [found.clips[index * len(found.clips) // count] for index in range(count)]
+    read = [clip for clip in found.clips if (out / "clips" / f"{clip.key(clips, settings)}-0.json").is_file()]
+    count = min(PREVIEW_CLIPS, len(read))
+    spread = [read[index * len(read) // count] for index in range(count)]
     return [next(iter(clip.captions.values()))[0] for clip in spread]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tenku.commands.making import Options, Prompt, Seconds, made, with_options
+from tenku.commands.making import Options, Prompt, Seconds, made, note_unread_words, with_options
 from tenku.commands.options import parse_insert, parse_seconds, parse_span, parse_strength
 
 ClipFile = Annotated[Path, typer.Argument(help="A video (mp4, mov, mkv, webm) or a moving picture.")]
@@ -31,7 +31,7 @@ def animate(
         raise ValueError("--ends makes PICTURE the last frame: leave out --last, or --ends")
     given = read_given(picture)
     first, end = (None, given) if ends_with else (given, read_given(last) if last is not None else None)
-    with made(prompt, options, seconds=seconds) as work:
+    with made(prompt, options, (picture, last), seconds=seconds) as work:
         work.video = tasks.animate(work.pipeline, prompt, first, end, on_progress=work.stages, **work.options)
 
 
@@ -50,7 +50,7 @@ def extend(
 
     given = read_given(clip)
     after, before = parse_seconds(forward), parse_seconds(backward)
-    with made(prompt, options) as work:
+    with made(prompt, options, [clip]) as work:
         work.video = tasks.extend(
             work.pipeline, prompt, given, forward=after, backward=before, on_progress=work.stages, **work.options
         )
@@ -70,7 +70,7 @@ def connect(
     from tenku.sample.given import read_given
 
     a, b, length = read_given(before), read_given(after), parse_seconds(seconds)
-    with made(prompt, options) as work:
+    with made(prompt, options, (before, after)) as work:
         work.video = tasks.connect(work.pipeline, prompt, a, b, length, on_progress=work.stages, **work.options)
 
 
@@ -88,7 +88,7 @@ def loop(
 
     given = read_given(clip) if clip is not None else None
     length = parse_seconds(seconds) if seconds is not None else None
-    with made(prompt, options) as work:
+    with made(prompt, options, [clip]) as work:
         work.video = tasks.loop(work.pipeline, prompt, given, seconds=length, on_progress=work.stages, **work.options)
 
 
@@ -97,7 +97,7 @@ def remix(
     clip: ClipFile,
     prompt: Prompt,
     strength: Annotated[
-        str, typer.Option(help="0 keeps everything, 1 nothing; 0.2:0.9 goes from one to the other.")
+        str, typer.Option(help="Near 0 keeps nearly everything, 1 nothing; 0.2:0.9 goes from one to the other.")
     ] = "0.6",
     keep: Annotated[Path | None, typer.Option(help="A mask: what is white in it stays. A picture, or a clip.")] = None,
     *,
@@ -109,7 +109,7 @@ def remix(
 
     level = parse_strength(strength)
     given, mask = read_given(clip), read_given(keep) if keep is not None else None
-    with made(prompt, options) as work:
+    with made(prompt, options, (clip, keep)) as work:
         work.video = tasks.remix(
             work.pipeline, prompt, given, level, keep=mask, on_progress=work.stages, **work.options
         )
@@ -117,7 +117,7 @@ def remix(
 
 @with_options
 def storyboard(
-    board: Annotated[Path, typer.Argument(help="A TOML file: seconds, and [[card]] tables with at and prompt.")],
+    board: Annotated[Path, typer.Argument(help=r"A TOML file: seconds, and \[\[card]] tables with at and prompt.")],
     video: Annotated[Path | None, typer.Option(help="The video that was made of the board: its frames stay.")] = None,
     trim: Annotated[str | None, typer.Option(help="Only this part, as 1:4.5 (seconds).")] = None,
     insert: Annotated[
@@ -139,10 +139,12 @@ def storyboard(
     made_before = read_given(video) if video is not None else None
     span = parse_span(trim) if trim is not None else None
     inserts = sorted((parse_insert(each) for each in insert or []), key=lambda each: each[0])
-    size = options.size or script.size or (made_before and "{}x{}".format(*made_before.size)) or None
     seed = script.seed if options.seed is None else options.seed
-    options = replace(options, size=size, seed=seed, negative=options.negative or script.negative)
-    with made(script.cards[0].prompt, options) as work:
+    size, negative = options.size or script.size, options.negative or script.negative
+    options = replace(options, size=size, seed=seed, negative=negative)
+    with made(script.cards[0].prompt, options, [video, *(card.file for card in script.cards)]) as work:
+        if made_before is not None and size is None:
+            work.options["size"] = recut.size_of(work.pipeline, made_before)
         step = work.pipeline.autoencoder.temporal_compression / work.pipeline.settings.fps
         if made_before is not None:
             script = recut.over(script, made_before, step)
@@ -150,4 +152,5 @@ def storyboard(
             script = recut.trim(script, *span, step)
         for at, length, words in reversed(inserts):
             script = recut.insert(script, at, length, words, step)
+        note_unread_words(work.pipeline, [card.prompt for card in script.cards[1:]])
         work.video = produce(work.pipeline, script, on_progress=work.stages, **work.options)

@@ -1,4 +1,4 @@
-"""From clips to weights: train-autoencoder, encode, train, export. runs/embedded.sh shows them in a row."""
+"""From clips to weights: train-autoencoder, encode, train. runs/embedded.sh shows them in a row."""
 
 import shlex
 import time
@@ -99,7 +99,7 @@ def train_autoencoder(
 
 
 def encode(
-    autoencoder: Annotated[Path, typer.Option(help="Folder with an autoencoder.")],
+    autoencoder: Annotated[Path, typer.Option(help="A folder with an autoencoder, or embedded.")],
     out: Annotated[Path, typer.Option(help="Folder for the shards; it lists the clips named here and no others.")],
     clips: Annotated[list[Path] | None, typer.Argument(help="Folders with clips.")] = None,
     draw: Annotated[
@@ -119,12 +119,13 @@ def encode(
         existing_folder(folder, "clip")
     if bool(clips) == bool(draw):
         raise ValueError("name what to encode: folders with clips, or --draw SIZE:NUMBER")
-    existing_folder(autoencoder, "autoencoder")
-    check_folder(out)
     from tenku.data.drawn import draw_latents
     from tenku.data.latents import encode_clips, listed_clips
+    from tenku.model.catalogue import find
     from tenku.train.loop import choose_device
 
+    autoencoder = find(str(autoencoder))
+    check_folder(out)
     device = choose_device("auto").type
     listed = listed_clips(out)
     counts: list[int] = []
@@ -246,12 +247,13 @@ def train(
     (OUT/clips), encoded (OUT/latents), trained on, and OUT/model is a model that `tenku generate --model` takes.
     """
     asked = size_asked_for(size, latents, clips, start, polish)
-    for folder, what in ((latents, "latents"), (clips, "clip"), (autoencoder, "autoencoder")):
+    for folder, what in ((latents, "latents"), (clips, "clip")):
         if folder is not None:
             existing_folder(folder, what)
     from tenku.model.catalogue import find
     from tenku.train.loop import TrainConfig, choose_device, train
 
+    autoencoder = None if autoencoder is None else find(str(autoencoder))
     initial = None if start is None else find(start)
     if initial is not None and not (initial / "text" / "tokenizer.json").is_file():
         raise ValueError(f"{start} has no text encoder of ours: start from embedded, or a model of `tenku export`")
@@ -325,12 +327,13 @@ def previews(autoencoder_folder: Path, latents: Path, prompts: Sequence[str], mo
 
     They are sampled as a model folder says, if one is named.
     """
-    from tenku import video
     from tenku.data.latents import read_manifest, sizes_of
     from tenku.model import TextEncoder, Transformer
     from tenku.model.autoencoder import load_autoencoder
     from tenku.sample.pipeline import Pipeline
+    from tenku.sheet import contact_sheet
     from tenku.types import ModelSettings
+    from tenku.video import write_png
 
     manifest = read_manifest(latents)
     frames = max(bucket["shape"][0] for bucket in manifest["buckets"]) * manifest["temporal_compression"]
@@ -343,58 +346,6 @@ def previews(autoencoder_folder: Path, latents: Path, prompts: Sequence[str], mo
         device = next(transformer.parameters()).device
         pipeline = Pipeline(settings, autoencoder.to(device), text, transformer)
         clips = [pipeline.generate(prompt, seed=PREVIEW_SEED) for prompt in prompts]
-        video.write_png(path, video.contact_sheet([clip.frames for clip in clips], labels=list(prompts)))
+        write_png(path, contact_sheet([clip.frames for clip in clips], labels=list(prompts)))
 
     return draw
-
-
-def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a training run, or of a model to write anew.")],
-    out: Annotated[Path, typer.Option(help="The model folder to write.")],
-    autoencoder: Annotated[Path | None, typer.Option(help="Folder with the autoencoder of a run's latents.")] = None,
-    name: Annotated[
-        str | None, typer.Option(help="What the model calls itself; the folder's name if left out.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Default number of denoising steps.")] = None,
-    guidance: Annotated[float | None, typer.Option(help="Default guidance.")] = None,
-    rescale: Annotated[
-        float | None, typer.Option(help="How far guidance leaves contrast as it is by default, from 0 to 1.")
-    ] = None,
-    shift: Annotated[float | None, typer.Option(help="Default shift of the noise schedule.")] = None,
-    layout: Annotated[str, typer.Option(help="tenku, or diffusers: OUT/transformer then loads there too.")] = "tenku",
-    mix: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Mix the weights of a run with those it began from.")
-    ] = None,
-    share: Annotated[
-        float | None, typer.Option(min=0, max=1, help="With --mix: how much is the run's own, half of it by default.")
-    ] = None,
-) -> None:
-    """Make a model folder out of a run's last checkpoint: everything that `tenku generate --model` needs."""
-    is_model = (run / "model.json").is_file()
-    if is_model and mix is not None:
-        raise ValueError("--mix takes the weights of a training run, and this is a model")
-    if mix is None and share is not None:
-        raise ValueError("--share is for --mix: it says how much of the mixture is the run's own")
-    if not is_model:
-        existing_folder(run, "run")
-        if autoencoder is None:
-            raise ValueError("a run has no autoencoder of its own: name the one of its latents with --autoencoder")
-        existing_folder(autoencoder, "autoencoder")
-    from tenku.model.catalogue import find
-    from tenku.train.build import export, export_model
-    from tenku.types import ModelSettings
-
-    mixed_with = None if mix is None else find(mix)
-    model = run if is_model else mixed_with
-    if model is not None and out.resolve() == model.resolve():
-        raise ValueError("a model cannot be written over itself: choose another folder with --out")
-    check_folder(out)
-    if is_model:
-        export_model(run, out, layout)
-    else:
-        export(run, out, autoencoder, layout=layout, mixed_with=mixed_with, **given(share=share))
-    settings = ModelSettings.load(out)
-    wanted = given(num_steps=steps, guidance_scale=guidance, guidance_rescale=rescale, shift=shift)
-    defaults = replace(settings.defaults, **wanted)
-    replace(settings, name=name or settings.name, defaults=defaults).save(out)
-    say(f"model in {out}: tenku generate --model {out} …")

@@ -11,7 +11,9 @@ from tenku.machine import usable_cores
 
 
 def world(
-    clips: Annotated[int, typer.Option(min=1, help="How many clips the folder should hold at the end.")],
+    clips: Annotated[
+        int, typer.Option(min=1, help="How many, of the seeds from --seed on; those that are there stay.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the clips; a second run goes on where a first one stopped.")],
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "128x128",
     frames: Annotated[int, typer.Option(min=1, max=960, help="Frames a clip, at 16 a second.")] = 48,
@@ -54,4 +56,4 @@ def world(
             events=event or (),
             on_progress=partial(stages, "clips"),
         )
-    say(f"{clips} clips in {out}")
+    say(f"{clips} clip{'s' if clips > 1 else ''} of the seeds {seed} to {seed + clips - 1} in {out}")

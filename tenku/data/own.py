@@ -36,11 +36,14 @@ class OwnClip:
 
 @dataclass(frozen=True)
 class Found:
-    """A folder of clips: those with captions, files without one, and rows of tables that name no file."""
+    """A folder of clips: those with captions, files without one, rows of tables that name no file, and files with a
+    caption that are of a kind that is not read.
+    """
 
     clips: list[OwnClip]
     silent: list[str]
     lost: list[str]
+    strange: list[str]
 
 
 def find_clips(folder: str | Path, without: Collection[Path] = ()) -> Found:
@@ -51,14 +54,14 @@ def find_clips(folder: str | Path, without: Collection[Path] = ()) -> Found:
     folder = Path(folder)
     captions = told.in_tables(folder)
     apart = {each.resolve() for each in without}
-    files = [
+    if folder.resolve() in apart or apart & set(folder.resolve().parents):
+        raise ValueError(f"{folder} is where the run keeps what it makes of clips: choose another folder for the run")
+    everything = [
         path
         for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in ENDINGS
-        and path.is_file()
-        and not told.is_hidden(path, folder)
-        and not apart & set(path.resolve().parents)
+        if path.is_file() and not told.is_hidden(path, folder) and not apart & set(path.resolve().parents)
     ]
+    files = [path for path in everything if path.suffix.lower() in ENDINGS]
     if not files:
         raise ValueError(f"{folder} holds no clips or pictures ({', '.join(ENDINGS)})")
     clips, silent = [], []
@@ -73,7 +76,10 @@ def find_clips(folder: str | Path, without: Collection[Path] = ()) -> Found:
             f"none of the {len(files)} clips in {folder} has a caption: write it into NAME.txt beside NAME.mp4, "
             'or into metadata.jsonl, a line a clip: {"file_name": "NAME.mp4", "text": "…"}'
         )
-    return Found(clips, silent, sorted(captions.keys() - {told.place_of(path, folder) for path in files}))
+    lost = sorted(captions.keys() - {told.place_of(path, folder) for path in files})
+    known = {*ENDINGS, ".txt", ".json"}
+    strange = [path for path in everything if path.suffix.lower() not in known and told.beside(path)]
+    return Found(clips, silent, lost, [told.place_of(path, folder) for path in strange])
 
 
 def prepare(

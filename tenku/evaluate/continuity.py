@@ -41,6 +41,8 @@ def seam(frames: np.ndarray, joints: Sequence[int] = (), loop: bool = False) -> 
     joints: numbers of the frames that begin a new piece; loop: the last frame leads to the first. ValueError when there
     is no joint, one lies outside, or the video stands still so that nothing can be compared.
     """
+    if len(frames) < 3:
+        raise ValueError(f"a clip of {len(frames)} frames is too short to compare a joint with what is usual")
     each = changes(frames, loop)
     for joint in joints:
         if not 0 < joint < len(frames):

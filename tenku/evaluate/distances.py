@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tenku.video import contact_sheet, read_video, write_png
+from tenku.sheet import contact_sheet
+from tenku.video import read_video, write_png
 
 SIGMA = 1.5
 RADIUS = 5  # a window of 11 pixels

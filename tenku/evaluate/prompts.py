@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from rich.console import Console
 from rich.progress import track
 
 from tenku.evaluate.distances import kernel_distance
 from tenku.evaluate.recogniser import Frames, Recogniser, labels_of, read_clip_folder, score
+from tenku.sheet import contact_sheet
 from tenku.types import Clip
-from tenku.video import contact_sheet, write_png
+from tenku.video import write_png
 
 JUDGED = ("light", "floor", "color", "event")  # what has to be right for a clip to count as right
 READ = (*JUDGED, "kind")
@@ -78,7 +80,10 @@ def evaluate_prompts(
     judgements: list[Judgement] = []
     shown: list[Frames] = []
     features: list[tuple[np.ndarray, np.ndarray]] = []
-    for i, (frames, truth) in enumerate(track(_first(pairs, n), total=n, description="judging prompts")):
+    console = Console(stderr=True)
+    for i, (frames, truth) in enumerate(
+        track(_first(pairs, n), total=n, description="judging prompts", console=console)
+    ):
         language = "en" if i % 2 == 0 else "zh"
         prompt = truth["captions"][language][1]
         clip = pipeline.generate(prompt, seed=seed + i, **settings)

@@ -210,7 +210,7 @@ class Recogniser:
         folder = Path(folder)
         for name in ("config.json", "model.safetensors"):
             if not (folder / name).is_file():
-                raise ValueError(f"no recogniser in {folder}: {name} is missing (train one with train_recogniser)")
+                raise ValueError(f"no recogniser in {folder}: {name} is missing (tenku evaluate recogniser)")
         stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         stored["widths"] = tuple(stored["widths"])
         stored["labels"] = {name: tuple(classes) for name, classes in stored["labels"].items()}

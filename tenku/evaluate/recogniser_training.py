@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, track
 from torch import Tensor
 
@@ -139,7 +140,7 @@ def train_recogniser(
     if isinstance(clips, (str, Path)):
         clips = ((frames, truth["description"]) for frames, truth in read_clip_folder(clips, limit))
     config = config or RecogniserConfig()
-    groups = prepare(track(clips, description="reading clips"), config, degrade)
+    groups = prepare(track(clips, description="reading clips", console=Console(stderr=True)), config, degrade)
     if not groups:
         raise ValueError("train_recogniser got no clips")
     network = fit(groups, config, minutes, batch_size, max_steps, seed)
@@ -176,7 +177,7 @@ def fit(
         TimeRemainingColumn(),
     )
     started, step = time.monotonic(), 0
-    with Progress(*columns) as progress:
+    with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task("train", total=1.0, note="")
         while True:
             elapsed = (time.monotonic() - started) / (60 * minutes)

@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 # Words that carry no picture: never worth a note.
@@ -48,9 +49,10 @@ def normalize(text: str) -> str:
 class Vocabulary:
     """English words, and Chinese characters with the pairs of neighbours, that occurred in captions.
 
-    Chinese is written without spaces, so a word is recognised by its neighbours: a character counts as
-    known when it was seen and at least one pair that it forms in the prompt was seen too. 火车 (train) is
-    therefore unknown to a model that knows only 火 (fire) and 车 (car) from other words.
+    Chinese is written without spaces, so a word is recognised by its neighbours: a character counts as known when it
+    was seen and a pair that it forms in the prompt was seen too, or where words only meet on either side of it: at
+    characters without content, and between one that was seen at the end of a word and one seen at the beginning, as
+    in 球滚 (ball, rolls). 火车 (train) is unknown to a model that knows only 火 (fire) and 车 (car) from other words.
     """
 
     words: frozenset[str] = frozenset()
@@ -105,7 +107,7 @@ class Vocabulary:
             if run[i] not in self.characters:
                 return False
             around = [run[j : j + 2] for j in (i - 1, i) if 0 <= j < len(run) - 1]
-            return not around or any(pair in self.pairs for pair in around)
+            return any(pair in self.pairs for pair in around) or all(map(self._is_border, around))
 
         marks = [known(i) for i in range(len(run))]
         found, start = [], 0
@@ -119,6 +121,19 @@ class Vocabulary:
                 found.append(part)
             start = i + 1
         return found
+
+    def _is_border(self, pair: str) -> bool:
+        """Whether one word can end and another begin between two characters."""
+        ends, begins = self._borders
+        return (pair[0] in ends or pair[0] in CHINESE_STOP_CHARACTERS) and (
+            pair[1] in begins or pair[1] in CHINESE_STOP_CHARACTERS
+        )
+
+    @cached_property
+    def _borders(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The characters that stood before one without content, so at the end of a word, and those behind one."""
+        ends = frozenset(pair[0] for pair in self.pairs if pair[1] in CHINESE_STOP_CHARACTERS)
+        return ends, frozenset(pair[1] for pair in self.pairs if pair[0] in CHINESE_STOP_CHARACTERS)
 
     def save(self, path: Path) -> None:
         """Write as JSON, sorted, so that equal vocabularies are equal files."""

@@ -69,11 +69,8 @@ def make_request(
         params = replace(params, solver=solver)
     asked = settings.sizes[0] if size is None else _checked_size(size, settings, multiple)
     width, height = (-(-side // multiple) * multiple for side in asked)  # the model's multiples, and the rest cut off
-    prompt = _checked_text("prompt", prompt)
-    if not prompt:
-        raise ValueError("the prompt is empty; say what the video should show")
     return Request(
-        prompt=prompt,
+        prompt=checked_prompt(prompt),
         negative_prompt=_checked_text("negative prompt", negative_prompt),
         num_frames=settings.max_frames if seconds is None else _frame_count(seconds, settings),
         width=width,
@@ -82,6 +79,14 @@ def make_request(
         params=params,
         crop=None if asked == (width, height) else asked,
     )
+
+
+def checked_prompt(prompt: str) -> str:
+    """The prompt without space around it. ValueError when it is empty, too long, or no text."""
+    prompt = _checked_text("prompt", prompt)
+    if not prompt:
+        raise ValueError("the prompt is empty; say what the video should show")
+    return prompt
 
 
 def _checked_text(name: str, text: str) -> str:
@@ -94,6 +99,13 @@ def _checked_text(name: str, text: str) -> str:
     except UnicodeEncodeError:
         raise ValueError(f"the {name} holds half a character (a lone surrogate), which is not text") from None
     return text.strip()
+
+
+def checked_length(seconds: float) -> float:
+    """Seconds that are to be made. ValueError unless they are a number from 0 to LONGEST."""
+    if not 0 <= _number("seconds", seconds) <= LONGEST:
+        raise ValueError(f"seconds must be between 0 and {LONGEST:g}, got {seconds:g}")
+    return seconds
 
 
 def _frame_count(seconds: float, settings: ModelSettings) -> int:

@@ -16,6 +16,7 @@ The prompt of a card holds until the next card. Given frames stand at their time
 between them is made: a longer video window by window. What is made is led up to what is given.
 """
 
+import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from tenku.sample.long import Change
 from tenku.sample.pipeline import OnProgress, Pipeline
 from tenku.sample.request import Request
 from tenku.types import Clip, Stream
+from tenku.video import check_is_file
 
 KEYS = {"seconds": (int, float), "size": str, "seed": int, "negative": str, "card": list}
 CARD_KEYS = {"at": (int, float), "prompt": str, "picture": str, "clip": str}
@@ -35,11 +37,12 @@ CARD_KEYS = {"at": (int, float), "prompt": str, "picture": str, "clip": str}
 
 @dataclass(frozen=True)
 class Card:
-    """What is seen from `at` seconds on; `given` are frames that stand there."""
+    """What is seen from `at` seconds on; `given` are frames that stand there, `file` where they were read from."""
 
     at: float
     prompt: str
     given: Clip | None = None
+    file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,9 @@ class Storyboard:
         if not self.cards:
             raise ValueError("a storyboard needs at least one card")
         times = [card.at for card in self.cards]
+        if not self.seconds > 0 or not all(math.isfinite(number) for number in (self.seconds, *times)):
+            told = ", ".join(f"{number:g}" for number in times)
+            raise ValueError(f"a storyboard lasts above 0 s and has cards at times: got {self.seconds:g} s, at {told}")
         if times[0] != 0:
             raise ValueError(f"the first card must be at 0, not at {times[0]:g}: it says how the video begins")
         for before, after in zip(times, times[1:], strict=False):
@@ -66,12 +72,13 @@ class Storyboard:
 def read_storyboard(path: str | Path) -> Storyboard:
     """A storyboard from a TOML file; its pictures and clips lie relative to it. ValueError says what is wrong."""
     path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}")
+    check_is_file(path)
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a mark first
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not TOML: {error}") from None
+    if isinstance(values.get("card"), dict):
+        raise ValueError(f"{path}: a card is a table of several, so it begins with [[card]], in two brackets")
     check(path, values, KEYS)
     if "seconds" not in values or "card" not in values:
         raise ValueError(f"{path} needs `seconds = …` and at least one [[card]]")
@@ -90,10 +97,13 @@ def read_card(path: Path, number: int, values: Any) -> Card:
     files = [values[key] for key in ("picture", "clip") if key in values]
     if len(files) > 1:
         raise ValueError(f"{name} has a picture and a clip: one of them can stand there")
-    given = read_given(path.parent / files[0]) if files else None
+    if not values["prompt"].strip():
+        raise ValueError(f"{name}: its prompt is empty; say what is seen from {values['at']:g} s on")
+    file = path.parent / files[0] if files else None
+    given = None if file is None else read_given(file)
     if given is not None and "picture" in values:
         given = Clip(given.frames[:1], given.fps)
-    return Card(values["at"], values["prompt"], given)
+    return Card(values["at"], values["prompt"], given, file)
 
 
 def check(name: object, values: dict[str, Any], keys: dict[str, Any]) -> None:
@@ -141,12 +151,13 @@ def place(pipeline: Pipeline, card: Card, request: Request, given: list[Given]) 
     assert card.given is not None
     autoencoder, group, frames = pipeline.autoencoder, pipeline.autoencoder.temporal_compression, card.given.frames
     at = int(card.at * pipeline.settings.fps / group + 0.5) * group
+    least = 1 if autoencoder.causal else group  # frames that a picture stands for
+    end = autoencoder.num_frames(autoencoder.latent_frames(request.num_frames))
     if len(frames) > 1:
         frames = whole_groups(at_rate(card.given, pipeline.settings.fps), group, "start")
-    elif autoencoder.causal:
-        at = min(at, request.num_frames - 1)
-    least = 1 if autoencoder.causal else group  # frames that a picture stands for
-    if at + max(least, len(frames)) > autoencoder.num_frames(autoencoder.latent_frames(request.num_frames)):
+    else:
+        at = min(at, request.num_frames - 1 if autoencoder.causal else end - group)
+    if at + len(frames) > end:
         raise ValueError(f"what the card at {card.at:g} shows goes on past the end of the video")
     if given and at < given[-1][0] + max(least, len(given[-1][1])):
         raise ValueError(f"what the card at {card.at:g} shows overlaps what an earlier card shows")

@@ -25,7 +25,7 @@ from tenku.sample import causal
 from tenku.sample.given import join, middles, whole_groups
 from tenku.sample.long import Change, backwards, led, onwards, window
 from tenku.sample.pipeline import OnProgress, Pipeline
-from tenku.sample.request import Request
+from tenku.sample.request import Request, checked_length
 from tenku.types import Clip, Stream
 
 FADE = 0.8  # noise level at which a connection begins with a cross-fade of both clips
@@ -52,7 +52,7 @@ def animate(
     size = size or nearest_size(pipeline.settings, pictures[0].size)
     request = pipeline.request(prompt, size=size, **options)
     if pipeline.autoencoder.latent_frames(request.num_frames) <= len(pictures):
-        raise ValueError("with so few frames nothing is left to make between the pictures: ask for more seconds")
+        raise ValueError("so few frames leave nothing to make beside what is given: ask for more seconds")
     given = [
         (at, fit(picture.frames[:1], (request.width, request.height)))
         for at, picture in ((0, first), (request.num_frames - 1, last))
@@ -78,7 +78,7 @@ def extend(
     too but for what comes before the clip, which is made backwards and held until then.
     ValueError for a clip that fills no latent frame, or when nothing is asked for.
     """
-    if min(forward, backward) < 0 or not forward + backward > 0:
+    if not checked_length(forward) + checked_length(backward) > 0:
         raise ValueError(f"say how far to extend: forward or backward above 0 s, got {forward:g} and {backward:g}")
     request = clip_request(pipeline, prompt, [clip], size, options)
     more, earlier = latent_count(pipeline, forward), latent_count(pipeline, backward)
@@ -87,14 +87,16 @@ def extend(
         start = causal.backwards(pipeline, request, frames, earlier * group, on_progress=on_progress)
         later = replace(request, num_frames=len(frames) + more * group, seed=request.seed + earlier * group)
         rest = causal.onwards(pipeline, later, [(0, frames)], on_progress=on_progress)
-        return named("extend", pipeline.video(request, chain(start, rest), earlier * group + later.num_frames))
+        video = pipeline.video(request, chain(start, rest), earlier * group + later.num_frames)
+        return named("extend", video, forward=forward, backward=backward)
     latents = pipeline.encode(prepare(pipeline, clip, request, keep="end" if forward else "start"))
     blank = torch.zeros_like(latents[:, :, :1]).expand(-1, -1, more, -1, -1)
     known = torch.arange(latents.shape[2] + more) < latents.shape[2]
     after = onwards(pipeline, request, join([latents, blank]), known, on_progress=on_progress)
     before = [backwards(pipeline, request, latents, earlier, on_progress=on_progress)] if earlier else []
     own = torch.cat([torch.zeros(earlier, dtype=torch.bool), known])
-    return decoded(pipeline, request, chain(before, after), own, "extend", on_progress)
+    video = decoded(pipeline, request, chain(before, after), own, on_progress)
+    return named("extend", video, forward=forward, backward=backward)
 
 
 def connect(
@@ -120,12 +122,12 @@ def connect(
     if pipeline.autoencoder.causal:
         first, second = (resized(pipeline, each, request) for each in (before, after))
         bridge = bridged(pipeline, request, first, second, seconds, on_progress, fade=FADE)
-        return named("connect", of_frames(pipeline, request, [first, *bridge, second]))
+        return named("connect", of_frames(pipeline, request, [first, *bridge, second]), seconds=seconds)
     a = pipeline.encode(prepare(pipeline, before, request, keep="end"))
     b = pipeline.encode(prepare(pipeline, after, request, keep="start"))
     middle = between(pipeline, request, a, b, seconds, on_progress, fade=FADE)
     own = torch.tensor([True] * a.shape[2] + [False] * middle.shape[2] + [True] * b.shape[2])
-    return decoded(pipeline, request, [join([a, middle, b])], own, "connect", on_progress)
+    return named("connect", decoded(pipeline, request, [join([a, middle, b])], own, on_progress), seconds=seconds)
 
 
 def loop(
@@ -150,11 +152,13 @@ def loop(
         if pipeline.autoencoder.causal:
             frames = resized(pipeline, clip, request)
             bridge = bridged(pipeline, request, frames, frames, seconds, on_progress)
-            return named("loop", of_frames(pipeline, request, [frames, *bridge]))
+            return named("loop", of_frames(pipeline, request, [frames, *bridge]), seconds=seconds)
         given = pipeline.encode(prepare(pipeline, clip, request, keep="start"))
         way_back = between(pipeline, request, given, given, seconds, on_progress)
         own = torch.tensor([True] * given.shape[2] + [False] * way_back.shape[2])
-        return decoded_round(pipeline, request, join([given, way_back]), own, on_progress)
+        return named(
+            "loop", decoded_round(pipeline, request, join([given, way_back]), own, on_progress), seconds=seconds
+        )
     if pipeline.autoencoder.causal:
         raise ValueError(
             f"{pipeline.settings.name} makes each latent frame out of all before it, so time cannot be a circle: lead "
@@ -166,10 +170,11 @@ def loop(
     if not 2 * count <= request.num_frames <= longest:
         shortest, longest_seconds = (frames / pipeline.settings.fps for frames in (2 * count, longest))
         raise ValueError(f"a loop lasts {shortest:g} to {longest_seconds:g} s, got {seconds:g}")
-    request = replace(request, num_frames=request.num_frames // count * count)
+    whole = min(-(-request.num_frames // count), longest // count)
+    request = replace(request, num_frames=whole * count)
     latents = pipeline.latents(request, change=lambda each: replace(each, cyclic=True), on_progress=on_progress)
     own = torch.zeros(latents.shape[2], dtype=torch.bool)
-    return decoded_round(pipeline, request, latents, own, on_progress)
+    return named("loop", decoded_round(pipeline, request, latents, own, on_progress))
 
 
 def remix(
@@ -201,7 +206,7 @@ def remix(
         kept = None if keep is None else kept_places(pipeline, keep, request, part)
         return lambda each: replace(each, start_latents=start, strength=level(part), keep=kept)
 
-    return named("remix", pipeline.filled(request, also=begin, on_progress=on_progress))
+    return named("remix", pipeline.filled(request, also=begin, on_progress=on_progress), strength=strength)
 
 
 def strengths(
@@ -255,7 +260,8 @@ def prepare(pipeline: Pipeline, clip: Clip, request: Request, keep: str) -> np.n
 
 
 def latent_count(pipeline: Pipeline, seconds: float) -> int:
-    """Latent frames of so many seconds, rounded up."""
+    """Latent frames of so many seconds, rounded up. ValueError when these are no length."""
+    seconds = checked_length(seconds)
     return -int(-seconds * pipeline.settings.fps // pipeline.autoencoder.temporal_compression)
 
 
@@ -280,7 +286,7 @@ def room(pipeline: Pipeline, seconds: float) -> tuple[int, int]:
         raise ValueError(f"{pipeline.settings.name} makes too few frames at once to see two clips and what is between")
     if not 1 <= new <= most - 2:
         longest = (most - 2) * pipeline.autoencoder.temporal_compression / pipeline.settings.fps
-        raise ValueError(f"seconds between two clips are above 0 and at most {longest:g}, got {seconds:g}")
+        raise ValueError(f"new seconds between two ends are above 0 and at most {longest:g}, got {seconds:g}")
     return new, (most - new) // 2
 
 
@@ -299,9 +305,9 @@ def between(
     return led(pipeline, request, head, tail, new, on_progress, fade=fade)[:, :, head.shape[2] : head.shape[2] + new]
 
 
-def named(task: str, video: Stream) -> Stream:
-    """The video, which also remembers its task."""
-    video.metadata["task"] = task
+def named(task: str, video: Stream, **asked: Any) -> Stream:
+    """The video, which also remembers its task and what was asked of it."""
+    video.metadata |= {"task": task, **asked}
     return video
 
 
@@ -315,14 +321,13 @@ def decoded(
     request: Request,
     pieces: Iterable[Tensor],
     own: Tensor,
-    task: str,
     on_progress: OnProgress | None,
     **how: Any,
 ) -> Stream:
     """The video of latents 1 C T h w as they come. own: T bool, which were given; `how` as in `Pipeline.decode`."""
     total = pipeline.autoencoder.num_frames(len(own))
     frames = pipeline.decode(pieces, total, on_progress=on_progress, **({"given": own} | how))
-    return named(task, pipeline.video(request, frames, total))
+    return pipeline.video(request, frames, total)
 
 
 def decoded_round(
@@ -346,4 +351,4 @@ def decoded_round(
         "skip": state[-1].shape[2],
         "given": torch.cat([own[-1:], own, own[:2]]),
     }
-    return decoded(pipeline, request, [join([latents, first])], own, "loop", on_progress, **how)
+    return decoded(pipeline, request, [join([latents, first])], own, on_progress, **how)

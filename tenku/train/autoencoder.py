@@ -28,6 +28,7 @@ from tenku.data.files import read_json, write_json
 from tenku.model.autoencoder import PRESETS, Autoencoder, AutoencoderConfig, to_video
 from tenku.model.precision import autocast
 from tenku.model.weights import load_into, part_folder, save_module
+from tenku.sheet import contact_sheet
 from tenku.train import checkpoint
 from tenku.train.crops import ClipCache, cut_to_fit, draw_crops
 from tenku.train.ema import Average
@@ -37,7 +38,7 @@ from tenku.train.made import Maker
 from tenku.train.measure import Log, shown, speed
 from tenku.train.optim import build_optimizer
 from tenku.train.reconstruction import halve, loss_parts
-from tenku.video import contact_sheet, read_video, write_png
+from tenku.video import read_video, write_png
 
 SHEET_CLIPS = 12
 MEASURED_CLIPS = 48
@@ -147,9 +148,8 @@ def train_autoencoder(
 ) -> Path:
     """Train on folders of mp4 clips of any sizes, also while more arrive; returns RUN/autoencoder.
 
-    `validation` is a folder of clips never trained on. `settings` replaces all the other dials. Ctrl-C saves
-    a checkpoint, then raises KeyboardInterrupt. ValueError when there are no clips, or when RUN holds a run
-    of another shape.
+    `validation` is a folder of clips never trained on. `settings` replaces all the other dials. Ctrl-C saves a
+    checkpoint, then raises KeyboardInterrupt. ValueError when there are no clips, or when RUN holds another run.
     """
     settings = settings or AutoencoderTraining(minutes, steps, preset)
     if resume not in ("auto", "never"):

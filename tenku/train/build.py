@@ -26,7 +26,7 @@ from tenku.model import (
 from tenku.model.text import train_tokenizer
 from tenku.model.vocabulary import Vocabulary
 from tenku.train import checkpoint
-from tenku.types import ModelSettings
+from tenku.types import ModelSettings, SamplingParams
 
 
 def build_models(
@@ -95,8 +95,9 @@ def export(
     """Averaged weights of a run's last checkpoint to FOLDER/{transformer,text}, with model.json.
 
     With `autoencoder`, that folder's weights are copied to FOLDER/autoencoder, which makes FOLDER a whole
-    model. layout: see `write_transformer`. mixed_with: a model folder, see `mix`. ValueError when the run has no
-    complete checkpoint, or that model is of another kind.
+    model, which samples by default as that one does that it is mixed with or began from. layout: see
+    `write_transformer`. mixed_with: a model folder, see `mix`. ValueError when the run has no complete checkpoint, or
+    that model is of another kind.
     """
     run, folder = Path(run), Path(folder)
     newest = checkpoint.latest(run)
@@ -119,9 +120,12 @@ def export(
     text.save(folder / "text", dtype)
     if autoencoder is not None:
         copy_part(weights.part_folder(autoencoder, "autoencoder"), folder / "autoencoder")
-    clips = read_json(run / "config.json")["clips"]
+    described = read_json(run / "config.json")
+    clips, began_from = described["clips"], described["run"]["initial"]
     sizes = tuple((width, height) for width, height in clips["sizes"])
-    ModelSettings(name or folder.name, clips["fps"], sizes, clips["max_frames"]).save(folder)
+    like = mixed_with or (Path(began_from) if began_from else run)
+    defaults = ModelSettings.load(like).defaults if (like / "model.json").is_file() else SamplingParams()
+    ModelSettings(name or folder.resolve().name, clips["fps"], sizes, clips["max_frames"], defaults).save(folder)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C between two steps, never within one."""
+"""Ctrl-C and being told to end: between two steps, never within one."""
 
 import signal
 import threading
@@ -9,7 +9,7 @@ from typing import Any
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C sets a flag, which the block asks for between two steps; a second Ctrl-C interrupts at once."""
+    """Ctrl-C and SIGTERM set a flag, which the block asks for between two steps; a second one interrupts at once."""
     received = threading.Event()
 
     def note(*_: Any) -> None:
@@ -20,8 +20,9 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
         yield received.is_set
         return
-    former = signal.signal(signal.SIGINT, note)
+    former = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield received.is_set
     finally:
-        signal.signal(signal.SIGINT, former)
+        for number, handler in former.items():
+            signal.signal(number, handler)

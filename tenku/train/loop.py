@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor, nn
 
@@ -112,7 +113,10 @@ def train(config: TrainConfig, preview: Preview | None = None) -> Path:
     """
     run = Run(config, preview)
     columns = (TextColumn("train"), BarColumn(), TextColumn("{task.fields[text]}"), TimeElapsedColumn())
-    with interruptible() as interrupted, Progress(*columns, disable=not config.show_progress) as bar:
+    with (
+        interruptible() as interrupted,
+        Progress(*columns, console=Console(stderr=True), disable=not config.show_progress) as bar,
+    ):
         task = bar.add_task("train", total=1.0, text="")
         while run.progress < 1 and not interrupted():
             run.one_step()

@@ -96,7 +96,9 @@ def _check_recipe(path: Path, recipe: dict[str, object]) -> None:
     if found.get("world") != recipe["world"]:
         raise ValueError(f"{path.parent} holds clips of another version of the world: choose another folder")
     if found != recipe:
-        raise ValueError(f"{path.parent} holds clips with {found}, not {recipe}: choose another folder")
+        differ = [key for key in dict.fromkeys([*found, *recipe]) if found.get(key) != recipe.get(key)]
+        told = ", ".join(f"{key} {found.get(key)} and not {recipe.get(key)}" for key in differ)
+        raise ValueError(f"{path.parent} holds clips of {told}: choose another folder")
 
 
 def make_all(items: Sequence[Item], make: Callable[[Item], Result], workers: int, device: str) -> Iterator[Result]:

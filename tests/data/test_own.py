@@ -208,6 +208,15 @@ def test_another_kind_of_model_takes_other_pieces(tmp_path):
     assert clip.key(tmp_path, MODEL) != clip.key(tmp_path, ModelSettings("m", 16, ((64, 64),), 16))
 
 
+def test_files_of_other_kinds_are_named_where_they_have_a_caption(tmp_path):
+    write(tmp_path / "a.mp4")
+    for name in ("a.txt", "b.txt", "readme.txt", "b.avi", "c.avi"):
+        (tmp_path / name).write_text("a kite")
+    assert find_clips(tmp_path).strange == ["b.avi"]
+    with pytest.raises(ValueError, match="is where the run keeps what it makes of clips"):
+        find_clips(tmp_path / "clips", without=[tmp_path / "clips"])
+
+
 def test_files_that_cannot_be_read_are_named_and_left_out(tmp_path):
     own = tmp_path / "own"
     write(own / "good.mp4")

@@ -55,6 +55,8 @@ def test_a_jump_is_seen():
         seam(video, [40])
     with pytest.raises(ValueError, match="name the joints"):
         seam(video)
+    with pytest.raises(ValueError, match="a clip of 1 frames is too short"):
+        seam(video[:1], loop=True)
     with pytest.raises(ValueError, match="stands still"):
         seam(np.zeros((8, 4, 4, 3), np.uint8), [4])
 

@@ -36,6 +36,8 @@ VOCABULARY = Vocabulary.from_captions(ENGLISH, CHINESE)
         ("球", []),
         ("一个红色的恐龙在冰面上", ["恐龙"]),
         ("火车", ["火车"]),  # both characters were seen, but never the word
+        ("一个火车在滑动", ["火车"]),
+        ("红色的球滑动", []),  # where two words meet
         ("ball和恐龙, dragon", ["恐龙", "dragon"]),
         ("", []),
         ("the of and 的了", []),

@@ -194,7 +194,7 @@ def test_two_clips_are_joined_and_a_clip_led_back(ours, windows):
         tasks.loop(ours, PROMPT, **HOW)
     with pytest.raises(ValueError, match="none is by itself"):
         identity(ours, joined, a)
-    with pytest.raises(ValueError, match="seconds between two clips are above 0 and at most"):
+    with pytest.raises(ValueError, match="new seconds between two ends are above 0 and at most"):
         tasks.connect(ours, PROMPT, a, b, 2.0, **HOW)
 
 

@@ -169,3 +169,69 @@ def test_a_picture_named_mp4_is_a_picture(tiny_folder, tmp_path, monkeypatch, ca
     assert main(["animate", "photo.mp4", *common]) == 0
     assert main(["extend", "photo.mp4", "a ball", "--model", str(tiny_folder), "--forward", "1"]) == 2
     assert "a clip of 1 frames is too short" in capsys.readouterr().err
+
+
+BOARD = "seconds = 1\n[[card]]\nat = 0\nprompt = 'a ball'\nclip = 'c.mp4'\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["animate", "p.png", "a ball", "--out", "p.mp4", "--png"],
+        ["animate", "q.png", "a ball", "--last", "p.png", "--out", "here/../p.png"],
+        ["extend", "c.mp4", "a ball", "--forward", "1", "--out", "c.mp4"],
+        ["connect", "a.mp4", "c.mp4", "a ball", "--out", "c.mp4"],
+        ["loop", "a ball", "--clip", "g.gif", "--out", "g.mp4", "--gif"],
+        ["remix", "c.mp4", "a ball", "--keep", "p.png", "--out", "p.png"],
+        ["storyboard", "board.toml", "--video", "a.mp4", "--out", "a.mp4"],
+        ["storyboard", "board.toml", "--out", "c.mp4"],
+        ["sheet", "p.png", "--out", "p.png"],
+    ],
+    ids=lambda arguments: " ".join(arguments),
+)
+def test_what_is_given_is_never_written_over(arguments, tiny_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.mp4", "c.mp4", "g.gif"):
+        Clip(counting(16, 64, 64), 16).save(name)
+    for name in ("p.png", "q.png"):
+        Image.new("RGB", (64, 64), "red").save(name)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "board.toml").write_text(BOARD)
+    before = {path: path.read_bytes() for path in tmp_path.glob("*.*")}
+    model = [] if arguments[0] == "sheet" else ["--model", str(tiny_folder), "--steps", "1"]
+    assert main([*arguments, *model]) == 2
+    error = capsys.readouterr().err
+    assert "is one of the files that are read: choose another name with --out" in error and error.count("\n") == 1
+    assert {path: path.read_bytes() for path in tmp_path.glob("*.*")} == before
+
+
+def test_a_moving_picture_shows_each_frame_for_its_time(tmp_path):
+    path = tmp_path / "slow.gif"
+    pictures = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=[1000, 100, 100], loop=0)
+    clip = Clip.load(path)
+    assert (clip.num_frames, clip.fps) == (12, pytest.approx(10))
+    assert [tuple(frame[0, 0] > 100) for frame in clip.frames[[0, 9, 10, 11]]] == [
+        (True, False, False),
+        (True, False, False),
+        (False, True, False),
+        (False, False, True),
+    ]
+    even = [100] * 3
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=even, loop=0)
+    assert Clip.load(path).num_frames == 3
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.avi", b"RIFF....AVI LIST"), ("a.bmp", b"BM" + bytes(60))])
+def test_kinds_that_are_not_read_are_told_those_that_are(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=r"no video \(mp4, mov, mkv, webm\) and no picture \(png, jpeg, gif, webp\)"):
+        read_given(tmp_path / name)
+    with pytest.raises(ValueError, match="is a folder: name a file in it"):
+        read_given(tmp_path)
+
+
+def test_a_large_photo_goes_onto_a_sheet(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (6000, 4000)).save("photo.jpg")
+    assert main(["sheet", "photo.jpg", "--out", "sheet.png"]) == 0

@@ -110,12 +110,38 @@ CARD = '[[card]]\nat = 0\nprompt = "a red ball"\n'
         (f"seconds = 3\n{CARD}picture = 'a.png'\nclip = 'b.mp4'", "has a picture and a clip"),
         (f"seconds = 3\n{CARD}picture = 'nothing.png'", "there is no file"),
         ("seconds = 3\ncard = [1]", "card 1 should be a table"),
+        ("seconds = 3\n[card]\nat = 0\nprompt = 'a'", r"begins with \[\[card\]\], in two brackets"),
+        (f"seconds = 3\n{CARD}[[card]]\nat = nan\nprompt = 'a'", "cards at times: got 3 s, at 0, nan"),
+        (f"seconds = 0\n{CARD}", "lasts above 0 s .* got 0 s"),
+        (f"seconds = 3\n{CARD}[[card]]\nat = 1\nprompt = ' '", "card 2: its prompt is empty"),
     ],
 )
 def test_files_that_are_wrong(tmp_path, text, message):
     (tmp_path / "board.toml").write_text(text)
     with pytest.raises(ValueError, match=message):
         read_storyboard(tmp_path / "board.toml")
+
+
+def test_a_mark_that_editors_put_first_is_passed_over(tmp_path):
+    (tmp_path / "board.toml").write_text(f"seconds = 3\n{CARD}", encoding="utf-8-sig")
+    assert read_storyboard(tmp_path / "board.toml").seconds == 3
+
+
+def test_a_picture_at_the_end_stands_in_the_last_latent_frame(pipeline):
+    picture = noisy_clip(1)
+    made = produce(pipeline, Storyboard(2.0, (Card(0, ICE), Card(1.99, BOXES, picture))), seed=1, steps=1).clip()
+    with torch.inference_mode():
+        own = to_frames(pipeline.autoencoder.decode(pipeline.encode(picture.frames)))
+    assert len(made.frames) == 32 and np.array_equal(made.frames[-4:], own[:4])
+
+
+def test_a_large_video_is_cut_anew_in_a_size_that_can_be_made(tiny_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Clip(np.zeros((16, 480, 640, 3), np.uint8), 16).save("large.mp4")
+    (tmp_path / "board.toml").write_text(f"seconds = 1\n{CARD}")
+    command = ["storyboard", "board.toml", "--model", str(tiny_folder), "--steps", "1", "--video", "large.mp4"]
+    assert main([*command, "--insert", "0.5:0.5:a ball", "--out", "out.mp4"]) == 0
+    assert Clip.load("out.mp4").size == (96, 64)
 
 
 def test_the_command(tiny_folder, tmp_path, monkeypatch, capsys):
