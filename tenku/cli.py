@@ -87,14 +87,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message = explain(error)
         if debug or message is None:
             raise
-        say(f"error: {message}")
+        if message:  # the help is shown already where there is none
+            say(f"error: {message}")
         return 2
 
 
 def explain(error: Exception) -> str | None:
     """One line for an error that the user can do something about; None for a bug of ours."""
     if hasattr(error, "format_message"):  # typer's own: a wrong option, a missing argument
-        message = f"{error.format_message()} (see tenku --help)"
+        message = error.format_message()
+        return f"{message} (see tenku --help)" if message else ""
     elif isinstance(error, OSError) and error.strerror:
         message = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     elif isinstance(error, ModuleNotFoundError):

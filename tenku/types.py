@@ -152,7 +152,8 @@ class Conditioning:
 class SamplingParams:
     """How noise becomes latents. Guidance applies where its interval (low, high) holds t.
 
-    guidance_rescale: how far it leaves contrast as it is without guidance, from 0 to 1 (`sample.guidance.rescaled`).
+    low_guidance: that of the second of two experts, None for the same. guidance_rescale: how far it leaves contrast as
+    it is without guidance, from 0 to 1 (`sample.guidance.rescaled`).
     levels: how many noise levels the weights know, None for any (flow.schedule, flow.to_level).
     """
 
@@ -163,12 +164,14 @@ class SamplingParams:
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     guidance_rescale: float = 0.0
     levels: int | None = None
+    low_guidance: float | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_steps <= 1000:
             raise ValueError(f"steps must be between 1 and 1000, got {self.num_steps}")
-        if not 0 <= self.guidance_scale <= 50:
-            raise ValueError(f"guidance must be between 0 and 50, got {self.guidance_scale}")
+        for scale in (self.guidance_scale, self.low_guidance or 0):
+            if not 0 <= scale <= 50:
+                raise ValueError(f"guidance must be between 0 and 50, got {scale}")
         if not 0.01 <= self.shift <= 100:
             raise ValueError(f"shift must be between 0.01 and 100, got {self.shift}")
         if self.solver not in SOLVERS:
@@ -239,6 +242,7 @@ class ModelSettings:
                 "shift": self.defaults.shift,
                 "solver": self.defaults.solver,
                 "levels": self.defaults.levels,
+                "low_guidance": self.defaults.low_guidance,
             },
         }
         (Path(folder) / "model.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
@@ -259,6 +263,7 @@ class ModelSettings:
                 shift=float(asked["shift"]),
                 solver=str(asked.get("solver", SamplingParams.solver)),
                 levels=None if asked.get("levels") is None else int(asked["levels"]),
+                low_guidance=None if asked.get("low_guidance") is None else float(asked["low_guidance"]),
             )
             sizes = tuple((int(width), int(height)) for width, height in values["sizes"])
             known = str(values.get("known", "any"))

@@ -21,7 +21,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
 MAX_FRAMES = 20_000
-MOVING_FPS = 50  # of a moving picture whose frames are shown for different times
+MOST_REPEATED = 20  # times that a frame of a moving picture is repeated in the mean, to be shown for its time
 MAX_PIXELS = 4096 * 2304  # of one frame
 MAX_PICTURE = 2**27  # pixels of a still picture that is made smaller at once: phones take 50 million
 MAX_BYTES = 4 * 2**30  # of all decoded frames
@@ -256,15 +256,20 @@ def _at_even_times(frames: list[np.ndarray], times: list[float], rate: float) ->
 
 
 def _for_as_long(frames: list[np.ndarray], milliseconds: list[float], limit: int) -> tuple[list[np.ndarray], float]:
-    """Pictures that are shown for different times as a video of at most MOVING_FPS shows them, and its rate."""
+    """Pictures that are shown for different times as a video of a fitting rate shows them, and that rate.
+
+    What asks for less than two hundredths of a second gets a tenth, as in browsers. None is left out unless its time is
+    less than a part in MOST_REPEATED of the mean one.
+    """
+    if max(milliseconds) - min(milliseconds) > 10:  # what a whole hundredth of a second cannot tell
+        milliseconds = [100 if each <= 10 else each for each in milliseconds]
     total = sum(milliseconds)
-    if max(milliseconds) - min(milliseconds) <= 10:  # what a whole hundredth of a second cannot tell
+    if max(milliseconds) - min(milliseconds) <= 10:
         return frames, 1000 * len(frames) / total
-    shortest = max(min(milliseconds), 1000 / MOVING_FPS)
-    count = min(limit, max(len(frames), round(total / shortest)))
+    count = min(limit, round(total / min(milliseconds)), MOST_REPEATED * len(frames))
     moments = (np.arange(count) + 0.5) * total / count
     shown = np.searchsorted(np.cumsum(milliseconds), moments, side="right")
-    return [frames[min(index, len(frames) - 1)] for index in shown], 1000 * count / total
+    return [frames[0], *(frames[index] for index in shown[1:])], 1000 * count / total
 
 
 def _shrunk(width: int, height: int, longest_side: int | None) -> tuple[int, int]:

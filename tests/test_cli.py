@@ -236,7 +236,8 @@ def test_words_never_seen_are_named_wherever_they_stand(run, tmp_path):
     assert "never seen: unicorn." in run("expand", "a unicorn").err
     board = 'seconds = 0.5\n[[card]]\nat = 0\nprompt = "a red ball"\n[[card]]\nat = 0.25\nprompt = "a unicorn"\n'
     (tmp_path / "board.toml").write_text(board)
-    assert "never seen: unicorn." in run("storyboard", "board.toml", "--steps", "1", "--out", "a.mp4").err
+    said = run("storyboard", "board.toml", "--steps", "1", "--out", "a.mp4", "--insert", "0:0.25:a zebra")
+    assert "never seen: zebra, unicorn." in said.err
     assert run("expand", "x" * 3000).code == 2
 
 

@@ -64,7 +64,7 @@ def recogniser(
     out: Annotated[Path, typer.Option(help="Folder for the recogniser.")],
     minutes: Annotated[float, typer.Option(min=0, help="Time for training.")] = 5.5,
     autoencoder: Annotated[
-        Path | None, typer.Option(help="Show it half of the clips as this autoencoder draws them.")
+        str | None, typer.Option(help="Show it half of the clips as this autoencoder draws them.")
     ] = None,
     number: Annotated[int | None, typer.Option(min=1, help="How many of the clips at most.")] = None,
 ) -> None:
@@ -83,8 +83,8 @@ def recogniser(
     print(json.dumps(accuracy))
 
 
-def round_trip(folder: Path) -> "Callable[[np.ndarray], np.ndarray]":
-    """Frames through an autoencoder and back: uint8 T H W 3 both ways."""
+def round_trip(model: str) -> "Callable[[np.ndarray], np.ndarray]":
+    """Frames through a model's autoencoder and back: uint8 T H W 3 both ways."""
     import torch
 
     from tenku.model.autoencoder import load_autoencoder, to_video
@@ -92,7 +92,7 @@ def round_trip(folder: Path) -> "Callable[[np.ndarray], np.ndarray]":
     from tenku.train.loop import choose_device
 
     device = choose_device("auto")
-    autoencoder = load_autoencoder(find(str(folder))).eval().to(device)
+    autoencoder = load_autoencoder(find(model)).eval().to(device)
     group = autoencoder.temporal_compression
 
     @torch.inference_mode()
@@ -107,7 +107,7 @@ def round_trip(folder: Path) -> "Callable[[np.ndarray], np.ndarray]":
 
 @app.command("autoencoder")
 def autoencoder(
-    folder: Annotated[Path, typer.Argument(help="A folder with an autoencoder, or embedded.")],
+    model: Annotated[str, typer.Argument(metavar="FOLDER", help="A folder with an autoencoder, or embedded.")],
     clips: Clips,
     number: Annotated[int, typer.Option(min=1, help="How many clips at most.")] = 64,
     sheet: Annotated[Path | None, typer.Option(help="A .png of clips above what came back.")] = None,
@@ -119,7 +119,7 @@ def autoencoder(
     from tenku.evaluate.distances import evaluate_autoencoder
     from tenku.model.catalogue import find
 
-    folder = find(str(folder))
+    folder = find(model)
     with progress_bars() as stages:
         result = evaluate_autoencoder(folder, clips, number, sheet, on_progress=partial(stages, "clips"))
     print(json.dumps(result))

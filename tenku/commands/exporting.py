@@ -47,7 +47,7 @@ def export(
         if autoencoder is None:
             raise ValueError("a run has no autoencoder of its own: name the one of its latents with --autoencoder")
     from tenku.model.autoencoder import load_autoencoder
-    from tenku.train.build import export, export_model
+    from tenku.train.build import began_from, export, export_model
     from tenku.types import ModelSettings, SamplingParams
 
     wanted = given(num_steps=steps, guidance_scale=guidance, guidance_rescale=rescale, shift=shift)
@@ -64,6 +64,9 @@ def export(
         export_model(run, out, layout)
     else:
         export(run, out, decoder, layout=layout, mixed_with=mixed_with, **given(share=share))
+        origin = began_from(run)
+        if mixed_with is None and origin is not None and not (origin / "model.json").is_file():
+            say(f"note: {origin}, from which this run began, is gone, and with it how it was sampled")
     settings = ModelSettings.load(out)
     defaults = replace(settings.defaults, **wanted)
     replace(settings, name=name or settings.name, defaults=defaults).save(out)

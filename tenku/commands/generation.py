@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tenku.commands.expansion import Chat, ChatModel, expanded
-from tenku.commands.making import Model, Options, Prompt, Seconds, made, with_options
+from tenku.commands.making import Model, Options, Prompt, Seconds, check_takes_text_alone, made, with_options
 from tenku.commands.options import check_output, not_over, parse_size, say
 
 
@@ -24,6 +24,7 @@ def generate(
     options: Options,
 ) -> None:
     """Make a video from a sentence. What is left out comes from the model's own defaults."""
+    check_takes_text_alone(options.model)
     if expand:
         seed = secrets.randbits(32) if options.seed is None else options.seed
         options = replace(options, seed=seed)

@@ -117,15 +117,21 @@ class Work:
 
 
 @contextmanager
-def made(prompt: str, options: Options, given: Iterable[Path | None] = (), **more: Any) -> Iterator[Work]:
+def made(
+    prompt: str, options: Options, given: Iterable[Path | None] = (), like: "Clip | None" = None, **more: Any
+) -> Iterator[Work]:
     """What every command that makes a clip does around it: load, look at the outputs, show progress, write, report.
 
     All that is wrong is said before the work begins, so options and prompt are checked here. given: files that are
-    read, which no output may replace. more: what the pipeline is asked for besides the shared options.
+    read, which no output may replace. like: a clip whose size the video has, or the nearest that can be made, unless
+    one is asked for. more: what the pipeline is asked for besides the shared options.
     """
     clock = time.perf_counter()
     asked = options.request() | more
-    pipeline = load(options, asked.get("size"), asked.get("seconds"))
+    size = asked["size"] if like is None else asked["size"] or like.size
+    pipeline = load(options, size, asked.get("seconds"))
+    if like is not None and asked["size"] is None:
+        asked["size"] = size_of(pipeline, like)
     timings = {"load": time.perf_counter() - clock}
     request = pipeline.request(prompt, **asked)
     path = options.out or Path(f"{slug(request.prompt)}-{request.seed}.mp4")
@@ -137,6 +143,8 @@ def made(prompt: str, options: Options, given: Iterable[Path | None] = (), **mor
     if (width % 2 or height % 2) and any(each.suffix.lower() == ".mp4" for each in outputs):
         raise ValueError(f"an mp4 needs an even width and height, got {width}x{height}")
 
+    for note in pipeline.notes:
+        say(f"note: {note}")
     note_unread_words(pipeline, [request.prompt, request.negative_prompt])
     with progress_bars() as stages:
         work = Work(pipeline, asked | {"seed": request.seed}, stages)
@@ -150,6 +158,16 @@ def made(prompt: str, options: Options, given: Iterable[Path | None] = (), **mor
     report(outputs, video, timings, options.as_json)
 
 
+def size_of(pipeline: "Pipeline", clip: "Clip") -> tuple[int, int]:
+    """(width, height) of a clip, or the nearest that the model was trained on where it cannot make that."""
+    from tenku.fit import nearest_size
+
+    try:
+        return pipeline.request("as it is", size=clip.size).size
+    except ValueError:
+        return nearest_size(pipeline.settings, clip.size)
+
+
 def load(options: Options, size: tuple[int, int] | None, seconds: float | None) -> "Pipeline":
     """The model that is asked for, with its LoRAs, held so that a clip of this size and length fits."""
     import tenku
@@ -161,6 +179,17 @@ def load(options: Options, size: tuple[int, int] | None, seconds: float | None) 
     if options.compile:
         pipeline.compile()
     return pipeline
+
+
+def check_takes_text_alone(model: str) -> None:
+    """ValueError, before anything is loaded, for a model that wants a picture or clip."""
+    from tenku.model.catalogue import find
+    from tenku.model.weights import read_transformer_config
+    from tenku.sample.causal import wants_something_given
+
+    folder = find(model)
+    if (folder / "model_index.json").is_file() and read_transformer_config(folder / "transformer")[0].concat_channels:
+        raise ValueError(wants_something_given(model))
 
 
 def choose_plan(model: str, size: tuple[int, int] | None, seconds: float | None, weights: str | None) -> "Plan | None":

@@ -5,7 +5,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 def say(line: str) -> None:
     """A line for the person, on stderr: stdout is for results. No markup: prompts may hold brackets."""
-    print(line, file=sys.stderr, flush=True)
+    with suppress(BrokenPipeError):  # nobody listens, and the work goes on
+        print(line, file=sys.stderr, flush=True)
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -73,9 +74,9 @@ def check_output(path: Path, suffixes: tuple[str, ...]) -> Path:
 
 def not_over(outputs: Iterable[Path], given: Iterable[Path | None]) -> None:
     """ValueError when an output would replace a file that is read."""
-    read = {each.resolve() for each in given if each is not None}
+    read = [each for each in given if each is not None and each.exists()]
     for path in outputs:
-        if path.resolve() in read:
+        if path.exists() and any(path.samefile(each) for each in read):
             raise ValueError(f"{path} is one of the files that are read: choose another name with --out")
 
 

@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from tenku.commands.making import Options, Prompt, Seconds, made, note_unread_words, with_options
+from tenku.commands.making import (
+    Options,
+    Prompt,
+    Seconds,
+    check_takes_text_alone,
+    made,
+    note_unread_words,
+    with_options,
+)
 from tenku.commands.options import parse_insert, parse_seconds, parse_span, parse_strength
 
 ClipFile = Annotated[Path, typer.Argument(help="A video (mp4, mov, mkv, webm) or a moving picture.")]
@@ -107,6 +115,7 @@ def remix(
     from tenku.sample import tasks
     from tenku.sample.given import read_given
 
+    check_takes_text_alone(options.model)
     level = parse_strength(strength)
     given, mask = read_given(clip), read_given(keep) if keep is not None else None
     with made(prompt, options, (clip, keep)) as work:
@@ -142,9 +151,8 @@ def storyboard(
     seed = script.seed if options.seed is None else options.seed
     size, negative = options.size or script.size, options.negative or script.negative
     options = replace(options, size=size, seed=seed, negative=negative)
-    with made(script.cards[0].prompt, options, [video, *(card.file for card in script.cards)]) as work:
-        if made_before is not None and size is None:
-            work.options["size"] = recut.size_of(work.pipeline, made_before)
+    prompt, files = script.cards[0].prompt, [video, *(card.file for card in script.cards)]
+    with made(prompt, options, files, like=made_before) as work:
         step = work.pipeline.autoencoder.temporal_compression / work.pipeline.settings.fps
         if made_before is not None:
             script = recut.over(script, made_before, step)
@@ -152,5 +160,5 @@ def storyboard(
             script = recut.trim(script, *span, step)
         for at, length, words in reversed(inserts):
             script = recut.insert(script, at, length, words, step)
-        note_unread_words(work.pipeline, [card.prompt for card in script.cards[1:]])
+        note_unread_words(work.pipeline, [card.prompt for card in script.cards if card.prompt != prompt])
         work.video = produce(work.pipeline, script, on_progress=work.stages, **work.options)

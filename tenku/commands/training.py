@@ -61,13 +61,13 @@ def train_autoencoder(
         str | None, typer.Option("--from", help="Weights to start from: embedded, or a folder with an autoencoder.")
     ] = None,
     polish: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             help="Go on from this autoencoder and train its decoder alone: latents encoded before stay valid."
         ),
     ] = None,
     made_by: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="With --polish: learn also from latents as the transformer of this model makes them."),
     ] = None,
 ) -> None:
@@ -78,10 +78,6 @@ def train_autoencoder(
         raise ValueError("--from and --polish both name the autoencoder to go on from: choose one")
     if made_by is not None and polish is None:
         raise ValueError("--made-by is for --polish: the encoder stays the one that the model was trained on")
-    if polish is not None:
-        existing_folder(polish, "autoencoder")
-    if made_by is not None:
-        existing_folder(made_by, "model")
     if validation is not None:
         existing_folder(validation, "clip")
     from tenku.model.catalogue import find
@@ -92,14 +88,14 @@ def train_autoencoder(
     check_folder(out)
     settings = for_device(settings, choose_device("auto"))
     if polish is not None:
-        settings = polishing(settings, polish, made_by)
+        settings = polishing(settings, find(polish), None if made_by is None else find(made_by))
     settings = replace(settings, **given(batch_size=batch_size))
     folder = train_autoencoder(clips, out, validation=validation, resume=resume, settings=settings)
     say(f"autoencoder in {folder}")
 
 
 def encode(
-    autoencoder: Annotated[Path, typer.Option(help="A folder with an autoencoder, or embedded.")],
+    autoencoder: Annotated[str, typer.Option(help="A folder with an autoencoder, or embedded.")],
     out: Annotated[Path, typer.Option(help="Folder for the shards; it lists the clips named here and no others.")],
     clips: Annotated[list[Path] | None, typer.Argument(help="Folders with clips.")] = None,
     draw: Annotated[
@@ -124,7 +120,7 @@ def encode(
     from tenku.model.catalogue import find
     from tenku.train.loop import choose_device
 
-    autoencoder = find(str(autoencoder))
+    encoder = find(autoencoder)
     check_folder(out)
     device = choose_device("auto").type
     listed = listed_clips(out)
@@ -141,7 +137,7 @@ def encode(
                 raise ValueError("--batch-size is for clips in folders; what is drawn is encoded clip by clip")
             manifest = draw_latents(
                 [parse_count(text) for text in draw],
-                autoencoder,
+                encoder,
                 out,
                 num_frames=frames,
                 samples=samples,
@@ -154,7 +150,7 @@ def encode(
         else:
             manifest = encode_clips(
                 clips or (),
-                autoencoder,
+                encoder,
                 out,
                 mirror=mirror,
                 batch_size=batch_size or (2 if device == "cpu" else 32),
@@ -162,7 +158,7 @@ def encode(
                 device=device,
                 on_progress=told,
             )
-    say(f"latents in {out}: {encoded_at(counts, time.monotonic() - begun, autoencoder, manifest, device)}")
+    say(f"latents in {out}: {encoded_at(counts, time.monotonic() - begun, encoder, manifest, device)}")
     if dropped := len(listed - listed_clips(out)):
         say(f"{dropped} clips that {out} listed before are left out now: encode all in one command to train on all")
 
@@ -239,7 +235,7 @@ def train(
             "--compile/--no-compile", help="Compile first: by default on a GPU; a CPU needs a C++ compiler for it."
         ),
     ] = None,
-    autoencoder: Annotated[Path | None, typer.Option(help="Draw a contact sheet with it at every checkpoint.")] = None,
+    autoencoder: Annotated[str | None, typer.Option(help="Draw a contact sheet with it at every checkpoint.")] = None,
 ) -> None:
     """Train the transformer and its text encoder. The budget is --minutes or --steps.
 
@@ -253,7 +249,7 @@ def train(
     from tenku.model.catalogue import find
     from tenku.train.loop import TrainConfig, choose_device, train
 
-    autoencoder = None if autoencoder is None else find(str(autoencoder))
+    decoder = None if autoencoder is None else find(autoencoder)
     initial = None if start is None else find(start)
     if initial is not None and not (initial / "text" / "tokenizer.json").is_file():
         raise ValueError(f"{start} has no text encoder of ours: start from embedded, or a model of `tenku export`")
@@ -277,10 +273,10 @@ def train(
     config = changed(config, asked_for, given(conditioned=conditioned, shift=shift, motion=motion))
     check_folder(out)
     if clips is None or initial is None:
-        train(config, previews(autoencoder, config.latents, PREVIEW_PROMPTS) if autoencoder else None)
+        train(config, previews(decoder, config.latents, PREVIEW_PROMPTS) if decoder else None)
         say(f"run in {out}")
         return
-    fine_tune(config, clips, initial, asked, autoencoder)
+    fine_tune(config, clips, initial, asked, decoder)
 
 
 def size_asked_for(

@@ -77,8 +77,12 @@ def find_clips(folder: str | Path, without: Collection[Path] = ()) -> Found:
             'or into metadata.jsonl, a line a clip: {"file_name": "NAME.mp4", "text": "…"}'
         )
     lost = sorted(captions.keys() - {told.place_of(path, folder) for path in files})
-    known = {*ENDINGS, ".txt", ".json"}
-    strange = [path for path in everything if path.suffix.lower() not in known and told.beside(path)]
+    known, read = {*ENDINGS, ".txt", ".json"}, {path.with_suffix("") for path in files}
+    strange = [
+        path
+        for path in everything
+        if path.suffix.lower() not in known and path.with_suffix("") not in read and path.with_suffix(".txt").is_file()
+    ]
     return Found(clips, silent, lost, [told.place_of(path, folder) for path in strange])
 
 

@@ -25,8 +25,9 @@ def start_readers(device: str) -> Executor:
 
 
 def leave_interrupts() -> None:
-    """Ctrl-C is for the process that started the readers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Ctrl-C, and being told to end, are for the process that started the readers, which ends them."""
+    for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def read_ahead(

@@ -29,12 +29,11 @@ class OpenWeights:
     preset: str
     settings: ModelSettings
     experts: int = 1
-    low_guidance: float | None = None
     licence: str = "Apache-2.0"
 
 
-def _wan(guidance: float, shift: float, steps: int = 50) -> SamplingParams:
-    return SamplingParams(steps, guidance, shift, solver="unipc", levels=LEVELS)
+def _wan(guidance: float, shift: float, steps: int = 50, low_guidance: float | None = None) -> SamplingParams:
+    return SamplingParams(steps, guidance, shift, solver="unipc", levels=LEVELS, low_guidance=low_guidance)
 
 
 SD, HD = ((832, 480), (480, 832)), ((1280, 720), (720, 1280))
@@ -64,9 +63,8 @@ OPEN_WEIGHTS = {
             "wan2.2-a14b",
             "Wan-AI/Wan2.2-T2V-A14B-Diffusers",
             "wan2.2-a14b",
-            ModelSettings("wan2.2-a14b", 16, HD + SD, 81, _wan(4.0, 12.0, steps=40), known="none"),
+            ModelSettings("wan2.2-a14b", 16, HD + SD, 81, _wan(4.0, 12.0, 40, low_guidance=3.0), known="none"),
             experts=2,
-            low_guidance=3.0,
         ),
         OpenWeights(
             "wan2.2-i2v-a14b",

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
+import torch
+from torch import nn
+
 from tenku.model.transformer import Transformer, TransformerConfig
 
 
 @dataclass
 class Experts:
-    """`high` works at noise levels from `boundary` up, `low` below. low_guidance None: the same guidance for both.
+    """`high` works at noise levels from `boundary` up, `low` below.
 
     With `apart`, the one that does not work lies in main memory.
     """
@@ -15,7 +18,6 @@ class Experts:
     high: Transformer
     low: Transformer
     boundary: float
-    low_guidance: float | None = None
     apart: bool = False
 
     def __post_init__(self) -> None:
@@ -36,5 +38,11 @@ class Experts:
         other = self.low if expert is self.high else self.high
         if self.apart and other.device != expert.device and expert.device.type == "cpu":
             device = other.device
-            other.to("cpu")
-            expert.to(device)
+            move(other, torch.device("cpu"))
+            move(expert, device)
+
+
+@torch.inference_mode(False)  # in which weights in 8 bits cannot be moved
+def move(module: nn.Module, device: torch.device) -> None:
+    """A module to a device, in place."""
+    module.to(device)

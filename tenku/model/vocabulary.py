@@ -32,6 +32,8 @@ _NUMBERS = """
 NUMBERS = frozenset(_NUMBERS.split())
 # How many of its first letters a word keeps at least when an ending is taken off.
 SHORTEST_STEM = 3
+# Different neighbours on one side that show that a Chinese word can end or begin there.
+COMPANY = 4
 
 _CHINESE = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 _MARKS = r"\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0dff\u0e31-\u0e4e"  # of letters, in some scripts
@@ -50,9 +52,9 @@ class Vocabulary:
     """English words, and Chinese characters with the pairs of neighbours, that occurred in captions.
 
     Chinese is written without spaces, so a word is recognised by its neighbours: a character counts as known when it
-    was seen and a pair that it forms in the prompt was seen too, or where words only meet on either side of it: at
-    characters without content, and between one that was seen at the end of a word and one seen at the beginning, as
-    in 球滚 (ball, rolls). 火车 (train) is unknown to a model that knows only 火 (fire) and 车 (car) from other words.
+    was seen and a pair that it forms in the prompt was seen too, or where words only meet on either side of it, as in
+    球滚 (ball, rolls): see `_borders`. 火车 (train) is unknown to a model that knows only 火 (fire) and 车 (car) from
+    other words.
     """
 
     words: frozenset[str] = frozenset()
@@ -131,9 +133,25 @@ class Vocabulary:
 
     @cached_property
     def _borders(self) -> tuple[frozenset[str], frozenset[str]]:
-        """The characters that stood before one without content, so at the end of a word, and those behind one."""
-        ends = frozenset(pair[0] for pair in self.pairs if pair[1] in CHINESE_STOP_CHARACTERS)
-        return ends, frozenset(pair[1] for pair in self.pairs if pair[0] in CHINESE_STOP_CHARACTERS)
+        """The characters that can end a word, and those that can begin one.
+
+        They stood beside one without content, and beside at least COMPANY others on that side: so they are no part of
+        a word that goes on there.
+        """
+        after: dict[str, set[str]] = {}
+        before: dict[str, set[str]] = {}
+        for pair in self.pairs:
+            after.setdefault(pair[0], set()).add(pair[1])
+            before.setdefault(pair[1], set()).add(pair[0])
+
+        def free(beside: dict[str, set[str]]) -> frozenset[str]:
+            return frozenset(
+                each
+                for each, others in beside.items()
+                if len(others) >= COMPANY and not others.isdisjoint(CHINESE_STOP_CHARACTERS)
+            )
+
+        return free(after), free(before)
 
     def save(self, path: Path) -> None:
         """Write as JSON, sorted, so that equal vocabularies are equal files."""

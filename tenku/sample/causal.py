@@ -42,6 +42,13 @@ def onwards(
     """
     end = nothing(request)
     seen, done, owed = end, 0, 0  # what there is, of which so many frames have not come out yet
+    if pipeline.transformer.config.concat_channels and given:  # such a network begins with nothing out of sight
+        at, own = given[0]
+        picture = int(len(own) == 1)
+        if pipeline.autoencoder.latent_frames(at + picture) - picture >= window(pipeline):
+            for frames in backwards(pipeline, request, own, at, also=also, on_progress=on_progress):
+                seen, done = np.concatenate([seen, frames])[-REMEMBERED:], done + len(frames)
+                yield frames
     for at, own in [*given, (request.num_frames, end)]:
         while done < at:
             pieces = made(pipeline, request, seen, own, done, at - done, owed=owed, also=also, on_progress=on_progress)
@@ -58,7 +65,13 @@ def onwards(
 
 
 def backwards(
-    pipeline: "Pipeline", request: Request, frames: np.ndarray, count: int, *, on_progress: "OnProgress | None" = None
+    pipeline: "Pipeline",
+    request: Request,
+    frames: np.ndarray,
+    count: int,
+    *,
+    also: Callable[[slice], Change] | None = None,
+    on_progress: "OnProgress | None" = None,
 ) -> list[np.ndarray]:
     """`count` frames that come before `frames`, made window by window from the last to the first; pieces in order."""
     most = window(pipeline)
@@ -66,10 +79,10 @@ def backwards(
     pieces: list[np.ndarray] = []
     while count > 0:
         gap = min(count, longest)
-        piece = made(pipeline, request, nothing(request), frames, count, gap, on_progress=on_progress)
+        count -= gap
+        piece = made(pipeline, request, nothing(request), frames, count, gap, also=also, on_progress=on_progress)
         pieces.insert(0, np.concatenate(list(piece)))
         frames = np.concatenate([pieces[0], frames[:REMEMBERED]])
-        count -= gap
     return pieces
 
 
@@ -143,10 +156,7 @@ def with_given(pipeline: "Pipeline", request: Request, given: Sequence[Given], a
     ValueError when nothing is given.
     """
     if not any(len(frames) for _, frames in given):
-        raise ValueError(
-            f"{pipeline.settings.name} makes a video out of a picture or clip that it begins or ends with: give one, "
-            "or take a text-to-video model"
-        )
+        raise ValueError(wants_something_given(pipeline.settings.name))
     video = torch.zeros(1, 3, request.num_frames, request.height, request.width, device=pipeline.device)
     there = torch.zeros(request.num_frames, device=pipeline.device)
     for at, frames in given:
@@ -157,6 +167,14 @@ def with_given(pipeline: "Pipeline", request: Request, given: Sequence[Given], a
     mask = torch.cat([there[:1].expand(MASK_CHANNELS), there[1:]]).view(1, -1, MASK_CHANNELS, 1, 1).transpose(1, 2)
     beside = torch.cat([mask.expand(-1, -1, -1, *latents.shape[3:]), latents], dim=1)
     return lambda condition: replace(also(condition) if also else condition, concat_latents=beside)
+
+
+def wants_something_given(name: str) -> str:
+    """What a model is for that makes nothing out of text alone."""
+    return (
+        f"{name} makes videos out of a picture or clip that they begin or end with (animate, extend, connect, "
+        "loop --clip): for text alone, or to remix, take a text-to-video model"
+    )
 
 
 def nothing(request: Request) -> np.ndarray:

@@ -74,7 +74,8 @@ def denoise(
     one_by_one: see `guided_velocity`.
     """
     how = params.guidance_scale, params.guidance_interval, params.guidance_rescale
-    guided = guided_velocity(transformer, conditioning, *how, one_by_one=one_by_one)
+    low = params.low_guidance
+    guided = guided_velocity(transformer, conditioning, *how, low_guidance=low, one_by_one=one_by_one)
     times = flow.schedule(params.num_steps, params.shift, params.levels)
     start, given, known = conditioning.start_latents, conditioning.known_latents, conditioning.known_mask
     for latents in (start, given):

@@ -24,16 +24,19 @@ def guided_velocity(
     interval: tuple[float, float] = (0.0, 1.0),
     rescale: float = 0.0,
     *,
+    low_guidance: float | None = None,
     one_by_one: bool = False,
 ) -> Velocity:
     """The transformer's velocity under guidance, both texts in one call. Of two experts, the one for the noise level.
 
     The texts' keys and values are computed here, once for all steps. guidance_scale 1 asks for the prompt
-    alone, as do noise levels outside the interval (arXiv 2404.07724), and then costs half. rescale: see `rescaled`.
+    alone, as do noise levels outside the interval (arXiv 2404.07724), and then costs half. low_guidance: the scale for
+    the second of two experts, None for the same. rescale: see `rescaled`.
     one_by_one: two calls instead of one of twice the size, which takes half the memory.
     """
     if isinstance(transformer, Experts):
-        return _switching(transformer, conditioning, guidance_scale, interval, rescale, one_by_one)
+        low = guidance_scale if low_guidance is None else low_guidance
+        return _switching(transformer, conditioning, (guidance_scale, low), interval, rescale, one_by_one)
     embeds, mask = _rows(conditioning.text_embeds, conditioning.text_mask)
     batch = embeds.shape[0]
     if guidance_scale != 1:
@@ -79,7 +82,7 @@ def rescaled(guided: Tensor, towards: Tensor, latents: Tensor, t: Tensor, amount
 def _switching(
     experts: Experts,
     conditioning: Conditioning,
-    guidance_scale: float,
+    scales: tuple[float, float],
     interval: tuple[float, float],
     rescale: float,
     one_by_one: bool,
@@ -88,10 +91,8 @@ def _switching(
     at_work: list[tuple[Transformer, Velocity]] = []
 
     def velocity(latents: Tensor, t: Tensor, level: float) -> Tensor:
-        expert, scale = experts.high, guidance_scale
-        if level < experts.boundary:
-            expert = experts.low
-            scale = guidance_scale if experts.low_guidance is None else experts.low_guidance
+        is_low = level < experts.boundary
+        expert, scale = (experts.low if is_low else experts.high), scales[is_low]
         if not at_work or at_work[0][0] is not expert:
             at_work.clear()
             experts.take_turn(expert)

@@ -146,8 +146,13 @@ def onwards(
 
 def going_on(request: Request) -> Request:
     """The request of a window that only goes on with what was made."""
-    scale = 1 + GUIDANCE_SHARE * (request.params.guidance_scale - 1)
-    return replace(request, params=replace(request.params, guidance_scale=scale))
+
+    def less(scale: float) -> float:
+        return 1 + GUIDANCE_SHARE * (scale - 1)
+
+    scale, low = request.params.guidance_scale, request.params.low_guidance
+    params = replace(request.params, guidance_scale=less(scale), low_guidance=None if low is None else less(low))
+    return replace(request, params=params)
 
 
 def next_window(known: Tensor, done: int, most: int) -> slice:

@@ -14,7 +14,7 @@ import torch
 from tenku.model import presets
 from tenku.model.catalogue import OPEN_WEIGHTS, OpenWeights
 from tenku.model.experts import Experts
-from tenku.model.lora import EXPERTS, Lora, merge_into
+from tenku.model.lora import EXPERTS, Lora, check, merge_into
 from tenku.model.precision import fastest_dtype
 from tenku.model.quantize import quantize
 from tenku.model.stream import stream_blocks
@@ -44,11 +44,13 @@ def load_open_weights(
     folder = Path(folder)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = dtype or fastest_dtype(device)
-    settings, entry = open_settings(folder), recognise(folder)
+    settings = open_settings(folder)
+    names = ("transformer", "transformer_2") if (folder / "transformer_2").is_dir() else ("transformer",)
+    with torch.device("meta"):
+        notes = check(loras, Transformer(read_transformer_config(folder / "transformer")[0]), len(names))
     plan = plan or plan_for(folder, device=device)
     resting = torch.device("cpu") if plan.apart or plan.stream else device  # where parts wait for their turn
 
-    names = ("transformer", "transformer_2") if (folder / "transformer_2").is_dir() else ("transformer",)
     networks = []
     for name, expert in zip(names, EXPERTS, strict=False):
         network = load_transformer(folder / name, dtype=dtype, device=resting)
@@ -62,10 +64,11 @@ def load_open_weights(
         settings,
         autoencoder,
         UMT5(folder, dtype=dtype, device=text_device, wanted_on=device, keep=not plan.apart),
-        networks[0] if len(networks) == 1 else experts(folder, networks, entry, plan),
+        networks[0] if len(networks) == 1 else experts(folder, networks, plan),
         device=device,
         plan=plan,
         loras=loras,
+        notes=notes,
     )
 
 
@@ -93,14 +96,14 @@ def clip_frames(settings: ModelSettings, seconds: float) -> int:
     return min(max(1, round(seconds * settings.fps)), settings.max_frames)
 
 
-def experts(folder: Path, networks: list[Transformer], entry: OpenWeights | None, plan: Plan) -> Experts:
+def experts(folder: Path, networks: list[Transformer], plan: Plan) -> Experts:
     """Two networks with the boundary that model_index.json names."""
     boundary = read_config_file(folder, "model_index.json").get("boundary_ratio")
     if not isinstance(boundary, float):
         raise ValueError(f"{folder / 'model_index.json'} has two transformers, but no boundary_ratio between them")
     high, low = networks
     apart = plan.apart and not plan.stream
-    return Experts(high, low, boundary, entry.low_guidance if entry else None, apart=apart)
+    return Experts(high, low, boundary, apart=apart)
 
 
 def recognise(folder: Path) -> OpenWeights | None:

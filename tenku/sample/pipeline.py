@@ -18,8 +18,8 @@ from tenku.machine import keep_freed_memory
 from tenku.model.autoencoder import Autoencoder, load_autoencoder, to_frames, to_video
 from tenku.model.catalogue import find
 from tenku.model.compiled import compile_blocks
-from tenku.model.experts import Experts
-from tenku.model.lora import Lora, merge_into
+from tenku.model.experts import Experts, move
+from tenku.model.lora import Lora, check, merge_into
 from tenku.model.precision import fastest_dtype
 from tenku.model.text import TextEncoder, Vocabulary, load_text_encoder
 from tenku.model.transformer import Transformer
@@ -55,10 +55,12 @@ class Pipeline:
         device: torch.device | None = None,
         plan: Plan | None = None,
         loras: Sequence[Lora] = (),
+        notes: Sequence[str] = (),
     ) -> None:
         """device: where the work is done, None for where the transformer is. plan: how the parts share the memory.
 
-        loras: those that are part of the transformer's weights already, for a clip's metadata.
+        loras: those that are part of the transformer's weights already, for a clip's metadata. notes: what whoever
+        loaded it should be told.
         """
         if transformer.config.latent_channels != autoencoder.latent_channels:
             raise ValueError(
@@ -75,7 +77,7 @@ class Pipeline:
         self.text_encoder = text_encoder
         self.transformer = transformer
         self.plan = plan or Plan()
-        self.loras = tuple(loras)
+        self.loras, self.notes = tuple(loras), tuple(notes)
         self._device = device
         # Seconds that each stage took, added up; `run` begins anew.
         self.timings: dict[str, float] = {}
@@ -109,8 +111,9 @@ class Pipeline:
             load_text_encoder(folder / "text").to(device),
             load_transformer(folder / "transformer", dtype=dtype, device=device),
         )
+        notes = check(loras, parts[-1])
         merge_into(parts[-1], loras)
-        return cls(*parts, loras=loras)
+        return cls(*parts, loras=loras, notes=notes)
 
     @property
     def device(self) -> torch.device:
@@ -126,19 +129,20 @@ class Pipeline:
         """Parts that take turns come to the device, the first of them at once, and all go back to main memory after."""
         turns = self.plan.apart and self.device.type != "cpu"
         if turns:
-            parts[0].to(self.device)
+            move(parts[0], self.device)
         try:
             yield
         finally:
             if turns:
                 for part in parts:
-                    part.to("cpu")
+                    move(part, torch.device("cpu"))
                 torch.cuda.empty_cache()
 
     def compile(self) -> None:
-        """From now on the network works compiled: the first step takes half a minute more, all others less time.
+        """From now on the network works compiled: steps take less time, but for the first one of every new kind.
 
-        ValueError: a CPU without a C++ compiler, or blocks that are streamed.
+        Another kind are steps with known frames, without guidance, of stills. ValueError: no compiler is there, or
+        blocks are streamed.
         """
         for network in self.networks:
             compile_blocks(network)

@@ -6,8 +6,6 @@ brought to whole latent frames, `step` seconds each, so that what was made is cu
 
 from dataclasses import replace
 
-from tenku.fit import nearest_size
-from tenku.sample.pipeline import Pipeline
 from tenku.sample.storyboard import Card, Storyboard, card_at
 from tenku.types import Clip
 
@@ -17,14 +15,6 @@ STEP = 0.25  # seconds of a latent frame at 16 frames a second
 def on_grid(moment: float, step: float) -> float:
     """The nearest beginning of a latent frame, without the last digits in which sums of seconds differ."""
     return round(int(moment / step + 0.5) * step, 6)
-
-
-def size_of(pipeline: Pipeline, video: Clip) -> tuple[int, int]:
-    """(width, height) in which a finished video is cut anew: its own, or the nearest that the model was trained on."""
-    try:
-        return pipeline.request("as it is", size=video.size).size
-    except ValueError:
-        return nearest_size(pipeline.settings, video.size)
 
 
 def over(board: Storyboard, video: Clip, step: float = STEP) -> Storyboard:

@@ -60,7 +60,7 @@ def make_request(
     if steps is not None:
         params = replace(params, num_steps=_whole_number("steps", steps))
     if guidance is not None:
-        params = replace(params, guidance_scale=_number("guidance", guidance))
+        params = replace(params, guidance_scale=_number("guidance", guidance), low_guidance=None)
     if rescale is not None:
         params = replace(params, guidance_rescale=_number("rescale", rescale))
     if shift is not None:
@@ -103,9 +103,10 @@ def _checked_text(name: str, text: str) -> str:
 
 def checked_length(seconds: float) -> float:
     """Seconds that are to be made. ValueError unless they are a number from 0 to LONGEST."""
-    if not 0 <= _number("seconds", seconds) <= LONGEST:
-        raise ValueError(f"seconds must be between 0 and {LONGEST:g}, got {seconds:g}")
-    return seconds
+    length = _number("seconds", seconds)
+    if not 0 <= length <= LONGEST:
+        raise ValueError(f"seconds must be between 0 and {LONGEST:g}, got {length:g}")
+    return length
 
 
 def _frame_count(seconds: float, settings: ModelSettings) -> int:

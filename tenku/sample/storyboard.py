@@ -16,7 +16,6 @@ The prompt of a card holds until the next card. Given frames stand at their time
 between them is made: a longer video window by window. What is made is led up to what is given.
 """
 
-import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from tenku.sample import conditioning, tasks
 from tenku.sample.given import Given, middles, read_given, whole_groups
 from tenku.sample.long import Change
 from tenku.sample.pipeline import OnProgress, Pipeline
-from tenku.sample.request import Request
+from tenku.sample.request import LONGEST, Request
 from tenku.types import Clip, Stream
 from tenku.video import check_is_file
 
@@ -57,9 +56,11 @@ class Storyboard:
         if not self.cards:
             raise ValueError("a storyboard needs at least one card")
         times = [card.at for card in self.cards]
-        if not self.seconds > 0 or not all(math.isfinite(number) for number in (self.seconds, *times)):
-            told = ", ".join(f"{number:g}" for number in times)
-            raise ValueError(f"a storyboard lasts above 0 s and has cards at times: got {self.seconds:g} s, at {told}")
+        if not 0 < self.seconds <= LONGEST or not all(0 <= moment <= LONGEST for moment in times):
+            told = ", ".join(map(str, times))
+            raise ValueError(
+                f"a storyboard lasts up to {LONGEST:g} s, with cards at times: got {self.seconds} s and cards at {told}"
+            )
         if times[0] != 0:
             raise ValueError(f"the first card must be at 0, not at {times[0]:g}: it says how the video begins")
         for before, after in zip(times, times[1:], strict=False):

@@ -78,7 +78,8 @@ def extend(
     too but for what comes before the clip, which is made backwards and held until then.
     ValueError for a clip that fills no latent frame, or when nothing is asked for.
     """
-    if not checked_length(forward) + checked_length(backward) > 0:
+    forward, backward = checked_length(forward), checked_length(backward)
+    if not forward + backward > 0:
         raise ValueError(f"say how far to extend: forward or backward above 0 s, got {forward:g} and {backward:g}")
     request = clip_request(pipeline, prompt, [clip], size, options)
     more, earlier = latent_count(pipeline, forward), latent_count(pipeline, backward)

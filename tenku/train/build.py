@@ -120,13 +120,18 @@ def export(
     text.save(folder / "text", dtype)
     if autoencoder is not None:
         copy_part(weights.part_folder(autoencoder, "autoencoder"), folder / "autoencoder")
-    described = read_json(run / "config.json")
-    clips, began_from = described["clips"], described["run"]["initial"]
+    clips = read_json(run / "config.json")["clips"]
     sizes = tuple((width, height) for width, height in clips["sizes"])
-    like = mixed_with or (Path(began_from) if began_from else run)
-    defaults = ModelSettings.load(like).defaults if (like / "model.json").is_file() else SamplingParams()
+    like = mixed_with or began_from(run)
+    defaults = ModelSettings.load(like).defaults if like and (like / "model.json").is_file() else SamplingParams()
     ModelSettings(name or folder.resolve().name, clips["fps"], sizes, clips["max_frames"], defaults).save(folder)
     return folder
+
+
+def began_from(run: Path) -> Path | None:
+    """The weights that a run started from, which may be gone; None: it started from nothing."""
+    initial = read_json(run / "config.json")["run"].get("initial")
+    return Path(initial) if initial else None
 
 
 @torch.no_grad()

@@ -9,7 +9,10 @@ from typing import Any
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM set a flag, which the block asks for between two steps; a second one interrupts at once."""
+    """Ctrl-C, SIGTERM and a closed terminal set a flag, which the block asks for between two steps.
+
+    A second one interrupts at once. What is ignored, as with `nohup`, stays so.
+    """
     received = threading.Event()
 
     def note(*_: Any) -> None:
@@ -20,7 +23,9 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
         yield received.is_set
         return
-    former = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
+    heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    former = {number: signal.signal(number, note) for number in heard}
     try:
         yield received.is_set
     finally:

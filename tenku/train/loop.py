@@ -379,6 +379,9 @@ def describe_run(config: TrainConfig, text: TextEncoder, transformer: Transforme
         "autoencoder": manifest["autoencoder"],
     }
     asked = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(config).items()}
+    asked["initial"] = None if config.initial is None else str(config.initial.resolve())
+    if config.initial is None and (config.out / "config.json").is_file():  # a run that goes on began where it began
+        asked["initial"] = read_json(config.out / "config.json")["run"].get("initial")
     return {"run": asked, "clips": clips, **describe_models(text, transformer)}
 
 

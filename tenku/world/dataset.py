@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
@@ -114,8 +115,14 @@ def make_all(items: Sequence[Item], make: Callable[[Item], Result], workers: int
 
 
 def _start_worker(device: str) -> None:
-    """Load what takes long while the first clip is made; Ctrl-C is for the process that started the workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Load what takes long while the first clip is made.
+
+    Ctrl-C and a closed terminal are for the process that started the workers. Told to end, one lets go of what it holds
+    before: the others, and the end of the pool, wait for the queue's lock.
+    """
+    for number in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     import_module("tenku.world.clip")
     if device == "cuda":
         import_module("tenku.world.cuda")

@@ -210,9 +210,11 @@ def test_another_kind_of_model_takes_other_pieces(tmp_path):
 
 def test_files_of_other_kinds_are_named_where_they_have_a_caption(tmp_path):
     write(tmp_path / "a.mp4")
-    for name in ("a.txt", "b.txt", "readme.txt", "b.avi", "c.avi"):
+    for name in ("a.txt", "b.txt", "readme.txt", "b.avi", "c.avi", "a.npz"):
         (tmp_path / name).write_text("a kite")
-    assert find_clips(tmp_path).strange == ["b.avi"]
+    (tmp_path / "notes.pdf").write_bytes(b"")
+    (tmp_path / "notes.txt").write_bytes(b"caf\xe9")
+    assert find_clips(tmp_path).strange == ["b.avi", "notes.pdf"]
     with pytest.raises(ValueError, match="is where the run keeps what it makes of clips"):
         find_clips(tmp_path / "clips", without=[tmp_path / "clips"])
 

@@ -15,7 +15,7 @@ from tiny_wan import diffusers, randomised, write_pipeline
 
 from tenku.cli import main
 from tenku.model import wan
-from tenku.model.lora import Lora, merge, merge_into
+from tenku.model.lora import Lora, check, merge, merge_into
 from tenku.model.transformer import Transformer, TransformerConfig
 from tenku.model.weights import load_transformer
 from tenku.sample.open_weights import load_open_weights
@@ -230,7 +230,8 @@ def test_each_expert_takes_what_is_for_it(tmp_path):
     merge_into(low, loras, "low")
     assert torch.allclose(weight(low) - before, 2 * (weight(high) - before), atol=1e-6)
     with pytest.raises(ValueError, match="one of two experts, which this model has not"):
-        merge_into(small(), loras)
+        check(loras, small())
+    assert check(loras, small(), experts=2) == []
 
 
 def test_two_experts_with_a_lora_each_are_diffusers(tmp_path):
@@ -286,8 +287,18 @@ def broken(what):
         tensors[f"{name}.lora_A.weight"] = torch.zeros(RANK + 1, 32)
     elif what == "deeper":
         tensors[f"{name.replace('blocks.0', 'blocks.7')}.lora_A.weight"] = torch.zeros(RANK, 32)
-    elif what == "image":
-        tensors["diffusion_model.blocks.0.cross_attn.k_img.lora_A.weight"] = torch.zeros(RANK, 32)
+    elif what == "not a layer":
+        tensors["diffusion_model.blocks.0.cross_attn.x.lora_A.weight"] = torch.zeros(RANK, 32)
+    elif what == "up of three sides":
+        tensors[f"{name}.lora_B.weight"] = torch.zeros(32, RANK, 2)
+    elif what == "two alphas":
+        tensors[f"{name}.alpha"] = torch.zeros(2)
+    elif what == "a pair and a difference":
+        tensors[f"{name}.diff"] = torch.zeros(32, 31)
+    elif what == "twice":
+        tensors[f"{name}.lora_down.weight"] = torch.zeros(RANK, 32)
+    elif what == "two experts":
+        tensors = {f"transformer_2.{wan.to_diffusers(key[16:])}": value for key, value in tensors.items()}
     elif what == "dora":
         tensors[f"{name}.dora_scale"] = torch.zeros(32)
     elif what == "lokr":
@@ -308,7 +319,12 @@ def broken(what):
         ("other width", r"adds \[32, 64\] to blocks.0.self_attn.q.weight, where this model has \[32, 32\]"),
         ("other rank", r"the halves \[32, 4\] and \[5, 32\] of blocks.0.self_attn.q do not fit"),
         ("deeper", "adds to blocks.7.self_attn.q, which this model does not have"),
-        ("image", "adds to blocks.0.cross_attn.k_img, which this model does not have"),
+        ("not a layer", "adds to blocks.0.cross_attn.x, which this model does not have"),
+        ("up of three sides", r"the halves \[32, 4, 2\] and \[4, 32\] of blocks.0.self_attn.q do not fit"),
+        ("two alphas", r"should be one number, its shape is \[2\]"),
+        ("a pair and a difference", r"adds \[32, 31\] to blocks.0.self_attn.q.weight"),
+        ("twice", "says twice what is added to blocks.0.self_attn.q"),
+        ("two experts", "is for two experts, and this model has one network"),
         ("dora", "dora_scale is not a LoRA's"),
         ("lokr", "no LoHa, LoKr or DoRA"),
         ("a weight", "is not a LoRA's"),
@@ -353,10 +369,70 @@ def test_peft_keeps_its_alpha_in_a_file_beside(tmp_path):
     assert torch.allclose(weight(network) - before, 2 * (weight(usual) - before), atol=1e-6)
 
 
+def test_numbers_that_are_none_are_refused(tmp_path):
+    network = small()
+    tensors = plain(network)
+    tensors["diffusion_model.blocks.0.self_attn.q.lora_B.weight"][0, 0] = float("nan")
+    with pytest.raises(ValueError, match="what it adds to blocks.0.self_attn.q is not finite"):
+        merge(network, Lora(written(tmp_path / "a.safetensors", tensors)))
+
+
+def test_clips_part_in_wan_2_1_is_passed_over_with_a_note(tmp_path):
+    network, usual = small(), small()
+    tensors = plain(network)
+    merge(usual, Lora(written(tmp_path / "a.safetensors", tensors)))
+    for name in ("blocks.0.cross_attn.k_img.lora_A.weight", "img_emb.proj.1.lora_B.weight", "img_emb.proj.0.diff_b"):
+        tensors[f"diffusion_model.{name}"] = torch.zeros(3)
+    tensors["diffusion_model.blocks.1.cross_attn.norm_k_img.diff"] = torch.zeros(3)
+    lora = Lora(written(tmp_path / "more.safetensors", tensors))
+    (note,) = check([lora], network)
+    assert note == "more.safetensors holds 4 tensors for CLIP's part in Wan 2.1, which are passed over"
+    merge(network, lora)
+    assert torch.equal(weight(network), weight(usual))
+
+
+def test_a_bias_of_peft_is_scaled_as_its_matrix_is(folder, tmp_path):
+    peft = pytest.importorskip("peft")
+    network = diffusers.WanTransformer3DModel.from_pretrained(folder / "transformer")
+    settings = peft.LoraConfig(r=RANK, lora_alpha=3 * RANK, target_modules=["to_q"], lora_bias=True)
+    network.add_adapter(settings)
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if "lora_" in name:
+                parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
+    tensors = peft.get_peft_model_state_dict(network)
+    file = written(tmp_path / "a.safetensors", tensors, {"lora_adapter_metadata": json.dumps({"lora_alpha": 3 * RANK})})
+    mine = ours(folder)
+    merge(mine, Lora(file))
+    got, wanted = answers(mine, network.eval())
+    assert (got - wanted).abs().max() < 1e-5 * wanted.abs().max()
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    file = written(tmp_path / "a.safetensors", plain(small()))
+    file.write_bytes(file.read_bytes() + b"more")
+    with pytest.raises(ValueError, match="a.safetensors is not valid safetensors"):
+        merge(small(), Lora(file))
+
+
+def test_a_folder_of_peft_is_taken(tmp_path):
+    network, usual = small(), small()
+    file = written(tmp_path / "adapter_model.safetensors", plain(network, "base_model.model."))
+    for each, path in ((network, tmp_path), (usual, file)):
+        merge(each, Lora(path))
+    assert torch.equal(weight(network), weight(usual))
+    (tmp_path / "hollow").mkdir()
+    with pytest.raises(ValueError, match="hollow is a folder without adapter_model.safetensors"):
+        merge(network, Lora(tmp_path / "hollow"))
+
+
 def test_what_the_option_says(tmp_path):
     assert Lora.parse("a.safetensors") == Lora(Path("a.safetensors"))
     assert Lora.parse("low=a/b.safetensors:0.75") == Lora(Path("a/b.safetensors"), 0.75, "low")
-    assert Lora.parse("a.safetensors:-1") == Lora(Path("a.safetensors"), -1.0)
+    for text, strength in ((":-1", -1.0), (":+.5", 0.5), (":1e-2", 0.01), (": 2 ", 2.0)):
+        assert Lora.parse(f"a.safetensors{text}") == Lora(Path("a.safetensors"), strength)
+    assert Lora.parse("high=~/a").path == Path.home() / "a"
     assert str(Lora.parse("low=a/b.safetensors:0.75")) == "low=b.safetensors:0.75"
     (tmp_path / "odd:2").touch()
     assert Lora.parse(str(tmp_path / "odd:2")).path == tmp_path / "odd:2"

@@ -217,6 +217,10 @@ def test_a_moving_picture_shows_each_frame_for_its_time(tmp_path):
         (False, True, False),
         (False, False, True),
     ]
+    for durations, count in (([0, 0, 1000], 12), ([10, 10, 200], 4), ([5000, 5000, 20], 60), ([0, 100, 100], 3)):
+        pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+        clip = Clip.load(path)
+        assert clip.num_frames == count and clip.frames[0, 0, 0, 0] > 100  # the first one is red
     even = [100] * 3
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=even, loop=0)
     assert Clip.load(path).num_frames == 3

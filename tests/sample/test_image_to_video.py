@@ -138,6 +138,18 @@ def test_a_last_picture_is_at_the_last_frame(ours, windows):
     assert given(windows) == [13 * "." + "k" + 3 * "."]
 
 
+def test_what_is_far_ahead_is_led_up_to(ours, windows):
+    """Nothing can be made out of nothing, so windows follow each other backwards from what is given."""
+    picture = some_clip(1)
+    clip = tasks.animate(ours, PROMPT, None, picture, seconds=40 / FPS, **HOW).clip()
+    assert len(clip.frames) == 40 and np.array_equal(clip.frames[-1:], picture.frames)
+    assert len(windows) > 2 and all("k" in mask for mask in given(windows))
+    board = Storyboard(50 / FPS, (Card(0, PROMPT), Card(40 / FPS, "a dog", some_clip(4))))
+    frames = produce(ours, board, **HOW).clip().frames
+    assert len(frames) == 50 and np.array_equal(frames[40:44], some_clip(4).frames)
+    assert all(condition.text_embeds.ndim == 4 for condition in windows[-4:])
+
+
 def test_texts_change_while_it_goes_on(ours, windows):
     board = Storyboard(30 / FPS, (Card(0, PROMPT, some_clip(1)), Card(8 / FPS, "a dog")))
     assert len(produce(ours, board, **HOW).clip().frames) == 30
@@ -146,14 +158,14 @@ def test_texts_change_while_it_goes_on(ours, windows):
 
 
 def test_nothing_given_is_refused_before_the_work(folder, ours, tmp_path, capsys):
-    with pytest.raises(ValueError, match="makes a video out of a picture or clip"):
+    with pytest.raises(ValueError, match="makes videos out of a picture or clip"):
         ours.generate(PROMPT, **HOW)
-    with pytest.raises(ValueError, match="makes a video out of a picture or clip"):
+    with pytest.raises(ValueError, match="makes videos out of a picture or clip"):
         tasks.remix(ours, PROMPT, some_clip(9), **HOW).clip()
     out = tmp_path / "a.mp4"
     assert main(["generate", "a dog", "--model", str(folder), "--size", "64x96", "--out", str(out)]) == 2
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith("error: ") and "give one, or take a text-to-video model" in error
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1 and "take a text-to-video model" in error
     assert not list(tmp_path.iterdir())
 
 

@@ -13,7 +13,7 @@ from tiny_wan import diffusers, wan_autoencoder, write_pipeline
 
 from tenku.cli import main
 from tenku.model.autoencoder import to_frames
-from tenku.model.experts import Experts
+from tenku.model.experts import Experts, move
 from tenku.model.wan_autoencoder import load_wan_autoencoder
 from tenku.sample import conditioning, tasks
 from tenku.sample.denoise import denoise
@@ -250,6 +250,44 @@ def test_parts_that_do_not_fit_are_named(copied):
     rewrite(copied / "vae" / "config.json", _class_name="AutoencoderKLWan")
     with pytest.raises(ValueError, match="model_type 't5' is not umt5"):
         load_open_weights(copied)
+
+
+def test_the_second_expert_has_a_guidance_of_its_own_unless_one_is_asked_for(folder, ours, monkeypatch):
+    if folder.name != "a14b":
+        return
+    asked = []
+    for name, network in zip(("high", "low"), ours.transformer.parts(), strict=True):
+        forward = network.forward
+        monkeypatch.setattr(
+            network,
+            "forward",
+            lambda *arguments, name=name, forward=forward, texts=1, **more: (
+                asked.append((name, texts)) or forward(*arguments, texts=texts, **more)
+            ),
+        )
+    monkeypatch.setattr(
+        ours, "settings", replace(ours.settings, defaults=replace(ours.settings.defaults, low_guidance=3.0))
+    )
+    options = {"seconds": 0, "size": (64, 64), "steps": 4, "seed": 1}
+    ours.generate(PROMPT, **options)
+    assert set(asked) == {("high", 2), ("low", 2)}
+    asked.clear()
+    ours.generate(PROMPT, guidance=1.0, **options)
+    assert set(asked) == {("high", 1), ("low", 1)}
+    asked.clear()
+    ours.settings = replace(ours.settings, defaults=replace(ours.settings.defaults, guidance_scale=1.0))
+    ours.generate(PROMPT, **options)
+    assert set(asked) == {("high", 1), ("low", 2)}
+
+
+def test_weights_in_8_bits_take_turns(tmp_path):
+    """Within inference mode, where torchao's tensors refuse to move by themselves."""
+    pytest.importorskip("torchao")
+    pipeline = load_open_weights(write_pipeline(tmp_path / "a14b", "a14b"), device="cpu", plan=Plan(weights="int8"))
+    high, low = pipeline.transformer.parts()
+    with torch.inference_mode():
+        move(high, torch.device("meta"))  # the other device of this machine
+    assert high.device.type == "meta" and low.device.type == "cpu"
 
 
 def test_two_experts_need_a_boundary(tmp_path):

@@ -111,8 +111,8 @@ CARD = '[[card]]\nat = 0\nprompt = "a red ball"\n'
         (f"seconds = 3\n{CARD}picture = 'nothing.png'", "there is no file"),
         ("seconds = 3\ncard = [1]", "card 1 should be a table"),
         ("seconds = 3\n[card]\nat = 0\nprompt = 'a'", r"begins with \[\[card\]\], in two brackets"),
-        (f"seconds = 3\n{CARD}[[card]]\nat = nan\nprompt = 'a'", "cards at times: got 3 s, at 0, nan"),
-        (f"seconds = 0\n{CARD}", "lasts above 0 s .* got 0 s"),
+        (f"seconds = 3\n{CARD}[[card]]\nat = nan\nprompt = 'a'", "with cards at times: got 3 s and cards at 0, nan"),
+        (f"seconds = 0\n{CARD}", "lasts up to 3600 s.* got 0 s"),
         (f"seconds = 3\n{CARD}[[card]]\nat = 1\nprompt = ' '", "card 2: its prompt is empty"),
     ],
 )
