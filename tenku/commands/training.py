@@ -84,11 +84,12 @@ def train_autoencoder(
     from tenku.train.autoencoder import AutoencoderTraining, for_device, polishing, train_autoencoder
     from tenku.train.loop import choose_device
 
-    settings = AutoencoderTraining(minutes, steps, preset, initial=None if start is None else find(start))
+    initial, decoder, maker = (None if name is None else find(name) for name in (start, polish, made_by))
     check_folder(out)
+    settings = AutoencoderTraining(minutes, steps, preset, initial=initial)
     settings = for_device(settings, choose_device("auto"))
-    if polish is not None:
-        settings = polishing(settings, find(polish), None if made_by is None else find(made_by))
+    if decoder is not None:
+        settings = polishing(settings, decoder, maker)
     settings = replace(settings, **given(batch_size=batch_size))
     folder = train_autoencoder(clips, out, validation=validation, resume=resume, settings=settings)
     say(f"autoencoder in {folder}")
