@@ -219,6 +219,7 @@ class ModelSettings:
     """model.json of a model folder: what the weights make.
 
     sizes: (width, height) trained on. known: which frames it can be shown without noise: "any", the "first" or "none".
+    negative: the negative prompt where none is given.
     """
 
     name: str
@@ -227,6 +228,7 @@ class ModelSettings:
     max_frames: int = 48
     defaults: SamplingParams = SamplingParams()
     known: str = "any"
+    negative: str = ""
 
     def save(self, folder: str | Path) -> None:
         values = {
@@ -235,6 +237,7 @@ class ModelSettings:
             "sizes": [list(size) for size in self.sizes],
             "max_frames": self.max_frames,
             "known": self.known,
+            "negative": self.negative,
             "defaults": {
                 "steps": self.defaults.num_steps,
                 "guidance": self.defaults.guidance_scale,
@@ -266,8 +269,9 @@ class ModelSettings:
                 low_guidance=None if asked.get("low_guidance") is None else float(asked["low_guidance"]),
             )
             sizes = tuple((int(width), int(height)) for width, height in values["sizes"])
-            known = str(values.get("known", "any"))
-            settings = cls(str(values["name"]), float(values["fps"]), sizes, int(values["max_frames"]), defaults, known)
+            known, negative = str(values.get("known", "any")), str(values.get("negative", ""))
+            frames = int(values["max_frames"])
+            settings = cls(str(values["name"]), float(values["fps"]), sizes, frames, defaults, known, negative)
         except (KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
             raise ValueError(f"{path} is not as it should be: {type(error).__name__} {error}") from None
         if not sizes or settings.fps <= 0 or settings.max_frames < 1:

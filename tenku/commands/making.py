@@ -56,7 +56,9 @@ class Options:
         bool,
         typer.Option("--compile", help="Compile the network first: half a minute, which large models repay."),
     ] = False
-    negative: Annotated[str, typer.Option(help="What should not be seen.")] = ""
+    negative: Annotated[
+        str | None, typer.Option(help="What should not be seen; open weights have a usual one, which '' leaves out.")
+    ] = None
     solver: Annotated[str | None, typer.Option(help="multistep, heun, unipc or euler.")] = None
     gif: Annotated[bool, typer.Option("--gif", help="Also write a .gif beside the video.")] = False
     webp: Annotated[bool, typer.Option("--webp", help="Also write a .webp.")] = False

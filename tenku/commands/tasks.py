@@ -149,7 +149,7 @@ def storyboard(
     span = parse_span(trim) if trim is not None else None
     inserts = sorted((parse_insert(each) for each in insert or []), key=lambda each: each[0])
     seed = script.seed if options.seed is None else options.seed
-    size, negative = options.size or script.size, options.negative or script.negative
+    size, negative = options.size or script.size, script.negative if options.negative is None else options.negative
     options = replace(options, size=size, seed=seed, negative=negative)
     prompt, files = script.cards[0].prompt, [video, *(card.file for card in script.cards)]
     with made(prompt, options, files, like=made_before) as work:

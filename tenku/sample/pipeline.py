@@ -156,7 +156,7 @@ class Pipeline:
         self,
         prompt: str,
         *,
-        negative_prompt: str = "",
+        negative_prompt: str | None = None,
         seconds: float | None = None,
         size: tuple[int, int] | None = None,
         seed: int | None = None,

@@ -42,7 +42,7 @@ def make_request(
     multiple: int,
     prompt: str,
     *,
-    negative_prompt: str = "",
+    negative_prompt: str | None = None,
     seconds: float | None = None,
     size: tuple[int, int] | None = None,
     seed: int | None = None,
@@ -71,7 +71,9 @@ def make_request(
     width, height = (-(-side // multiple) * multiple for side in asked)  # the model's multiples, and the rest cut off
     return Request(
         prompt=checked_prompt(prompt),
-        negative_prompt=_checked_text("negative prompt", negative_prompt),
+        negative_prompt=_checked_text(
+            "negative prompt", settings.negative if negative_prompt is None else negative_prompt
+        ),
         num_frames=settings.max_frames if seconds is None else _frame_count(seconds, settings),
         width=width,
         height=height,

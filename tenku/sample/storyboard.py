@@ -50,7 +50,7 @@ class Storyboard:
     cards: tuple[Card, ...]
     size: str | None = None
     seed: int | None = None
-    negative: str = ""
+    negative: str | None = None
 
     def __post_init__(self) -> None:
         if not self.cards:

@@ -1,5 +1,7 @@
 """What a model cannot make is refused before any work, with a message that says what would do."""
 
+from dataclasses import replace
+
 import pytest
 
 from tenku.sample.request import make_request
@@ -20,6 +22,12 @@ def test_defaults_come_from_the_model():
     assert (made.num_frames, made.width, made.height) == (48, 128, 128)
     assert made.params == SETTINGS.defaults
     assert 0 <= made.seed < 2**32 and request().seed != made.seed
+
+
+def test_a_models_own_negative_prompt_stands_unless_another_is_given():
+    settings = replace(SETTINGS, negative="blurry")
+    for given, used in ((None, "blurry"), ("", ""), ("dark", "dark")):
+        assert make_request(settings, 16, "a red ball", negative_prompt=given).negative_prompt == used
 
 
 def test_options_replace_them():
