@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny_wan import write_pipeline
+from tiny_wan import watched, write_pipeline
 
 from tenku.cli import main
 from tenku.evaluate.continuity import identity
@@ -36,19 +36,7 @@ def ours(folder):
 
 @pytest.fixture
 def windows(ours, monkeypatch):
-    """What each window was told is known: (frames, conditioning, seed)."""
-    told, make = [], ours.latents
-
-    def watched(request, *, change=None, **more):
-        def noted(condition):
-            condition = change(condition) if change is not None else condition
-            told.append((request.num_frames, condition, request.seed))
-            return condition
-
-        return make(request, change=noted, **more)
-
-    monkeypatch.setattr(ours, "latents", watched)
-    return told
+    return watched(ours, monkeypatch)
 
 
 def some_clip(frames, fps, seed=0):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny_wan import diffusers, write_pipeline
+from tiny_wan import diffusers, watched, write_pipeline
 
 from tenku.cli import main
 from tenku.model.catalogue import OPEN_WEIGHTS
@@ -34,19 +34,7 @@ def ours(folder):
 
 @pytest.fixture
 def windows(ours, monkeypatch):
-    """What each window reads beside its latents, 1 G T h w."""
-    told, make = [], ours.latents
-
-    def watched(request, *, change=None, **more):
-        def noted(condition):
-            condition = change(condition)
-            told.append(condition)
-            return condition
-
-        return make(request, change=noted, **more)
-
-    monkeypatch.setattr(ours, "latents", watched)
-    return told
+    return watched(ours, monkeypatch)
 
 
 def some_clip(frames, seed=0):
@@ -55,7 +43,7 @@ def some_clip(frames, seed=0):
 
 def given(windows):
     """k: given, a dot: to be made; frames of each window. Every latent frame has four channels, the first one frame."""
-    masks = [condition.concat_latents[0, :4].flatten(2) for condition in windows]  # 4 T (h w)
+    masks = [condition.concat_latents[0, :4].flatten(2) for _, condition, _ in windows]  # 4 T (h w)
     assert all(bool((mask == mask[..., :1]).all()) and len(mask[:, 0].unique()) == 1 for mask in masks)
     frames = (mask[..., 0].T.flatten()[3:] for mask in masks)
     return ["".join(".k"[int(each)] for each in frame) for frame in frames]
@@ -108,9 +96,9 @@ def test_a_window_goes_on_from_the_last_frames(ours, windows):
     frames = tasks.animate(ours, PROMPT, picture, seconds=40 / FPS, **HOW).clip().frames
     assert len(frames) == 40
     assert given(windows) == ["k" + 16 * ".", 5 * "k" + 12 * ".", 5 * "k" + 12 * "."]
-    assert all(each.known_latents is None for each in windows)
-    torch.testing.assert_close(windows[0].concat_latents[:, 4:], grey(ours, 17, {0: picture.frames}))
-    torch.testing.assert_close(windows[1].concat_latents[:, 4:], grey(ours, 17, {0: frames[12:17]}))
+    assert all(each.known_latents is None for _, each, _ in windows)
+    torch.testing.assert_close(windows[0][1].concat_latents[:, 4:], grey(ours, 17, {0: picture.frames}))
+    torch.testing.assert_close(windows[1][1].concat_latents[:, 4:], grey(ours, 17, {0: frames[12:17]}))
 
 
 def test_clips_stay_and_are_led_up_to(ours, windows):
@@ -120,7 +108,7 @@ def test_clips_stay_and_are_led_up_to(ours, windows):
     assert np.array_equal(joined[:11], a.frames) and np.array_equal(joined[-9:], b.frames)
     assert given(windows) == [5 * "k" + between * "." + (12 - between) * "k"]
     own = {0: a.frames[-5:], 5 + between: b.frames[: 12 - between]}
-    torch.testing.assert_close(windows[0].concat_latents[:, 4:], grey(ours, 17, own))
+    torch.testing.assert_close(windows[0][1].concat_latents[:, 4:], grey(ours, 17, own))
     windows.clear()
     longer = tasks.extend(ours, PROMPT, a, forward=4 / FPS, backward=8 / FPS, **HOW).clip().frames
     assert len(longer) == 8 + 11 + 4 and np.array_equal(longer[8:19], a.frames)
@@ -147,14 +135,14 @@ def test_what_is_far_ahead_is_led_up_to(ours, windows):
     board = Storyboard(50 / FPS, (Card(0, PROMPT), Card(40 / FPS, "a dog", some_clip(4))))
     frames = produce(ours, board, **HOW).clip().frames
     assert len(frames) == 50 and np.array_equal(frames[40:44], some_clip(4).frames)
-    assert all(condition.text_embeds.ndim == 4 for condition in windows[-4:])
+    assert all(condition.text_embeds.ndim == 4 for _, condition, _ in windows[-4:])
 
 
 def test_texts_change_while_it_goes_on(ours, windows):
     board = Storyboard(30 / FPS, (Card(0, PROMPT, some_clip(1)), Card(8 / FPS, "a dog")))
     assert len(produce(ours, board, **HOW).clip().frames) == 30
-    assert [condition.text_embeds.ndim for condition in windows] == [4, 4, 4]
-    assert all(condition.concat_latents is not None for condition in windows)
+    assert [condition.text_embeds.ndim for _, condition, _ in windows] == [4, 4, 4]
+    assert all(condition.concat_latents is not None for _, condition, _ in windows)
 
 
 def test_nothing_given_is_refused_before_the_work(folder, ours, tmp_path, capsys):

@@ -81,3 +81,19 @@ def write_pipeline(folder, kind):
     )
     pipeline.save_pretrained(folder)
     return folder
+
+
+def watched(pipeline, monkeypatch):
+    """What each window of a pipeline is told, as it is made: (frames, conditioning, seed)."""
+    told, make = [], pipeline.latents
+
+    def latents(request, *, change=None, **more):
+        def noted(condition):
+            condition = change(condition) if change is not None else condition
+            told.append((request.num_frames, condition, request.seed))
+            return condition
+
+        return make(request, change=noted, **more)
+
+    monkeypatch.setattr(pipeline, "latents", latents)
+    return told
