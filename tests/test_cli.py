@@ -66,7 +66,9 @@ def test_help_names_every_command(run):
 
 
 def test_generate_prints_one_json_line(run, tmp_path):
-    said = run("generate", PROMPT, "--seconds", "1", "--seed", "7", "--out", "new/folder/ball.mp4", "--json")
+    said = run(
+        "generate", PROMPT, "--seconds", "1", "--seed", "7", "--out", "new/folder/ball.mp4", "--json", "--no-expand"
+    )
     assert said.code == 0, said.err
     assert said.out.count("\n") == 1
     line = json.loads(said.out)
@@ -84,6 +86,24 @@ def test_generate_prints_one_json_line(run, tmp_path):
     frames = clip.frames.astype(np.float32)
     assert frames.std() > 10
     assert np.abs(np.diff(frames, axis=0)).mean() < 0.5 * frames.std()
+
+
+def test_a_short_prompt_is_made_full_where_nothing_is_lost(run, tmp_path):
+    still = ("--seconds", "0", "--steps", "1", "--seed", "3", "--json")
+    said = run("generate", "A red ball on ice!", *still)
+    line = json.loads(said.out)
+    assert said.err.startswith("expanded: ") and line["prompt"] in said.err
+    assert "red" in line["prompt"] and len(line["prompt"]) > 40
+    assert line["path"] == "a-red-ball-on-ice-3.mp4"  # as it was asked for
+    again = run("generate", line["prompt"], *still, "--out", "again.mp4")
+    assert (
+        "expanded" not in again.err and (tmp_path / "again.mp4").read_bytes() == (tmp_path / line["path"]).read_bytes()
+    )
+    for kept in ("A red zebra on ice", "two people walk", "a small ball falls onto ice"):
+        assert json.loads(run("generate", kept, *still, "--out", "a.png").out)["prompt"] == kept
+    assert (
+        json.loads(run("generate", "a red ball", *still, "--no-expand", "--out", "a.png").out)["prompt"] == "a red ball"
+    )
 
 
 def test_the_file_is_named_after_prompt_and_seed(run, tmp_path):

@@ -11,6 +11,8 @@ Chat = Annotated[
 ]
 ChatModel = Annotated[str, typer.Option(envvar="TENKU_CHAT_MODEL", help="The model that the endpoint is asked for.")]
 
+OTHER_WORDS = 12  # expansions that show which words the grammar has for the same
+
 
 def expand(
     prompt: Annotated[str, typer.Argument(help="A short prompt, in English or Chinese.")],
@@ -20,6 +22,31 @@ def expand(
 ) -> None:
     """Print the full prompt that --expand would use."""
     print(expanded(prompt, "embedded", seed, chat, chat_model))
+
+
+def fuller(prompt: str, model: str, seed: int) -> str:
+    """The prompt made full where that loses nothing, as the model that ships reads full captions far better than short
+    ones (Sora does the same); else as it is.
+
+    It stays as it is for another model, when it is full, and when it has a word that the model or the grammar does not
+    know, or a colour, a number or a thing that would be left out.
+    """
+    from tenku.model.catalogue import SHIPPED, find
+    from tenku.model.vocabulary import Vocabulary
+    from tenku.sample.request import checked_prompt
+    from tenku.world import expand
+
+    prompt = checked_prompt(prompt)
+    shipped = SHIPPED / "embedded"
+    if find(model) != shipped or expand.says_all(prompt):
+        return prompt
+    full = expand.expand(prompt, seed)
+    seen = Vocabulary.load(shipped / "text" / "vocabulary.json")
+    same = [expand.expand(prompt, other) for other in range(OTHER_WORDS)]  # said in the grammar's other words
+    understood = Vocabulary.from_captions(*[[full, *same, *expand.understood()]] * 2)
+    _, text, _ = expand.read(prompt)
+    lost = [word for word in understood.unknown_words(text) if not set(word) <= understood.characters]
+    return full if expand.keeps(prompt, full) and not lost and not seen.unknown_words(text) else prompt
 
 
 def expanded(prompt: str, model: str, seed: int, chat: str | None, chat_model: str) -> str:

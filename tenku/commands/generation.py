@@ -8,28 +8,38 @@ from typing import Annotated
 
 import typer
 
-from tenku.commands.expansion import Chat, ChatModel, expanded
+from tenku.commands.expansion import Chat, ChatModel, expanded, fuller
 from tenku.commands.making import Model, Options, Prompt, Seconds, check_takes_text_alone, made, with_options
-from tenku.commands.options import check_output, not_over, parse_size, say
+from tenku.commands.options import check_output, not_over, parse_size, say, slug
 
 
 @with_options
 def generate(
     prompt: Prompt,
     seconds: Seconds = None,
-    expand: Annotated[bool, typer.Option("--expand", help="Make a short prompt full; see `tenku expand`.")] = False,
+    expand: Annotated[
+        bool | None,
+        typer.Option(
+            "--expand/--no-expand",
+            help="Make a short prompt full, or leave it; by default embedded does so where nothing is lost.",
+        ),
+    ] = None,
     chat: Chat = None,
     chat_model: ChatModel = "default",
     *,
     options: Options,
 ) -> None:
     """Make a video from a sentence. What is left out comes from the model's own defaults."""
-    check_takes_text_alone(options.model)
-    if expand:
-        seed = secrets.randbits(32) if options.seed is None else options.seed
-        options = replace(options, seed=seed)
+    asked, seed = prompt, secrets.randbits(32) if options.seed is None else options.seed
+    options = replace(options, seed=seed)
+    if expand is None:
+        prompt = fuller(prompt, options.model, seed)
+    elif expand:
         prompt = expanded(prompt, options.model, seed, chat, chat_model)
+    if prompt != asked.strip():
         say(f"expanded: {prompt}")
+        options = replace(options, out=options.out or Path(f"{slug(asked)}-{seed}.mp4"))
+    check_takes_text_alone(options.model)
     with made(prompt, options, seconds=seconds) as work:
         request = work.pipeline.request(prompt, **work.options)
         work.video = work.pipeline.run(request, on_progress=work.stages)

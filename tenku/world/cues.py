@@ -1,6 +1,8 @@
 """What stands for things of the world in a prompt: the words and patterns that expand.py looks for. Tables only."""
 
 COMMON = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white")
+BACKDROPS = ("white", "pink", "blue", "mint", "peach", "lavender", "gray", "cream")
+BACKDROP = r"(\w+) (?:studio )?backdrop|(\w{1,3})的?(?:摄?影棚)?的?背景"
 NEON = ("pink", "cyan", "orange", "purple", "green", "blue")
 
 FOODS = ("burger", "cake", "donut", "apple", "watermelon")
@@ -90,10 +92,10 @@ COLORED: dict[str, dict[str, tuple[str, str | None]]] = {
     "street": {"main": (COAT, None), "target": (VEHICLES, None)},
     "stairs": {"prop": ("stairs?|steps|楼梯|台阶", "gray")},
 }
-# The word that the number of an event's blocks, stairs or many things stands before.
+# The word that the number of an event's blocks, stairs, bites or many things stands before.
 COUNTED = {
     "pour": "balls|小球", "apples": "apples|苹果(?!树)", "tower": "blocks|积木", "domino": "domino|多米诺|骨牌",
-    "stairs": "stairs|steps|楼梯|台阶",
+    "stairs": "stairs|steps|楼梯|台阶", "bite": "bites|口",
 }  # fmt: skip
 # Somebody, who walks where nothing else is said to happen. A snowman is nobody, and a pavement (人行道) is none either.
 PEOPLE = (
@@ -112,10 +114,12 @@ OTHERWISE = "画面|动画|油画|画风|画质|摆着|摆放|摆在|no people|n
 # What stands between things of which the same is said.
 JOINED = r"\s*,?\s*(?:and\b|和|与|跟|、)|\s*,\s*(?:an?|one|two|three)\b"
 MOST_FALLING = 3  # things that the world lets fall at once
+MOST_BITES = 3  # that are taken out of one thing
 CHINESE_DIGITS = "零一二两三四五六七八九十百"
 # Other ways to write a word of the world.
 SPELLINGS = {
     r"\bgrey": "gray",
+    "colour": "color",
     r"\bgolden\b(?![- ]hour)": "gold",
     r"\bviolet": "purple",
     "橘色": "橙色",

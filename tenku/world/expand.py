@@ -48,12 +48,7 @@ USUAL: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
 def expand(prompt: str, seed: int = 0) -> str:
     """A long caption of what the prompt says, in its language. The same prompt and seed give the same words."""
     rng = np.random.default_rng(seed)
-    language = "zh" if any("\u4e00" <= sign <= "\u9fff" for sign in prompt) else "en"
-    text = re.sub(cues.OTHERWISE, "", prompt.lower())
-    for pattern, usual_form in cues.SPELLINGS.items():
-        text = re.sub(pattern, usual_form, text)
-    camera = found(cues.CAMERAS, text)
-    text = without_camera(text, camera)
+    language, text, camera = read(prompt)
     things = nouns(text, language)
     event = event_of(text, things)
     description = usual(event)
@@ -73,6 +68,10 @@ def expand(prompt: str, seed: int = 0) -> str:
     if description["light"] == "neon":
         named = colors_in(re.split("neon|霓虹", text)[0][-40:], language)
         description["neon"] = [name for name in named if name in cues.NEON] or rng.permutation(cues.NEON)[:2].tolist()
+    if description["light"] == "studio":
+        before = re.search(cues.BACKDROP, text)
+        named = colors_in(before[1] or before[2], language) if before else []
+        description["backdrop"] = named[0] if named and named[0] in cues.BACKDROPS else str(rng.choice(cues.BACKDROPS))
     if event == "brush":
         description["stroke"] = found(cues.STROKES, text) or str(rng.choice(list(words.STROKES)))
         description["paint"] = (colors_in(text, language) or [str(rng.choice(cues.COMMON))])[0]
@@ -86,6 +85,64 @@ def expand(prompt: str, seed: int = 0) -> str:
                 each |= {"color": color or words.NATURAL_COLOR.get(material or "") or usually, "material": material}
     description["tree"] = bool(found({"tree": ("tree", "树")}, text))
     return captions.write(description, language, rng, "long")
+
+
+def read(prompt: str) -> tuple[str, str, str | None]:
+    """A prompt's language, "en" or "zh", what it says besides the camera in its usual spelling, and the camera."""
+    language = "zh" if any("\u4e00" <= sign <= "\u9fff" for sign in prompt) else "en"
+    text = re.sub(cues.OTHERWISE, "", prompt.lower())
+    for pattern, usual_form in cues.SPELLINGS.items():
+        text = re.sub(pattern, usual_form, text)
+    camera = found(cues.CAMERAS, text)
+    return language, without_camera(text, camera), camera
+
+
+def says_all(prompt: str) -> bool:
+    """Whether nothing is left open: event, light, floor and camera are all said."""
+    _, text, camera = read(prompt)
+    said = (found(each, text) for each in (cues.EVENTS, cues.LIGHTS, cues.FLOORS))
+    return camera is not None and all(said)
+
+
+def keeps(prompt: str, full: str) -> bool:
+    """Whether a long caption has every colour, number and kind of thing that a prompt names, and the same event."""
+    (language, text, _), (_, longer, _) = read(prompt), read(full)
+    event = event_of(text, nouns(text, language))
+    blocks = {"cube", "box"} if event in ("tower", "pyramid") else set()
+
+    def named(words: str) -> set[str]:
+        kinds = {each["kind"] for each in nouns(words, language, plural=True)}
+        return {*colors_in(words, language), *numbers_in(words, language), *(kinds - blocks)}
+
+    return named(text) <= named(longer) and event == event_of(longer, nouns(longer, language))
+
+
+def numbers_in(text: str, language: str) -> set[str]:
+    """The numbers above one that a text names: as words, or before what Chinese counts with."""
+    if language == "zh":
+        measures = "".join({*"个只颗块枚张级口次", *words.MEASURES.values()})
+        return set(re.findall(rf"(\d+|[二两三四五六七八九十]+)[{measures}]", text))
+    names = words.NUMBERS.en[2:]
+    digits = {str(number): name for number, name in enumerate(words.NUMBERS.en) if number > 1}
+    return {digits.get(word, word) for word in re.findall(r"\d+|[a-z]+", text) if word in names or word in digits}
+
+
+def understood() -> list[str]:
+    """All words that stand for something here, and patterns of them."""
+    told: list[str] = []
+
+    def gather(value: Any) -> None:
+        if isinstance(value, str):
+            told.append(value)
+        elif isinstance(value, dict):
+            gather(list(value.values()))
+        elif isinstance(value, tuple | list | frozenset | set):
+            for each in value:
+                gather(each)
+
+    for module in (cues, words):
+        gather([value for name, value in vars(module).items() if name.isupper()])
+    return told
 
 
 def without_camera(text: str, camera: str | None) -> str:
@@ -240,11 +297,11 @@ def said_before(noun: str, text: str, language: str) -> str:
 
 
 def recount(description: dict[str, Any], number: int | None) -> None:
-    """So many blocks, stairs or many things, if a number is said; where some tip over, all of them do."""
+    """So many blocks, stairs, bites or many things, if a number is said; where some tip over, all of them do."""
     if number is None:
         return
-    if description["event"] == "stairs":
-        description["count"] = number
+    if description["event"] in ("stairs", "bite"):
+        description["count"] = min(number, cues.MOST_BITES) if description["event"] == "bite" else number
         return
     group = [each for each in description["objects"] if each["role"] in ("block", "many")]
     others = [each for each in description["objects"] if each["role"] not in ("block", "many")]

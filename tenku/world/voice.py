@@ -111,8 +111,6 @@ class Voice:
 
     def light_template(self) -> str:
         """The light phrase with {neon} and {backdrop} still open."""
-        if self.description["light"] == "studio" and not self.description.get("backdrop"):
-            return getattr(words.PLAIN_STUDIO, self.language)[0]
         return self.say(words.LIGHTS, self.description["light"])
 
     def camera(self) -> str:

@@ -135,7 +135,6 @@ LIGHTS = {
         ("{neon}霓虹灯的夜里", "夜晚，{neon}霓虹灯下"),
     ),
 }
-PLAIN_STUDIO = Words(("in a bright studio",), ("明亮的摄影棚里",))
 
 CAMERAS = {
     "static": Words(("The camera stays still.", "Static camera."), ("镜头静止不动。", "固定镜头。")),
