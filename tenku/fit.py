@@ -1,5 +1,6 @@
 """Pictures and clips of any size, shape and frame rate, made to fit a model, and what it makes to fit a video."""
 
+import re
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -7,6 +8,14 @@ from PIL import Image
 
 from tenku.types import Clip, ModelSettings
 from tenku.video import MAX_FRAMES
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(width, height) from "128x128", "80×48" or "80*48". ValueError for anything else."""
+    match = re.fullmatch(r"\s*(\d{1,6})\s*[xX×*]\s*(\d{1,6})\s*", text)
+    if not match or "0" in match.groups():
+        raise ValueError(f"size {text!r} should be WIDTHxHEIGHT in pixels, for example 128x128")
+    return int(match[1]), int(match[2])
 
 
 def nearest_size(settings: ModelSettings, size: tuple[int, int]) -> tuple[int, int]:

@@ -28,8 +28,12 @@ class Clip:
 
     def __post_init__(self) -> None:
         frames = self.frames
-        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not len(frames):
+        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
             raise ValueError(f"frames must be uint8 of shape (T, H, W, 3), got {frames.dtype} {frames.shape}")
+        try:
+            self.fps = float(self.fps)
+        except (TypeError, ValueError):
+            raise ValueError(f"fps must be a number, got {self.fps!r}") from None
         if not (math.isfinite(self.fps) and self.fps > 0):
             raise ValueError(f"fps must be above 0, got {self.fps}")
 
@@ -114,11 +118,14 @@ def check_ending(path: str | Path) -> str:
 
 
 def as_text(metadata: Mapping[str, Any]) -> dict[str, str]:
-    """Metadata for a file: strings as they are, everything else as JSON."""
-    return {
-        key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for key, value in metadata.items()
-    }
+    """Metadata for a file: strings as they are, everything else as JSON, NumPy's numbers as numbers."""
+
+    def told(value: Any) -> str:
+        return (
+            value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=lambda each: each.item())
+        )
+
+    return {key: told(value) for key, value in metadata.items()}
 
 
 @dataclass(frozen=True)

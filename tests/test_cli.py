@@ -93,12 +93,11 @@ def test_a_short_prompt_is_made_full_where_nothing_is_lost(run, tmp_path):
     said = run("generate", "A red ball on ice!", *still)
     line = json.loads(said.out)
     assert said.err.startswith("expanded: ") and line["prompt"] in said.err
-    assert "red" in line["prompt"] and len(line["prompt"]) > 40
+    assert "red" in line["prompt"] and len(line["prompt"]) > 40 and line["asked"] == "A red ball on ice!"
     assert line["path"] == "a-red-ball-on-ice-3.mp4"  # as it was asked for
     again = run("generate", line["prompt"], *still, "--out", "again.mp4")
-    assert (
-        "expanded" not in again.err and (tmp_path / "again.mp4").read_bytes() == (tmp_path / line["path"]).read_bytes()
-    )
+    assert "expanded" not in again.err
+    assert np.array_equal(Clip.load("again.mp4").frames, Clip.load(line["path"]).frames)
     for kept in ("A red zebra on ice", "two people walk", "a small ball falls onto ice"):
         assert json.loads(run("generate", kept, *still, "--out", "a.png").out)["prompt"] == kept
     assert (
@@ -252,7 +251,7 @@ def test_words_never_seen_are_named_wherever_they_stand(run, tmp_path):
     still = ("--seconds", "0", "--steps", "1", "--out", "a.png")
     assert "never seen: unicorn." in run("generate", "a red ball", *still, "--negative", "unicorn").err
     said = run("generate", "a unicorn", *still, "--expand")
-    assert "never seen: unicorn." in said.err.splitlines()[0] and "expanded:" in said.err
+    assert "never seen: unicorn." in said.err and "expanded:" in said.err
     assert "never seen: unicorn." in run("expand", "a unicorn").err
     board = 'seconds = 0.5\n[[card]]\nat = 0\nprompt = "a red ball"\n[[card]]\nat = 0.25\nprompt = "a unicorn"\n'
     (tmp_path / "board.toml").write_text(board)

@@ -12,6 +12,18 @@ from tenku.types import Clip, ModelSettings, SamplingParams, as_text
 FRAMES = np.linspace(0, 255, 8 * 32 * 48 * 3).reshape(8, 32, 48, 3).astype(np.uint8)
 
 
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    frames = np.zeros((2, 32, 32, 3), np.uint8)
+    Clip(frames, np.float32(16), {"a": np.int64(1), "b": np.float32(0.5)}).save(tmp_path / "a.mp4")
+    clip = Clip.load(tmp_path / "a.mp4")
+    assert (clip.fps, clip.metadata["a"], clip.metadata["b"]) == (16, "1", "0.5")
+    for fps in ("many", None):
+        with pytest.raises(ValueError, match="fps must be a number"):
+            Clip(frames, fps)
+    with pytest.raises(ValueError, match="frames must be"):
+        Clip(np.zeros((2, 0, 4, 3), np.uint8), 16)
+
+
 def test_properties():
     clip = tenku.Clip(FRAMES, 16)
     assert (clip.seconds, clip.size, clip.metadata) == (0.5, (48, 32), {})

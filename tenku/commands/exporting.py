@@ -33,10 +33,14 @@ def export(
     ] = None,
 ) -> None:
     """Make a model folder out of a run's last checkpoint: everything that `tenku generate --model` needs."""
-    from tenku.model.catalogue import SHIPPED, find
+    from tenku.model.catalogue import OPEN_WEIGHTS, SHIPPED, find
 
     if not run.is_dir() and (SHIPPED / run).is_dir():
         run = SHIPPED / run
+    if (run / "model_index.json").is_file() or str(run) in OPEN_WEIGHTS:
+        raise ValueError(
+            f"{run} holds open weights, which are in diffusers' layout as they are: there is nothing to export"
+        )
     is_model = (run / "model.json").is_file()
     if is_model and mix is not None:
         raise ValueError("--mix takes the weights of a training run, and this is a model")

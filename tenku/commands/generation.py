@@ -30,19 +30,24 @@ def generate(
     options: Options,
 ) -> None:
     """Make a video from a sentence. What is left out comes from the model's own defaults."""
-    asked, seed = prompt, secrets.randbits(32) if options.seed is None else options.seed
+    from tenku.sample.request import checked_seed
+
+    asked, seed = prompt, secrets.randbits(32) if options.seed is None else checked_seed(options.seed)
     options = replace(options, seed=seed)
     if expand is None:
         prompt = fuller(prompt, options.model, seed)
     elif expand:
         prompt = expanded(prompt, options.model, seed, chat, chat_model)
     if prompt != asked.strip():
-        say(f"expanded: {prompt}")
         options = replace(options, out=options.out or Path(f"{slug(asked)}-{seed}.mp4"))
     check_takes_text_alone(options.model)
     with made(prompt, options, seconds=seconds) as work:
+        if prompt != asked.strip():
+            say(f"expanded: {prompt}")
         request = work.pipeline.request(prompt, **work.options)
         work.video = work.pipeline.run(request, on_progress=work.stages)
+        if prompt != asked.strip():
+            work.video.metadata["asked"] = asked.strip()
 
 
 def vocabulary(

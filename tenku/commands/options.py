@@ -20,11 +20,10 @@ def say(line: str) -> None:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """(width, height) from "128x128", "80×48" or "80*48"."""
-    match = re.fullmatch(r"\s*(\d{1,6})\s*[xX×*]\s*(\d{1,6})\s*", text)
-    if not match or "0" in match.groups():
-        raise ValueError(f"size {text!r} should be WIDTHxHEIGHT in pixels, for example 128x128")
-    return int(match[1]), int(match[2])
+    """As `fit.parse_size`, which loads what reads videos."""
+    from tenku.fit import parse_size
+
+    return parse_size(text)
 
 
 def parse_seconds(text: str) -> float:

@@ -71,7 +71,8 @@ class Lora:
         strength = 1.0
         if (match := re.search(r":\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*$", path)) and not Path(path).exists():
             path, strength = path[: match.start()], float(match[1])
-        if not path:
+        wrong = re.search(r"\.safetensors:.*$", path)
+        if not path or (wrong and not Path(path).exists()):
             raise ValueError(f"--lora {text!r} should name a .safetensors file, as in FILE, FILE:0.8 or high=FILE")
         return cls(Path(path).expanduser(), strength, expert)
 
@@ -125,11 +126,12 @@ def merge(transformer: Transformer, lora: Lora, expert: str | None = None) -> No
             usual = _alpha(lora.file, file.metadata() or {})
             for layer, parts in layers.items():
                 tensors = {part: file.get_tensor(name).to(transformer.device) for part, name in parts.items()}
-                if not all(bool(tensor.float().isfinite().all()) for tensor in tensors.values()):
-                    raise ValueError(f"{lora.file}: what it adds to {layer} is not finite")
                 for name, change in _changes(tensors, usual):
                     parameter = parameters[f"{layer}.{name}"]
-                    parameter.copy_(parameter.float() + lora.strength * change.reshape(parameter.shape))
+                    value = parameter.float() + lora.strength * change.reshape(parameter.shape)
+                    if not bool(value.to(parameter.dtype).isfinite().all()):
+                        raise ValueError(f"{lora.file}: what it adds to {layer} is not finite")
+                    parameter.copy_(value)
     except SafetensorError as error:
         raise ValueError(f"{lora.file} is not valid safetensors: {error}") from None
 
@@ -244,7 +246,7 @@ def _alpha(path: Path, metadata: dict[str, str]) -> float | None:
     for key, value in values.items():
         if value and key.rpartition(".")[2] in ("use_rslora", "use_dora", "alpha_pattern"):
             raise ValueError(f"{path} was made with {key}, which is not supported: only plain LoRA is")
-    alphas = {value for key, value in values.items() if key.rpartition(".")[2] == "lora_alpha" and value is not None}
-    if len(alphas) > 1 or not all(isinstance(alpha, int | float) for alpha in alphas):
+    alphas = [value for key, value in values.items() if key.rpartition(".")[2] == "lora_alpha" and value is not None]
+    if any(not isinstance(alpha, int | float) or alpha != alphas[0] for alpha in alphas):
         raise ValueError(f"{path}: lora_alpha should be one number, its settings say {', '.join(map(str, alphas))}")
     return float(alphas.pop()) if alphas else None

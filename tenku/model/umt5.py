@@ -51,7 +51,14 @@ class UMT5:
         if not (tokenizer / "tokenizer.json").is_file():
             raise ValueError(f"{tokenizer / 'tokenizer.json'} is missing")
         read_config_file(tokenizer, "tokenizer_config.json")
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True, trust_remote_code=False)
+        try:
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(
+                tokenizer, local_files_only=True, trust_remote_code=False
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{tokenizer} holds no tokenizer that can be read: {type(error).__name__} {error}"
+            ) from None
         self._model: Any = None
         self._remembered: dict[str, Tensor] = {}
 
@@ -83,7 +90,9 @@ class UMT5:
     def _loaded(self) -> Any:
         if self._model is None:
             from transformers import UMT5EncoderModel
+            from transformers.utils import logging
 
+            logging.disable_progress_bar()
             self._model = UMT5EncoderModel.from_pretrained(
                 self.folder, dtype=self.dtype, use_safetensors=True, local_files_only=True
             ).to(self.device)

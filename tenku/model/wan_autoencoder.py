@@ -8,6 +8,7 @@ give what diffusers gives.
 
 import logging
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from tenku.model.weights import load_into, part_folder, read_config_file
 
+ENCODING = threading.Lock()  # diffusers' encoder keeps what it remembers between frames in itself
 State = list[Tensor | None]  # of a stream: what each convolution of the decoder remembers of the frames before
 
 
@@ -57,8 +59,9 @@ class WanAutoencoder(nn.Module):
             raise ValueError(f"video must be B 3 T H W with T one more than a multiple of 4, got {tuple(video.shape)}")
         if height % self.spatial_compression or width % self.spatial_compression:
             raise ValueError(f"width and height must be multiples of {self.spatial_compression}, got {width}x{height}")
-        self.vae.use_tiling = self.tiled
-        latents = self.vae.encode(video.to(self.dtype)).latent_dist.mode()
+        with ENCODING:
+            self.vae.use_tiling = self.tiled
+            latents = self.vae.encode(video.to(self.dtype)).latent_dist.mode()
         return (latents.float() - self.latent_mean) / self.latent_std
 
     @property
@@ -169,8 +172,11 @@ def load_wan_autoencoder(
     config = read_config_file(folder)
     if config.get("_class_name") != "AutoencoderKLWan":
         raise ValueError(f"{folder / 'config.json'}: {config.get('_class_name')!r} is not Wan's AutoencoderKLWan")
-    with torch.device("meta"):
-        vae = diffusers().AutoencoderKLWan.from_config(config)
+    try:
+        with torch.device("meta"):
+            vae = diffusers().AutoencoderKLWan.from_config(config)
+    except (TypeError, ValueError, RuntimeError, KeyError, IndexError, AttributeError) as error:
+        raise ValueError(f"{folder / 'config.json'} is none of a Wan autoencoder: {error}") from None
     load_into(vae, folder, dtype=dtype, device=device)
     return WanAutoencoder(vae.eval().requires_grad_(False)).to(device)
 

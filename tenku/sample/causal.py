@@ -104,8 +104,7 @@ def made(
     seen, own: somebody's frames, or made ones, before and after the gap; either may be none. owed: frames at the end of
     `seen` that come out too, as the decoder gives them back. A gap is filled in whole latent frames; what is too much
     is cut off at its end, or at its start where a clip comes after it and nothing before. A picture fills a latent
-    frame, with what is left of the gap. fade: as in `long.led`; image-to-video networks have no use for it. ValueError:
-    such a network is given nothing.
+    frame, with what is left of the gap. fade: as in `long.led`; image-to-video networks have no use for it.
     """
     autoencoder, group, most = pipeline.autoencoder, pipeline.autoencoder.temporal_compression, window(pipeline)
     context = min(OVERLAP, most // 2, -(-len(seen) // group))
@@ -152,11 +151,7 @@ def with_given(pipeline: "Pipeline", request: Request, given: Sequence[Given], a
     """What Wan's image-to-video networks read beside the latents: a mask of given frames, and these in a grey video.
 
     They learned to begin with one frame, to go on with several, and to lead from some to others (arXiv 2503.20314).
-
-    ValueError when nothing is given.
     """
-    if not any(len(frames) for _, frames in given):
-        raise ValueError(wants_something_given(pipeline.settings.name))
     video = torch.zeros(1, 3, request.num_frames, request.height, request.width, device=pipeline.device)
     there = torch.zeros(request.num_frames, device=pipeline.device)
     for at, frames in given:

@@ -44,6 +44,7 @@ def load_open_weights(
     folder = Path(folder)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = dtype or fastest_dtype(device)
+    read_config_file(folder, "model_index.json")
     settings = open_settings(folder)
     names = ("transformer", "transformer_2") if (folder / "transformer_2").is_dir() else ("transformer",)
     with torch.device("meta"):
@@ -99,11 +100,11 @@ def clip_frames(settings: ModelSettings, seconds: float) -> int:
 def experts(folder: Path, networks: list[Transformer], plan: Plan) -> Experts:
     """Two networks with the boundary that model_index.json names."""
     boundary = read_config_file(folder, "model_index.json").get("boundary_ratio")
-    if not isinstance(boundary, float):
+    if isinstance(boundary, bool) or not isinstance(boundary, int | float):
         raise ValueError(f"{folder / 'model_index.json'} has two transformers, but no boundary_ratio between them")
     high, low = networks
     apart = plan.apart and not plan.stream
-    return Experts(high, low, boundary, apart=apart)
+    return Experts(high, low, float(boundary), apart=apart)
 
 
 def recognise(folder: Path) -> OpenWeights | None:
@@ -126,4 +127,6 @@ def open_settings(folder: Path) -> ModelSettings:
     shift = read_config_file(scheduler.parent, scheduler.name).get("flow_shift") if scheduler.is_file() else None
     if shift is None:
         return settings
+    if isinstance(shift, bool) or not isinstance(shift, int | float):
+        raise ValueError(f"{scheduler}: flow_shift should be a number, got {shift!r}")
     return replace(settings, defaults=replace(settings.defaults, shift=float(shift)))

@@ -89,20 +89,20 @@ class Pipeline:
         *,
         device: str | torch.device | None = None,
         plan: Plan | None = None,
-        loras: Sequence[Lora] = (),
+        loras: Sequence[Lora | str | Path] = (),
     ) -> "Pipeline":
         """A model folder: model.json with the parts autoencoder, text and transformer beside it, or open weights.
 
         device None takes a GPU where there is one. plan: how open weights are held, None for the fastest way that
-        fits; the small models have no use for one. loras: merged into the transformer's weights. Raises ValueError
-        naming the file or tensor that is wrong.
+        fits; the small models have no use for one. loras: merged into the transformer's weights, also as `Lora.parse`
+        reads them. Raises ValueError naming the file or tensor that is wrong.
         """
-        folder = Path(folder)
+        folder, files = Path(folder), [each if isinstance(each, Lora) else Lora.parse(str(each)) for each in loras]
         keep_freed_memory()
         if (folder / "model_index.json").is_file():
             from tenku.sample.open_weights import load_open_weights
 
-            return load_open_weights(folder, device=device, plan=plan, loras=loras)
+            return load_open_weights(folder, device=device, plan=plan, loras=files)
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         dtype = fastest_dtype(device)
         parts = (
@@ -111,9 +111,9 @@ class Pipeline:
             load_text_encoder(folder / "text").to(device),
             load_transformer(folder / "transformer", dtype=dtype, device=device),
         )
-        notes = check(loras, parts[-1])
-        merge_into(parts[-1], loras)
-        return cls(*parts, loras=loras, notes=notes)
+        notes = check(files, parts[-1])
+        merge_into(parts[-1], files)
+        return cls(*parts, loras=files, notes=notes)
 
     @property
     def device(self) -> torch.device:
@@ -216,6 +216,8 @@ class Pipeline:
         on_progress: OnProgress | None = None,
     ) -> Stream:
         """The video in which given frames stand at their places and all others are made; `also`: see `long.onwards`."""
+        if self.transformer.config.concat_channels and not any(len(frames) for _, frames in given):
+            raise ValueError(causal.wants_something_given(self.settings.name))
         if self.autoencoder.causal:
             frames = causal.onwards(self, request, given, also=also, on_progress=on_progress)
         else:
@@ -346,6 +348,7 @@ class Pipeline:
             "shift": request.params.shift,
             "solver": request.params.solver,
             "model": self.settings.name,
+            **({} if request.params.low_guidance is None else {"low_guidance": request.params.low_guidance}),
             **({"loras": [str(lora) for lora in self.loras]} if self.loras else {}),
             "tenku": tenku.__version__,
         }
@@ -369,7 +372,7 @@ def load(
     *,
     device: str | torch.device | None = None,
     plan: Plan | None = None,
-    loras: Sequence[Lora] = (),
+    loras: Sequence[Lora | str | Path] = (),
 ) -> Pipeline:
     """The pipeline of a shipped or pulled model by name, or of a model folder; see `Pipeline.load`."""
     return Pipeline.load(find(model), device=device, plan=plan, loras=loras)

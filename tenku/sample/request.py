@@ -77,7 +77,7 @@ def make_request(
         num_frames=settings.max_frames if seconds is None else _frame_count(seconds, settings),
         width=width,
         height=height,
-        seed=secrets.randbits(32) if seed is None else _checked_seed(seed),
+        seed=secrets.randbits(32) if seed is None else checked_seed(seed),
         params=params,
         crop=None if asked == (width, height) else asked,
     )
@@ -113,7 +113,8 @@ def checked_length(seconds: float) -> float:
 
 def _frame_count(seconds: float, settings: ModelSettings) -> int:
     """Frames of so many seconds at the model's rate; at least one."""
-    frames = _number("seconds", seconds) * settings.fps
+    seconds = _number("seconds", seconds)
+    frames = seconds * settings.fps
     if settings.max_frames == 1 and round(frames) > 1:
         raise ValueError(f"{settings.name} makes pictures, not videos: seconds must be 0, got {seconds:g}")
     if frames < 0 or round(frames) > round(LONGEST * settings.fps):
@@ -141,7 +142,8 @@ def _checked_size(size: tuple[int, int], settings: ModelSettings, multiple: int)
     return width, height
 
 
-def _checked_seed(seed: int) -> int:
+def checked_seed(seed: int) -> int:
+    """The seed as a whole number. ValueError unless it is one from 0 to MAX_SEED."""
     seed = _whole_number("seed", seed)
     if not 0 <= seed <= MAX_SEED:
         raise ValueError(f"seed must be between 0 and {MAX_SEED}, got {seed}")

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tenku.fit import at_rate, fit
+from tenku.fit import at_rate, fit, parse_size
 from tenku.sample import conditioning, tasks
 from tenku.sample.given import Given, middles, read_given, whole_groups
 from tenku.sample.long import Change
@@ -55,11 +55,15 @@ class Storyboard:
     def __post_init__(self) -> None:
         if not self.cards:
             raise ValueError("a storyboard needs at least one card")
-        times = [card.at for card in self.cards]
+        try:
+            object.__setattr__(self, "seconds", float(self.seconds))
+            times = [float(card.at) for card in self.cards]
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError("a storyboard's seconds and its cards' times are numbers") from None
         if not 0 < self.seconds <= LONGEST or not all(0 <= moment <= LONGEST for moment in times):
-            told = ", ".join(map(str, times))
+            told = ", ".join(f"{moment:g}" for moment in times)
             raise ValueError(
-                f"a storyboard lasts up to {LONGEST:g} s, with cards at times: got {self.seconds} s and cards at {told}"
+                f"a storyboard lasts up to {LONGEST:g} s, with cards at times: got {self.seconds:g} s, cards at {told}"
             )
         if times[0] != 0:
             raise ValueError(f"the first card must be at 0, not at {times[0]:g}: it says how the video begins")
@@ -101,7 +105,10 @@ def read_card(path: Path, number: int, values: Any) -> Card:
     if not values["prompt"].strip():
         raise ValueError(f"{name}: its prompt is empty; say what is seen from {values['at']:g} s on")
     file = path.parent / files[0] if files else None
-    given = None if file is None else read_given(file)
+    try:
+        given = None if file is None else read_given(file)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
     if given is not None and "picture" in values:
         given = Clip(given.frames[:1], given.fps)
     return Card(values["at"], values["prompt"], given, file)
@@ -123,7 +130,13 @@ def produce(
     on_progress: OnProgress | None = None,
     **options: Any,
 ) -> Stream:
-    """The video of a storyboard; options as in `Pipeline.generate`. ValueError when given frames overlap or overrun."""
+    """The video of a storyboard; options as in `Pipeline.generate`, else what the board says, else the model's own.
+
+    ValueError when given frames overlap or overrun.
+    """
+    said = {"seed": board.seed, "negative_prompt": board.negative}
+    options |= {name: value for name, value in said.items() if options.get(name) is None}
+    size = size if size is not None or board.size is None else parse_size(board.size)
     request = pipeline.request(board.cards[0].prompt, size=size, seconds=board.seconds, **options)
     for card in board.cards:
         pipeline.request(card.prompt)
@@ -138,7 +151,7 @@ def produce(
         return lambda each: conditioning.with_texts(each, pipeline.text_encoder, prompts)
 
     video = tasks.named("storyboard", pipeline.filled(request, given, also=texts, on_progress=on_progress))
-    video.metadata["cards"] = [{"at": card.at, "prompt": card.prompt} for card in board.cards]
+    video.metadata["cards"] = [{"at": float(card.at), "prompt": card.prompt} for card in board.cards]
     return video
 
 

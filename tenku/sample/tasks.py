@@ -14,6 +14,7 @@ With a causal autoencoder (`causal.py`) clips come back exactly, and only what i
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import chain
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def animate(
     pictures = [each for each in (first, last) if each is not None]
     if not pictures:
         raise ValueError("there is no picture to animate: give the first frame, the last one, or both")
-    size = size or nearest_size(pipeline.settings, pictures[0].size)
+    size = nearest_size(pipeline.settings, pictures[0].size) if size is None else size
     request = pipeline.request(prompt, size=size, **options)
     if pipeline.autoencoder.latent_frames(request.num_frames) <= len(pictures):
         raise ValueError("so few frames leave nothing to make beside what is given: ask for more seconds")
@@ -117,6 +118,7 @@ def connect(
     would lead to the prompt's scene and from there cut to what is given: for models that were trained to be given
     any frames it is 1 unless it or a negative prompt, which needs it, is asked for.
     """
+    seconds = checked_length(seconds)
     if pipeline.settings.known == "any" and options.get("guidance") is None and not options.get("negative_prompt"):
         options["guidance"] = 1.0
     request = clip_request(pipeline, prompt, [before, after], size, options)
@@ -149,7 +151,7 @@ def loop(
     """
     if clip is not None:
         request = clip_request(pipeline, prompt, [clip], size, options)
-        seconds = 1.5 if seconds is None else seconds
+        seconds = 1.5 if seconds is None else checked_length(seconds)
         if pipeline.autoencoder.causal:
             frames = resized(pipeline, clip, request)
             bridge = bridged(pipeline, request, frames, frames, seconds, on_progress)
@@ -214,9 +216,13 @@ def strengths(
     pipeline: Pipeline, strength: float | tuple[float, float], num_frames: int
 ) -> Callable[[slice], float | Tensor]:
     """The level of some frames: the same one for all latent frames, or one for each of them."""
-    if isinstance(strength, int | float):
+    if isinstance(strength, Real):
         level = float(strength)
+        if not 0 < level <= 1:
+            raise ValueError(f"strength must be above 0 and at most 1, got {level:g}")
         return lambda part: level
+    if not isinstance(strength, tuple | list) or [isinstance(each, Real) for each in strength] != [True, True]:
+        raise ValueError(f"strength must be a number or two, got {strength!r}")
     group = pipeline.autoencoder.temporal_compression
     count = num_frames // group
     if pipeline.settings.known != "any" or pipeline.autoencoder.causal:
@@ -245,7 +251,8 @@ def kept_places(pipeline: Pipeline, mask: Clip, request: Request, part: slice) -
 def clip_request(
     pipeline: Pipeline, prompt: str, clips: list[Clip], size: tuple[int, int] | None, options: dict[str, Any]
 ) -> Request:
-    return pipeline.request(prompt, size=size or nearest_size(pipeline.settings, clips[0].size), **options)
+    size = nearest_size(pipeline.settings, clips[0].size) if size is None else size
+    return pipeline.request(prompt, size=size, **options)
 
 
 def resized(pipeline: Pipeline, clip: Clip, request: Request) -> np.ndarray:

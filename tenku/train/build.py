@@ -174,7 +174,9 @@ def write_transformer(transformer: Transformer, folder: Path, dtype: torch.dtype
 
 
 def copy_part(source: Path, folder: Path) -> None:
-    """A part of a model as a complete folder: its JSON and safetensors, nothing else."""
+    """A part of a model as a complete folder: its JSON and safetensors, nothing else. ValueError: it is missing."""
+    if not source.is_dir():
+        raise ValueError(f"{source} is missing")
     with weights.new_folder(folder) as new:
         for path in sorted(source.glob("*")):
             if path.suffix in (".json", ".safetensors"):

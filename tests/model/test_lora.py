@@ -348,6 +348,8 @@ def test_what_is_wrong_is_named_and_no_weight_changes(tmp_path, what, said):
         ({"transformer.lora_alpha": 8, "transformer.use_dora": True}, "made with transformer.use_dora"),
         ({"alpha_pattern": {"to_q": 3}}, "made with alpha_pattern"),
         ({"transformer.lora_alpha": "eight"}, "lora_alpha should be one number, its settings say eight"),
+        ({"transformer.lora_alpha": [8]}, "lora_alpha should be one number"),
+        ({"transformer.lora_alpha": 8, "transformer_2.lora_alpha": 4}, "its settings say 8, 4"),
         ([8], "should be a JSON object"),
     ],
 )
@@ -375,6 +377,8 @@ def test_numbers_that_are_none_are_refused(tmp_path):
     tensors["diffusion_model.blocks.0.self_attn.q.lora_B.weight"][0, 0] = float("nan")
     with pytest.raises(ValueError, match="what it adds to blocks.0.self_attn.q is not finite"):
         merge(network, Lora(written(tmp_path / "a.safetensors", tensors)))
+    with pytest.raises(ValueError, match="is not finite"):  # too much of a good one
+        merge(small(), Lora(written(tmp_path / "b.safetensors", plain(small())), 1e39))
 
 
 def test_clips_part_in_wan_2_1_is_passed_over_with_a_note(tmp_path):
@@ -437,8 +441,9 @@ def test_what_the_option_says(tmp_path):
     assert str(Lora.parse("low=a/b.safetensors:0.75")) == "low=b.safetensors:0.75"
     (tmp_path / "odd:2").touch()
     assert Lora.parse(str(tmp_path / "odd:2")).path == tmp_path / "odd:2"
-    with pytest.raises(ValueError, match="should name a .safetensors file"):
-        Lora.parse("high=")
+    for wrong in ("high=", "a.safetensors:much", "a.safetensors:0,5", "low=a.safetensors:"):
+        with pytest.raises(ValueError, match="should name a .safetensors file"):
+            Lora.parse(wrong)
 
 
 def test_the_command_takes_loras(tmp_path, capsys):

@@ -1,5 +1,6 @@
 """Going on with open weights, tiny and random: windows of 17 frames, each from the last frames of the one before."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -324,3 +325,17 @@ def test_the_command_goes_on_for_as_long_as_one_likes(folder, tmp_path, capsys):
     assert '"frames": 96' in capsys.readouterr().out
     assert main(["extend", str(out), "a cat", "--forward", "0.5", "--out", str(tmp_path / "b.mp4"), *arguments]) == 0
     assert '"frames": 104' in capsys.readouterr().out
+
+
+def test_two_threads_do_not_meet_in_the_encoder(ours):
+    """diffusers' encoder keeps what it remembers in itself."""
+    clips = [some_clip(9, ours.settings.fps, seed=seed) for seed in (1, 2)]
+
+    def longer(clip):
+        return tasks.extend(ours, PROMPT, clip, forward=20 / ours.settings.fps, **HOW).clip().frames
+
+    alone = [longer(clip) for clip in clips]
+    with ThreadPoolExecutor(2) as threads:
+        for _ in range(3):
+            together = list(threads.map(longer, clips))
+            assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))

@@ -242,6 +242,27 @@ def test_a_pickle_is_refused(copied, part):
         load_open_weights(copied)
 
 
+@pytest.mark.parametrize(
+    ("file", "change", "said"),
+    [
+        ("scheduler/scheduler_config.json", {"flow_shift": [1]}, "flow_shift should be a number"),
+        ("vae/config.json", {"z_dim": "x"}, "is none of a Wan autoencoder"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_file(copied, file, change, said, capsys):
+    rewrite(copied / file, **change)
+    assert main(["generate", "a cat", "--model", str(copied), "--size", "64x64"]) == 2
+    error = capsys.readouterr().err
+    assert said in error and file.split("/")[1] in error
+
+
+def test_open_weights_are_not_exported(copied, tmp_path, capsys):
+    for name in (str(copied), "wan2.2-5b"):
+        assert main(["export", name, "--out", str(tmp_path / "out")]) == 2
+        assert "there is nothing to export" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_parts_that_do_not_fit_are_named(copied):
     rewrite(copied / "vae" / "config.json", _class_name="AutoencoderKL")
     with pytest.raises(ValueError, match="'AutoencoderKL' is not Wan's AutoencoderKLWan"):

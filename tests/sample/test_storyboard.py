@@ -108,10 +108,11 @@ CARD = '[[card]]\nat = 0\nprompt = "a red ball"\n'
         (f"seconds = 3\n{CARD}sound = 'x'", "card 1: unknown key 'sound'; known are at, prompt, picture, clip"),
         ("seconds = 3\n[[card]]\nat = 0", "card 1 needs prompt"),
         (f"seconds = 3\n{CARD}picture = 'a.png'\nclip = 'b.mp4'", "has a picture and a clip"),
-        (f"seconds = 3\n{CARD}picture = 'nothing.png'", "there is no file"),
+        (f"seconds = 3\n{CARD}picture = 'nothing.png'", "card 1: there is no file"),
+        (f"seconds = 3\n{CARD}picture = ''", "card 1: .* is a folder"),
         ("seconds = 3\ncard = [1]", "card 1 should be a table"),
         ("seconds = 3\n[card]\nat = 0\nprompt = 'a'", r"begins with \[\[card\]\], in two brackets"),
-        (f"seconds = 3\n{CARD}[[card]]\nat = nan\nprompt = 'a'", "with cards at times: got 3 s and cards at 0, nan"),
+        (f"seconds = 3\n{CARD}[[card]]\nat = nan\nprompt = 'a'", "with cards at times: got 3 s, cards at 0, nan"),
         (f"seconds = 0\n{CARD}", "lasts up to 3600 s.* got 0 s"),
         (f"seconds = 3\n{CARD}[[card]]\nat = 1\nprompt = ' '", "card 2: its prompt is empty"),
     ],
@@ -120,6 +121,15 @@ def test_files_that_are_wrong(tmp_path, text, message):
     (tmp_path / "board.toml").write_text(text)
     with pytest.raises(ValueError, match=message):
         read_storyboard(tmp_path / "board.toml")
+
+
+def test_what_the_board_says_holds_from_python_too(pipeline, tmp_path):
+    (tmp_path / "board.toml").write_text(f"seconds = 0.5\nseed = 11\nsize = '96x64'\nnegative = 'blue'\n{CARD}")
+    board = read_storyboard(tmp_path / "board.toml")
+    made = produce(pipeline, board, steps=1).clip()
+    assert made.size == (96, 64) and (made.metadata["seed"], made.metadata["negative_prompt"]) == (11, "blue")
+    made = produce(pipeline, board, steps=1, seed=3, size=(64, 64)).clip()
+    assert made.size == (64, 64) and made.metadata["seed"] == 3
 
 
 def test_a_mark_that_editors_put_first_is_passed_over(tmp_path):

@@ -186,6 +186,20 @@ def test_every_frame_is_the_first_at_some_step():
     assert set(starts) == set(range(6))
 
 
+def test_numbers_of_numpy_and_other_kinds(pipeline, tmp_path):
+    clip, half = noisy_clip(16), np.float32(0.5)
+    tasks.connect(pipeline, PROMPT, clip, clip, half, seed=1, size=[64, 64]).save(tmp_path / "a.mp4")
+    assert Clip.load(tmp_path / "a.mp4").metadata["seconds"] == "0.5"
+    assert len(tasks.remix(pipeline, PROMPT, clip, half, seed=1).clip().frames) == 16
+    for strength in ((0.1, 0.2, 0.3), "much", None):
+        with pytest.raises(ValueError, match="strength must be a number or two"):
+            tasks.remix(pipeline, PROMPT, clip, strength)
+    with pytest.raises(ValueError, match="strength must be above 0 and at most 1, got 2"):
+        tasks.remix(pipeline, PROMPT, clip, 2)  # at once, and not when it is read
+    with pytest.raises(ValueError, match="seconds must be between 0 .* got -1"):
+        pipeline.generate(PROMPT, seconds="-1")
+
+
 def test_loops(pipeline):
     made = tasks.loop(pipeline, PROMPT, seconds=1.6, seed=1).clip()
     assert len(made.frames) == 28 and made.metadata["task"] == "loop"
