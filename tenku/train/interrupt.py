@@ -11,7 +11,7 @@ from typing import Any
 def interruptible() -> Iterator[Callable[[], bool]]:
     """Ctrl-C, SIGTERM and a closed terminal set a flag, which the block asks for between two steps.
 
-    A second one interrupts at once. What is ignored, as with `nohup`, stays so.
+    A second one interrupts at once. With `nohup` a terminal may close.
     """
     received = threading.Event()
 
@@ -23,8 +23,9 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
         yield received.is_set
         return
-    numbers = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
-    heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    hangup = getattr(signal, "SIGHUP", signal.SIGTERM)
+    left_alone = {hangup} if signal.getsignal(hangup) == signal.SIG_IGN else set()
+    heard = {signal.SIGINT, signal.SIGTERM, hangup} - left_alone
     former = {number: signal.signal(number, note) for number in heard}
     try:
         yield received.is_set
