@@ -57,7 +57,7 @@ def expand(prompt: str, seed: int = 0) -> str:
         description["objects"] = [thing("ball") for _ in range(max(1, len(things)))]
     description["light"] = found(cues.LIGHTS, text) or str(rng.choice(list(cues.LIGHTS)))
     description["floor"] = found(cues.FLOORS, text) or str(rng.choice(list(cues.FLOORS)))
-    description["camera"] = camera or str(rng.choice(["static", "static", *cues.CAMERAS]))
+    description["camera"] = camera or "static"  # a camera that moves loses what it follows more easily
     if event == "street":
         description |= both_ways(text)
     elif description["direction"]:
