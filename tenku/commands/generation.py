@@ -38,15 +38,16 @@ def generate(
         prompt = fuller(prompt, options.model, seed)
     elif expand:
         prompt = expanded(prompt, options.model, seed, chat, chat_model)
-    if prompt != asked.strip():
+    is_changed = prompt != asked.strip()
+    if is_changed:
         options = replace(options, out=options.out or Path(f"{slug(asked)}-{seed}.mp4"))
     check_takes_text_alone(options.model)
     with made(prompt, options, seconds=seconds) as work:
-        if prompt != asked.strip():
+        if is_changed:
             say(f"expanded: {prompt}")
         request = work.pipeline.request(prompt, **work.options)
         work.video = work.pipeline.run(request, on_progress=work.stages)
-        if prompt != asked.strip():
+        if is_changed:
             work.video.metadata["asked"] = asked.strip()
 
 

@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ def check(loras: Iterable[Lora], transformer: Transformer, experts: int = 1) -> 
             raise ValueError(f"{lora} is for one of two experts, which this model has not: leave out {lora.expert}=")
         for expert in EXPERTS if experts == 2 else (None,):
             if lora.expert in (None, expert):
-                _, passed_over = read(lora, transformer, expert)
+                *_, passed_over = read(lora, transformer, expert)
         if passed_over:
             notes.append(f"{lora} holds {passed_over} tensors for CLIP's part in Wan 2.1, which are passed over")
     return notes
@@ -120,24 +121,33 @@ def merge(transformer: Transformer, lora: Lora, expert: str | None = None) -> No
     file and what is wrong in it; but for numbers that are none, before any weight is changed.
     """
     parameters = dict(transformer.named_parameters())
-    layers, _ = read(lora, transformer, expert)
+    layers, usual, _ = read(lora, transformer, expert)
+    with opened(lora.file) as file:
+        for layer, parts in layers.items():
+            tensors = {part: file.get_tensor(name).to(transformer.device) for part, name in parts.items()}
+            for name, change in _changes(tensors, usual):
+                parameter = parameters[f"{layer}.{name}"]
+                value = parameter.float() + lora.strength * change.reshape(parameter.shape)
+                if not bool(value.to(parameter.dtype).isfinite().all()):
+                    raise ValueError(f"{lora.file}: what it adds to {layer} is not finite")
+                parameter.copy_(value)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """A safetensors file. ValueError names it where it is damaged."""
     try:
-        with safe_open(lora.file, framework="pt") as file:
-            usual = _alpha(lora.file, file.metadata() or {})
-            for layer, parts in layers.items():
-                tensors = {part: file.get_tensor(name).to(transformer.device) for part, name in parts.items()}
-                for name, change in _changes(tensors, usual):
-                    parameter = parameters[f"{layer}.{name}"]
-                    value = parameter.float() + lora.strength * change.reshape(parameter.shape)
-                    if not bool(value.to(parameter.dtype).isfinite().all()):
-                        raise ValueError(f"{lora.file}: what it adds to {layer} is not finite")
-                    parameter.copy_(value)
+        with safe_open(path, framework="pt") as file:
+            yield file
     except SafetensorError as error:
-        raise ValueError(f"{lora.file} is not valid safetensors: {error}") from None
+        raise ValueError(f"{path} is not valid safetensors: {error}") from None
 
 
-def read(lora: Lora, transformer: Transformer, expert: str | None) -> tuple[dict[str, Addition], int]:
-    """The tensors of a file by the layer that they add to, and how many were passed over. ValueError as in `check`."""
+def read(lora: Lora, transformer: Transformer, expert: str | None) -> tuple[dict[str, Addition], float | None, int]:
+    """The tensors of a file by the layer that they add to, alpha where a layer has none, how many were passed over.
+
+    ValueError as in `check`.
+    """
     path = lora.file
     if path.is_dir():
         raise ValueError(f"{path} is a folder without {' or '.join(FILES)}")
@@ -146,18 +156,15 @@ def read(lora: Lora, transformer: Transformer, expert: str | None) -> tuple[dict
     layers, passed_over = additions(path, list(shapes), parameters, expert)
     for layer, parts in layers.items():
         _check(path, layer, parts, shapes, parameters)
-    try:
-        with safe_open(path, framework="pt") as file:
-            _alpha(path, file.metadata() or {})
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not valid safetensors: {error}") from None
-    return layers, passed_over
+    with opened(path) as file:
+        usual = _alpha(path, file.metadata() or {})
+    return layers, usual, passed_over
 
 
 def additions(
     path: Path, names: Sequence[str], parameters: dict[str, torch.nn.Parameter], expert: str | None
 ) -> tuple[dict[str, Addition], int]:
-    """As `read`, from the names alone. ValueError: one of them is of another kind or model."""
+    """As `read`, from the names alone and without alpha. ValueError: one of them is of another kind or model."""
     layers = {name.rpartition(".")[0] for name in parameters}
     flat = {layer.replace(".", "_"): layer for layer in layers}  # musubi-tuner has no dots in its names
     networks = {name.split(".")[0] for name in names} & {"transformer", "transformer_2"}

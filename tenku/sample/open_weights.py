@@ -47,8 +47,10 @@ def load_open_weights(
     read_config_file(folder, "model_index.json")
     settings = open_settings(folder)
     names = ("transformer", "transformer_2") if (folder / "transformer_2").is_dir() else ("transformer",)
-    with torch.device("meta"):
-        notes = check(loras, Transformer(read_transformer_config(folder / "transformer")[0]), len(names))
+    notes: list[str] = []
+    if loras:  # compared before gigabytes are read
+        with torch.device("meta"):
+            notes = check(loras, Transformer(read_transformer_config(folder / "transformer")[0]), len(names))
     plan = plan or plan_for(folder, device=device)
     resting = torch.device("cpu") if plan.apart or plan.stream else device  # where parts wait for their turn
 
