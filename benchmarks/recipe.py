@@ -25,14 +25,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tenku import flow
-from tenku.data.files import read_json
 from tenku.data.latents import read_manifest
 from tenku.data.loader import Batch, Lengths, held_out_seeds
 from tenku.model import Transformer, presets
 from tenku.model.transformer import rotary_table
+from tenku.system.files import read_json
 from tenku.train import step
+from tenku.train.diffusion import Run, TrainConfig
 from tenku.train.ema import Average
-from tenku.train.loop import Run, TrainConfig
 from tenku.train.step import Objective, Question
 from tenku.world.camera import tangents
 

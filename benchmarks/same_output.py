@@ -33,7 +33,7 @@ print("\\n" + json.dumps({"code": code, "frames": count, "digest": digest.hexdig
 """
 # Writes open weights in diffusers' layout, tiny and random, and a LoRA for them.
 OPEN_WEIGHTS = """
-import sys
+import json, sys
 from pathlib import Path
 sys.path.insert(0, str(Path("tests/sample").resolve()))
 import torch
@@ -42,11 +42,13 @@ from tiny_wan import write_pipeline
 out = Path(sys.argv[1])
 for kind in ("2.1", "5b", "i2v"):
     folder = write_pipeline(out / kind, kind)
-    (folder / "model.json").write_text('{"name": "%s", "fps": 16, "sizes": [[64, 48]], "max_frames": 17, "known": "%s", '
-        '"negative": "blurry", "defaults": {"steps": 4, "guidance": 4.0, "shift": 3.0, "solver": "unipc", "levels": 1000}}'
-        % (kind, "first" if kind == "5b" else "none"))
+    known = "first" if kind == "5b" else "none"
+    values = {"name": kind, "fps": 16, "sizes": [[64, 48]], "max_frames": 17, "known": known, "negative": "blurry"}
+    defaults = {"steps": 4, "guidance": 4.0, "shift": 3.0, "solver": "unipc", "levels": 1000}
+    (folder / "model.json").write_text(json.dumps(values | {"defaults": defaults}))
 torch.manual_seed(5)
-layers = [f"blocks.{block}.{part}.{name}" for block in (0, 1) for part in ("self_attn", "cross_attn") for name in "qkvo"]
+parts = [f"{part}.{name}" for part in ("self_attn", "cross_attn") for name in "qkvo"]
+layers = [f"blocks.{block}.{part}" for block in (0, 1) for part in parts]
 save_file({f"diffusion_model.{layer}.{half}.weight": torch.randn(*shape)
     for layer in layers for half, shape in (("lora_down", (4, 48)), ("lora_up", (48, 4)))}, out / "lora.safetensors")
 """
@@ -88,7 +90,7 @@ def requests(place: Path) -> dict[str, list[str]]:
         "loop of a clip": ["loop", CUBE, "--clip", clip, "--seconds", "1", *few],
         "remix, two strengths, a mask": ["remix", clip, CUBE, "--strength", "0.3:0.9", "--keep", other, *few],
         "storyboard": ["storyboard", str(place / "board.toml"), *few[:2]],
-        "storyboard, cut anew": ["storyboard", str(place / "board.toml"), "--video", clip, *few[:2]]
+        "storyboard, cut anew": ["storyboard", str(place / "short.toml"), "--video", clip, *few[:2]]
         + ["--insert", "1:1:一个红色的球滚过来。"],
         "open weights with a LoRA": ["generate", "a cat & a dog run", "--lora", f"{open_weights}/lora.safetensors:0.5"]
         + ["--seconds", "3", *text],
@@ -130,7 +132,10 @@ def trained(folder: Path) -> dict[str, object]:
     timed = ("elapsed", "samples_per_second", "tflops", "mfu")
     values = [{key: value for key, value in line.items() if key not in timed} for line in lines]
     newest = sorted((folder / "checkpoints").glob("step-*"))[-1]
-    return {"log": values, "tensors": {name: each for name, each in written(newest).items() if "state.json" not in name}}
+    return {
+        "log": values,
+        "tensors": {name: each for name, each in written(newest).items() if "state.json" not in name},
+    }
 
 
 def prepare(place: Path, before: Path) -> None:
@@ -140,6 +145,7 @@ def prepare(place: Path, before: Path) -> None:
     for name, prompt, seed in (("clip", BALL, "7"), ("other", PERSON, "8")):
         run(before, CHILD, "generate", prompt, "--steps", "4", "--seed", seed, "--out", str(place / f"{name}.mp4"))
     (place / "board.toml").write_text(STORYBOARD, encoding="utf-8")
+    (place / "short.toml").write_text(STORYBOARD.split("[[card]]\nat = 3")[0].replace("5", "3", 1), encoding="utf-8")
     world = ("world", "--frames", "16", "--size", "64x64", "--samples", "4", "--workers", "1")
     run(before, CHILD, *world, "--clips", "24", "--seed", "900", "--out", str(place / "clips"))
     run(before, CHILD, "encode", str(place / "clips"), "--autoencoder", "embedded", "--out", str(place / "latents"))

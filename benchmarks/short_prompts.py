@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import tenku
-from tenku.commands.expansion import fuller
+from tenku.cli.prompts import fuller
 from tenku.evaluate.recogniser import Recogniser
 
 SEEDS = 3

@@ -17,12 +17,12 @@ import tenku
 from tenku.data import source
 from tenku.evaluate import continuity
 from tenku.evaluate.recogniser import Recogniser
-from tenku.sample import recut, tasks
+from tenku.media.clip import Clip
+from tenku.media.sheet import contact_sheet
+from tenku.media.video import write_png
+from tenku.sample import edits, recut
 from tenku.sample.pipeline import Pipeline
 from tenku.sample.storyboard import Card, Storyboard, produce
-from tenku.sheet import contact_sheet
-from tenku.types import Clip
-from tenku.video import write_png
 
 LINES = 6  # of the long videos, as many as a plot holds
 LONG_PROMPTS = (
@@ -60,23 +60,23 @@ def ways(pipeline: Pipeline, clips: list[tuple[Clip, str]], index: int) -> dict[
     def kept(clip: Clip, what: Clip, at: float = 0.0) -> dict[str, float]:
         return {"lost": continuity.identity(pipeline, clip, what, at)["lost"]}
 
-    made = tasks.animate(pipeline, prompt, picture, seconds=3, **options).clip()
+    made = edits.animate(pipeline, prompt, picture, seconds=3, **options).clip()
     found = {"animate": (made, kept(made, picture))}
-    made = tasks.animate(pipeline, prompt, picture, end, seconds=3, **options).clip()
+    made = edits.animate(pipeline, prompt, picture, end, seconds=3, **options).clip()
     found["animate, both ends"] = made, kept(made, end, made.seconds - 0.25)
     start = Clip(given.frames[:half], 16)
-    made = tasks.extend(pipeline, prompt, start, forward=1.5, **options).clip()
+    made = edits.extend(pipeline, prompt, start, forward=1.5, **options).clip()
     found["extend"] = made, joined(made, half) | kept(made, start)
     rest = Clip(given.frames[half:], 16)
-    made = tasks.extend(pipeline, prompt, rest, backward=1.5, **options).clip()
+    made = edits.extend(pipeline, prompt, rest, backward=1.5, **options).clip()
     found["extend backwards"] = made, joined(made, made.num_frames - rest.num_frames) | kept(made, rest, 1.5)
-    made = tasks.connect(pipeline, prompt, start, Clip(other.frames[:half], 16), 1.5, **options).clip()
+    made = edits.connect(pipeline, prompt, start, Clip(other.frames[:half], 16), 1.5, **options).clip()
     found["connect"] = made, joined(made, half, half + 24) | kept(made, start)
-    made = tasks.loop(pipeline, prompt, seconds=3, **options).clip()
+    made = edits.loop(pipeline, prompt, seconds=3, **options).clip()
     found["loop"] = made, joined(made, loop=True)
-    made = tasks.loop(pipeline, prompt, start, seconds=1.5, **options).clip()
+    made = edits.loop(pipeline, prompt, start, seconds=1.5, **options).clip()
     found["loop of a clip"] = made, joined(made, half, loop=True) | kept(made, start)
-    made = tasks.remix(pipeline, "At night under pink neon lights.", given, (0.3, 0.9), **options).clip()
+    made = edits.remix(pipeline, "At night under pink neon lights.", given, (0.3, 0.9), **options).clip()
     found["remix, strength 0.3 to 0.9"] = made, {}
     board = Storyboard(4.5, (Card(0, prompt, picture), Card(2.25, prompt, start)))
     made = produce(pipeline, board, **options).clip()

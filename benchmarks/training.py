@@ -19,7 +19,7 @@ from torch import nn
 from tenku.data.loader import Lengths
 from tenku.sample.stopwatch import stopwatch
 from tenku.train import step
-from tenku.train.loop import Run, TrainConfig
+from tenku.train.diffusion import Run, TrainConfig
 from tenku.train.measure import Window, matmul_peak, shown
 
 FULL = Lengths(full=1, shorter=0, still=0)

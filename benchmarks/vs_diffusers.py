@@ -21,11 +21,13 @@ import diffusers
 import torch
 from torch import Tensor, nn
 
-from tenku.machine import keep_freed_memory
-from tenku.model import presets, wan
+from tenku.model import presets
+from tenku.model.settings import SamplingParams
 from tenku.model.transformer import Transformer, TransformerConfig
+from tenku.sample.conditioning import Conditioning
 from tenku.sample.denoise import denoise
-from tenku.types import Conditioning, SamplingParams
+from tenku.system.machine import keep_freed_memory
+from tenku.wan import names
 
 GUIDANCE, SHIFT = 5.0, 3.0
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
@@ -40,7 +42,7 @@ def random_weights(transformer: Transformer) -> None:
 
 
 def diffusers_network(config: TransformerConfig) -> nn.Module:
-    values = {key: value for key, value in wan.diffusers_config(config).items() if not key.startswith("_")}
+    values = {key: value for key, value in names.diffusers_config(config).items() if not key.startswith("_")}
     return diffusers.WanTransformer3DModel(**values)
 
 
@@ -57,7 +59,7 @@ def copy_of(
         network = Transformer(ours.config)
     else:
         network = diffusers_network(ours.config)
-        state = {wan.to_diffusers(name): tensor for name, tensor in state.items()}
+        state = {names.to_diffusers(name): tensor for name, tensor in state.items()}
     network.load_state_dict(state)
     network = network.to(device).eval().requires_grad_(False)
     kept = getattr(network, "_keep_in_fp32_modules", None) or ()

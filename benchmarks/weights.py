@@ -17,7 +17,8 @@ from torch import Tensor
 
 from tenku import flow
 from tenku.data.loader import Bucket, load_buckets
-from tenku.model import TextEncoder, Transformer, load_text_encoder, load_transformer
+from tenku.loading import load_transformer
+from tenku.model import TextEncoder, Transformer, load_text_encoder
 from tenku.train.build import mix
 from tenku.train.motion import either_side
 from tenku.train.step import answer

@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tenku.machine import usable_cores
+from tenku.system.machine import usable_cores
 from tenku.world.dataset import write_clips
 
 

@@ -9,8 +9,8 @@ The names here load what they need when they are first used, so that importing t
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tenku.media.clip import Clip
     from tenku.sample.pipeline import Pipeline, load
-    from tenku.types import Clip
 
 __version__ = "0.1.0"
 __all__ = ["Clip", "Pipeline", "load", "__version__"]
@@ -18,7 +18,7 @@ __all__ = ["Clip", "Pipeline", "load", "__version__"]
 
 def __getattr__(name: str) -> Any:
     if name == "Clip":
-        from tenku.types import Clip
+        from tenku.media.clip import Clip
 
         return Clip
     if name in ("Pipeline", "load"):

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from tenku.machine import available_memory, total_memory, usable_cores
+from tenku.system.machine import available_memory, total_memory, usable_cores
 
 if TYPE_CHECKING:
-    from tenku.model.catalogue import OpenWeights
+    from tenku.wan.catalogue import OpenWeights
 
 # A model's weights in bf16 and about as much again for activations and decoding.
 BYTES_PER_PARAMETER = 4
@@ -51,7 +51,7 @@ def findings(model: str, size: tuple[int, int] | None = None, seconds: float | N
     yield encoders()
     yield simulator()
     yield presets()
-    from tenku.model.catalogue import OPEN_WEIGHTS
+    from tenku.wan.catalogue import OPEN_WEIGHTS
 
     if model in OPEN_WEIGHTS:
         yield from open_weights(model, size, seconds)
@@ -165,11 +165,10 @@ def open_weights(model: str, size: tuple[int, int] | None, seconds: float | None
     """Whether they are here and whole, and what a clip needs in each way of holding them: predicted, nothing is run."""
     import torch
 
-    from tenku.model.catalogue import OPEN_WEIGHTS, models_folder
     from tenku.model.weights import tensor_files
-    from tenku.sample.memory import USABLE, free_memory, plans_for, stages
-    from tenku.sample.open_weights import clip_frames
+    from tenku.sample.memory import USABLE, clip_frames, free_memory, plans_for, stages
     from tenku.sample.request import make_request
+    from tenku.wan.catalogue import OPEN_WEIGHTS, models_folder
 
     folder = models_folder() / model
     if folder.is_dir():
@@ -213,7 +212,7 @@ def open_weights(model: str, size: tuple[int, int] | None, seconds: float | None
 def size_multiple(entry: "OpenWeights") -> int:
     """What the sides of a clip are multiples of."""
     from tenku.model.presets import get
-    from tenku.model.wan_autoencoder import published_autoencoder
+    from tenku.wan.vae import published_autoencoder
 
     config = get(entry.preset).transformer
     return published_autoencoder(config.latent_channels).spatial_compression * config.patch_size[-1]

@@ -7,9 +7,9 @@ import torch
 
 from tenku.model import presets, weights
 from tenku.model.autoencoder import Autoencoder, nano
+from tenku.model.settings import ModelSettings, SamplingParams
 from tenku.model.text import TextEncoder, Vocabulary, train_tokenizer
 from tenku.model.transformer import Transformer
-from tenku.types import ModelSettings, SamplingParams
 
 ENGLISH = [
     "a red rubber ball drops onto wet asphalt at night under pink neon",

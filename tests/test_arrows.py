@@ -10,25 +10,22 @@ ROOT = Path(__file__).parent.parent / "tenku"
 
 # What each room may import from the others. A room that is not named here is a new arrow to think about.
 MAY_IMPORT = {
-    "types": {"video", "sheet"},
-    "sheet": {"video"},
-    "video": set(),
-    "fit": {"types", "video"},
-    "flow": {"types"},
-    "model": {"types", "flow"},
-    "machine": set(),
-    "chat": set(),
-    "sample": {"types", "fit", "flow", "model", "video", "machine", "__init__"},  # of the package itself: its version
-    "world": {"types", "video"},
-    "data": {"types", "fit", "flow", "model", "video", "world"},
-    "train": {"types", "flow", "model", "video", "sheet", "data"},
-    "evaluate": {"types", "fit", "flow", "model", "video", "sheet", "sample", "data", "train", "world"},
-    "pull": {"model"},
-    "doctor": {"types", "flow", "model", "video", "sample", "machine", "__init__"},
-    "__init__": {"types", "sample"},
-    "serve": {"types", "flow", "model", "video", "sample", "doctor", "__init__"},
+    "system": set(),
+    "flow": set(),
+    "media": {"system"},
+    "model": {"flow", "media", "system"},
+    "wan": {"model", "system"},
+    "loading": {"model", "wan", "system"},
+    "sample": {"flow", "media", "system", "model", "wan", "loading", "__init__"},  # of the package itself: its version
+    "world": {"media"},
+    "prompts": {"world", "model", "loading"},
+    "data": {"media", "system", "model", "world"},
+    "train": {"flow", "media", "system", "model", "loading", "data"},
+    "evaluate": {"flow", "media", "system", "model", "loading", "sample", "data", "train", "world"},
+    "doctor": {"system", "model", "wan", "loading", "sample", "__init__"},
+    "__init__": {"media", "sample", "prompts"},
 }
-FREE = {"cli", "commands", "__main__"}
+FREE = {"cli", "__main__"}
 BANNED = {"utils", "misc", "helpers", "manager", "common"}
 
 

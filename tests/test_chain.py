@@ -12,11 +12,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tenku import load
 from tenku.cli import main
+from tenku.media.clip import Clip
 from tenku.model.autoencoder import load_autoencoder
-from tenku.model.weights import load_state
-from tenku.train.made import Maker
+from tenku.model.settings import ModelSettings
+from tenku.model.weights import read_tensors, tensor_files
 from tenku.train.measure import encoding_flops
-from tenku.types import Clip, ModelSettings
+from tenku.train.sdedit_latents import Maker
+
+
+def load_state(folder: Path) -> dict[str, torch.Tensor]:
+    return dict(read_tensors(tensor_files(folder)))
 
 
 @pytest.fixture(scope="module")

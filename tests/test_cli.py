@@ -11,8 +11,8 @@ from PIL import Image
 
 import tenku
 from tenku.cli import main
-from tenku.commands.options import parse_size, slug
-from tenku.types import Clip
+from tenku.cli._options import parse_size, slug
+from tenku.media.clip import Clip
 
 PROMPT = "A red ball falls onto wet asphalt at night and bounces."
 QUICK = ("--seconds", "0.5", "--steps", "2")

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-from tenku.data.files import read_json, write_tensors
 from tenku.data.latents import (
     OnClips,
     bucket_name,
@@ -27,6 +26,7 @@ from tenku.data.latents import (
 )
 from tenku.data.source import Sample
 from tenku.model.autoencoder import Autoencoder, load_autoencoder
+from tenku.system.files import read_json, write_tensors
 from tenku.world.dataset import make_all
 from tenku.world.scene import FPS, SAMPLES, WORLD
 

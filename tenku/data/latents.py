@@ -23,11 +23,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tenku.data.files import read_json, write_json, write_tensors
 from tenku.data.readers import read_ahead, start_readers
 from tenku.data.source import Sample, clips
 from tenku.model.autoencoder import load_autoencoder
 from tenku.model.precision import autocast
+from tenku.system.files import read_json, write_json, write_tensors
 from tenku.world import captions
 
 FORMAT = 1

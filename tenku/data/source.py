@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tenku.data.files import read_json
-from tenku.video import read_video
+from tenku.media.video import read_video
+from tenku.system.files import read_json
 
 HEAVY = ("states", "contacts", "camera")  # of a truth: most of its bytes, and nothing that clips are chosen by
 

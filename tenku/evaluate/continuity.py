@@ -15,11 +15,11 @@ import torch
 
 from tenku.evaluate.distances import psnr
 from tenku.evaluate.recogniser import Recogniser
-from tenku.fit import at_rate, fit
+from tenku.media.clip import Clip
+from tenku.media.resize import at_rate, fit
+from tenku.media.video import read_video
 from tenku.model.autoencoder import to_frames
 from tenku.sample.pipeline import Pipeline
-from tenku.types import Clip
-from tenku.video import read_video
 
 DRIFT_SECONDS = 5.0
 EARLY, SPAN = 5.0, 10.0  # the seconds from 5 to 15, whose cost is compared with that of the last ten

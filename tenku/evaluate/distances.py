@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tenku.sheet import contact_sheet
-from tenku.video import read_video, write_png
+from tenku.media.sheet import contact_sheet
+from tenku.media.video import read_video, write_png
 
 SIGMA = 1.5
 RADIUS = 5  # a window of 11 pixels

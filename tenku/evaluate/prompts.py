@@ -18,9 +18,9 @@ from rich.progress import track
 
 from tenku.evaluate.distances import kernel_distance
 from tenku.evaluate.recogniser import Frames, Recogniser, labels_of, read_clip_folder, score
-from tenku.sheet import contact_sheet
-from tenku.types import Clip
-from tenku.video import write_png
+from tenku.media.clip import Clip
+from tenku.media.sheet import contact_sheet
+from tenku.media.video import write_png
 
 JUDGED = ("light", "floor", "color", "event")  # what has to be right for a clip to count as right
 READ = (*JUDGED, "kind")

@@ -21,8 +21,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tenku.data import source
-from tenku.world import words
-from tenku.world.voice import color_of, group_color
+from tenku.world import lexicon
+from tenku.world.caption_writer import color_of, group_color
 
 # Shapes that 64 pixels cannot tell apart are one class; the table of classes is stored with the weights.
 KIND_GROUPS = {"capsule": "rounded", "egg": "rounded", "cylinder": "rounded", "automobile": "car"}
@@ -48,9 +48,9 @@ COLORS = (
     *("gray", "gold", "silver", "chocolate", "colorful"),
 )
 LABELS: dict[str, tuple[str, ...]] = {
-    "light": tuple(words.LIGHTS),
-    "floor": tuple(words.FLOORS),
-    "event": tuple(words.EVENTS),
+    "light": tuple(lexicon.LIGHTS),
+    "floor": tuple(lexicon.FLOORS),
+    "event": tuple(lexicon.EVENTS),
     "color": COLORS,
     "kind": KINDS,
 }

@@ -3,7 +3,6 @@
 from tenku.model.autoencoder import Autoencoder, AutoencoderConfig, load_autoencoder
 from tenku.model.text import TextConfig, TextEncoder, load_text_encoder
 from tenku.model.transformer import Transformer, TransformerConfig
-from tenku.model.weights import load_transformer
 
 __all__ = [
     "Autoencoder",
@@ -14,5 +13,4 @@ __all__ = [
     "TransformerConfig",
     "load_autoencoder",
     "load_text_encoder",
-    "load_transformer",
 ]

@@ -5,8 +5,8 @@ import shutil
 import warnings
 
 import torch
+from torch import nn
 
-from tenku.model.stream import StreamedBlocks
 from tenku.model.transformer import Transformer
 
 MOST_GRAPHS = 64  # for one function; torch gives up after 8, and a long video with cards has as many kinds of steps
@@ -18,7 +18,7 @@ def compile_blocks(transformer: Transformer) -> None:
     What is another kind of step (stills, known frames, a text for each frame, without guidance) takes another graph.
     ValueError: there is no compiler, or blocks are streamed, which are never there long enough.
     """
-    if isinstance(transformer.blocks, StreamedBlocks):
+    if type(transformer.blocks) is not nn.ModuleList:
         raise ValueError("blocks that are streamed from main memory are not compiled: leave out --compile")
     compilers, what = [os.environ.get("CXX", "g++")], "a C++ compiler: install g++"
     if transformer.device.type != "cpu":  # what Triton writes has a small part in C

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 from tenku.model.text import TextConfig
 from tenku.model.transformer import TransformerConfig
-from tenku.model.wan import concat_channels
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def wan_14b() -> Preset:
 def wan_14b_image() -> Preset:
     """An expert of Wan2.2-I2V-A14B, which also reads the pictures that it is given."""
     sizes = wan_14b().transformer
-    return Preset(replace(sizes, concat_channels=concat_channels(sizes.latent_channels)))
+    return Preset(replace(sizes, concat_channels=4 + sizes.latent_channels))
 
 
 def own_3b() -> Preset:

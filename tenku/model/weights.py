@@ -22,9 +22,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tenku.model import wan
-from tenku.model.transformer import Transformer, TransformerConfig
-
 MiB = 2**20
 SHARD_SIZE = 16 * MiB
 MAX_HEADER = 16 * MiB
@@ -77,17 +74,10 @@ def new_folder(folder: str | Path) -> Iterator[Path]:
 
 def write_module(module: nn.Module, config: Any, folder: Path, dtype: torch.dtype) -> None:
     """Write the files of `save_module` into an existing folder."""
-    _write_state(_stored(module, dtype), asdict(config), folder, SINGLE)
+    write_state(stored(module, dtype), asdict(config), folder, SINGLE)
 
 
-def save_for_diffusers(transformer: Transformer, folder: str | Path, dtype: torch.dtype = torch.bfloat16) -> None:
-    """Like `save_module`, with the names and the config by which diffusers' WanTransformer3DModel loads a folder."""
-    state = {wan.to_diffusers(name): tensor for name, tensor in _stored(transformer, dtype).items()}
-    with new_folder(folder) as new:
-        _write_state(state, wan.diffusers_config(transformer.config), new, SINGLES[1])
-
-
-def _stored(module: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
+def stored(module: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
     """What goes to the disk: parameters in `dtype`, buffers in their own."""
     buffers = {name for name, _ in module.named_buffers()}
     return {
@@ -96,7 +86,7 @@ def _stored(module: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
     }
 
 
-def _write_state(state: dict[str, Tensor], config: dict[str, Any], folder: Path, single: str) -> None:
+def write_state(state: dict[str, Tensor], config: dict[str, Any], folder: Path, single: str) -> None:
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     shards = _cut_into_shards(state)
     if len(shards) == 1:
@@ -138,33 +128,6 @@ def _flush(path: Path) -> None:
 # reading
 
 
-def load_transformer(
-    folder: str | Path, *, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
-) -> Transformer:
-    """A transformer from FOLDER/transformer or from the folder itself, in our layout, diffusers' or Wan's original.
-
-    dtype None keeps the one on disk. Tensors are converted one by one, so there is never a second copy of them all.
-    Raises ValueError, naming file or tensor, when anything is missing or wrong.
-    """
-    folder = part_folder(folder, "transformer")
-    config, rename = read_transformer_config(folder)
-    with torch.device("meta"):  # no memory and no initialisation for weights about to be replaced
-        transformer = Transformer(config)
-    load_into(transformer, folder, dtype=dtype, device=device, rename=rename)
-    return transformer
-
-
-def read_transformer_config(folder: Path) -> tuple[TransformerConfig, Callable[[str], str] | None]:
-    """The sizes that config.json of any of the three layouts asks for, and how its tensors' names become ours."""
-    values = read_config_file(folder)
-    if not wan.is_diffusers(values) and not wan.is_original(values):
-        return load_config(folder, TransformerConfig), None
-    try:
-        return wan.read_config(values), wan.from_diffusers if wan.is_diffusers(values) else None
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{folder / 'config.json'}: {error}") from None
-
-
 def load_into(
     module: nn.Module,
     folder: str | Path,
@@ -197,11 +160,6 @@ def load_into(
         if on_meta:
             tensor = tensor.to(device, dtype if tensor.is_floating_point() else None)
         module.load_state_dict({name: tensor}, strict=False, assign=on_meta)
-
-
-def load_state(folder: str | Path) -> dict[str, Tensor]:
-    """Every tensor of a weights folder by name, on the CPU. ValueError: anything but whole safetensors."""
-    return dict(read_tensors(tensor_files(folder)))
 
 
 TensorFiles = dict[str, tuple[Path, list[int]]]  # file and shape of every tensor

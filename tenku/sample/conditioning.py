@@ -4,14 +4,40 @@ Text alone makes a new clip. Known latent frames at the head, the tail, both or 
 picture, extend a clip forwards or backwards, or join two.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from tenku.model.text import TextEncoder
-from tenku.model.umt5 import UMT5
-from tenku.types import Conditioning
+from tenku.wan.umt5 import UMT5
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What a generation must agree with: a text, one to stay away from, and known latent frames.
+
+    text_embeds, negative_embeds: B S D with bool masks B S (the lengths S may differ); the prompt's may be B T S D, a
+    text for each latent frame. known_latents: B C T H W of which the frames marked True in known_mask (B T bool) are
+    given; known_t: the noise level that they are shown to the network with (one, or T): 0 for none, and never more than
+    all others have, so that 1 is for networks that were never shown frames without noise. start_latents: what the clip
+    is made out of instead of noise alone, noised to the level `strength` (one, or B T); the places True in keep
+    (broadcastable to B C T H W) stay as they are there. cyclic: time is a circle, the last frame leads to the first.
+    concat_latents: B G T H W, what networks with `concat_channels` read beside the latents.
+    """
+
+    text_embeds: Tensor
+    text_mask: Tensor | None
+    negative_embeds: Tensor
+    negative_mask: Tensor | None
+    known_latents: Tensor | None = None
+    known_mask: Tensor | None = None
+    known_t: Tensor | float = 0.0
+    start_latents: Tensor | None = None
+    strength: float | Tensor = 1.0
+    keep: Tensor | None = None
+    cyclic: bool = False
+    concat_latents: Tensor | None = None
 
 
 def from_text(encoder: TextEncoder | UMT5, prompts: list[str], negative_prompt: str = "") -> Conditioning:

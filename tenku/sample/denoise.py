@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from tenku import flow
-from tenku.model.experts import Experts
+from tenku.model.settings import SOLVERS, SamplingParams
 from tenku.model.transformer import Transformer
+from tenku.sample.conditioning import Conditioning
 from tenku.sample.guidance import guided_velocity
 from tenku.sample.unipc import unipc
-from tenku.types import SOLVERS, Conditioning, SamplingParams
+from tenku.wan.experts import Experts
 
 GOLDEN_RATIO = 0.618034
 

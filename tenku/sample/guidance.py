@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tenku import flow
-from tenku.model.experts import Experts
 from tenku.model.transformer import Transformer
-from tenku.types import Conditioning
+from tenku.sample.conditioning import Conditioning
+from tenku.wan.experts import Experts
 
 MIN_TIME = 1e-3
 

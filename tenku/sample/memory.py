@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,14 +17,18 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from tenku.machine import available_memory
-from tenku.model.catalogue import TEXT_PARAMETERS, OpenWeights
+from tenku.loading import open_weights_settings, recognise
 from tenku.model.precision import fastest_dtype
 from tenku.model.presets import get
+from tenku.model.settings import ModelSettings
 from tenku.model.transformer import Transformer
-from tenku.model.wan_autoencoder import WanAutoencoder, published_autoencoder
+from tenku.sample.conditioning import Conditioning
 from tenku.sample.guidance import guided_velocity
-from tenku.types import Conditioning, Plan
+from tenku.system.device import choose_device
+from tenku.system.machine import available_memory
+from tenku.wan.catalogue import TEXT_PARAMETERS, OpenWeights
+from tenku.wan.plan import Plan
+from tenku.wan.vae import WanAutoencoder, published_autoencoder
 
 GPU_OVERHEAD = 800 * 2**20  # what CUDA's context and libraries take outside the allocator: 0.80 GB on an H200
 WORKSPACE = 1.13  # of what decoding needs: cuDNN's convolutions work in a part of the allocator's memory
@@ -211,6 +216,30 @@ def choose_plan(
         f"{entry.name} at {width}x{height} with {num_frames} frames needs {need[stage] / 1e9:.1f} GB at least (to "
         f"{stage}), {free / 1e9:.1f} GB are free: ask for a smaller size or fewer seconds"
     )
+
+
+def plan_for(
+    folder: Path,
+    size: tuple[int, int] | None = None,
+    seconds: float | None = None,
+    device: str | torch.device | None = None,
+) -> Plan:
+    """The fastest plan in which a clip fits into the memory that is free; size and length default to the model's own.
+
+    What is longer than that is made window by window, each as large as one clip. ValueError when no plan does. Weights
+    that are not one of the known sets are held the plain way.
+    """
+    device = choose_device(device)
+    settings, entry = open_weights_settings(folder), recognise(folder)
+    if entry is None:
+        return Plan()
+    frames = settings.max_frames if seconds is None else clip_frames(settings, seconds)
+    return choose_plan(entry, size or settings.sizes[0], frames, free_memory(device), device.type)[0]
+
+
+def clip_frames(settings: ModelSettings, seconds: float) -> int:
+    """Frames that are made at once of so many seconds."""
+    return min(max(1, round(seconds * settings.fps)), settings.max_frames)
 
 
 def plans_for(device: str) -> list[Plan]:

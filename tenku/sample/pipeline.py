@@ -13,25 +13,28 @@ import torch
 from torch import Tensor, nn
 
 import tenku
-from tenku.fit import cut
-from tenku.machine import keep_freed_memory
-from tenku.model.autoencoder import Autoencoder, load_autoencoder, to_frames, to_video
-from tenku.model.catalogue import find
+from tenku.loading import find, is_open_weights, load_components
+from tenku.media.clip import Clip, Stream
+from tenku.media.resize import cut
+from tenku.model.autoencoder import Autoencoder, to_frames, to_video
 from tenku.model.compiled import compile_blocks
-from tenku.model.experts import Experts, move
-from tenku.model.lora import Lora, check, merge_into
-from tenku.model.precision import fastest_dtype
-from tenku.model.text import TextEncoder, Vocabulary, load_text_encoder
+from tenku.model.settings import ModelSettings
+from tenku.model.text import TextEncoder, Vocabulary
 from tenku.model.transformer import Transformer
-from tenku.model.umt5 import UMT5
-from tenku.model.wan_autoencoder import WanAutoencoder
-from tenku.model.weights import load_transformer
-from tenku.sample import causal, conditioning, long
+from tenku.sample import conditioning
+from tenku.sample.conditioning import Conditioning
 from tenku.sample.denoise import denoise
-from tenku.sample.given import Given, placed
+from tenku.sample.memory import plan_for
 from tenku.sample.request import Request, make_request
 from tenku.sample.stopwatch import stopwatch
-from tenku.types import Clip, Conditioning, ModelSettings, Plan, Stream
+from tenku.sample.user_frames import Given, placed
+from tenku.sample.windows import latent, pixel
+from tenku.system.machine import keep_freed_memory
+from tenku.wan.experts import Experts, move
+from tenku.wan.lora import Lora
+from tenku.wan.plan import Plan
+from tenku.wan.umt5 import UMT5
+from tenku.wan.vae import WanAutoencoder
 
 # Called as on_progress(stage, done, total) with stage "text", "denoise" or "decode"; an exception raised in
 # it ends the generation, which is how to cancel one.
@@ -88,6 +91,7 @@ class Pipeline:
         folder: str | Path,
         *,
         device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
         plan: Plan | None = None,
         loras: Sequence[Lora | str | Path] = (),
     ) -> "Pipeline":
@@ -99,21 +103,19 @@ class Pipeline:
         """
         folder, files = Path(folder), [each if isinstance(each, Lora) else Lora.parse(str(each)) for each in loras]
         keep_freed_memory()
-        if (folder / "model_index.json").is_file():
-            from tenku.sample.open_weights import load_open_weights
-
-            return load_open_weights(folder, device=device, plan=plan, loras=files)
-        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        dtype = fastest_dtype(device)
-        parts = (
-            ModelSettings.load(folder),
-            load_autoencoder(folder / "autoencoder").to(device, dtype),
-            load_text_encoder(folder / "text").to(device),
-            load_transformer(folder / "transformer", dtype=dtype, device=device),
+        if plan is None and is_open_weights(folder):
+            plan = plan_for(folder, device=device)
+        parts = load_components(folder, device=device, dtype=dtype, plan=plan, loras=files)
+        return cls(
+            parts.settings,
+            parts.autoencoder,
+            parts.text_encoder,
+            parts.transformer,
+            device=parts.device,
+            plan=parts.plan,
+            loras=parts.loras,
+            notes=parts.notes,
         )
-        notes = check(files, parts[-1])
-        merge_into(parts[-1], files)
-        return cls(*parts, loras=files, notes=notes)
 
     @property
     def device(self) -> torch.device:
@@ -212,17 +214,17 @@ class Pipeline:
         request: Request,
         given: Sequence[Given] = (),
         *,
-        also: Callable[[slice], long.Change] | None = None,
+        also: Callable[[slice], latent.Change] | None = None,
         on_progress: OnProgress | None = None,
     ) -> Stream:
-        """The video in which given frames stand at their places and all others are made; `also`: see `long.onwards`."""
+        """The video in which given frames stand at their places, all others made; `also`: see `latent.onwards`."""
         if self.transformer.config.concat_channels and not any(len(frames) for _, frames in given):
-            raise ValueError(causal.wants_something_given(self.settings.name))
+            raise ValueError(pixel.wants_something_given(self.settings.name))
         if self.autoencoder.causal:
-            frames = causal.onwards(self, request, given, also=also, on_progress=on_progress)
+            frames = pixel.onwards(self, request, given, also=also, on_progress=on_progress)
         else:
             latents, known = placed(self, request, given)
-            pieces = long.onwards(self, request, latents, known, also=also, on_progress=on_progress)
+            pieces = latent.onwards(self, request, latents, known, also=also, on_progress=on_progress)
             frames = self.decode(pieces, request.num_frames, given=known, on_progress=on_progress)
         return self.video(request, frames, request.num_frames)
 

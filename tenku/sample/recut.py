@@ -6,8 +6,8 @@ brought to whole latent frames, `step` seconds each, so that what was made is cu
 
 from dataclasses import replace
 
+from tenku.media.clip import Clip
 from tenku.sample.storyboard import Card, Storyboard, card_at
-from tenku.types import Clip
 
 STEP = 0.25  # seconds of a latent frame at 16 frames a second
 

@@ -5,7 +5,7 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tenku.types import ModelSettings, SamplingParams
+from tenku.model.settings import ModelSettings, SamplingParams
 
 MAX_PROMPT = 2000  # characters
 MAX_SEED = 2**63 - 1

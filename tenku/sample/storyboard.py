@@ -21,14 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tenku.fit import at_rate, fit, parse_size
-from tenku.sample import conditioning, tasks
-from tenku.sample.given import Given, middles, read_given, whole_groups
-from tenku.sample.long import Change
+from tenku.media.clip import Clip, Stream
+from tenku.media.resize import at_rate, fit, parse_size
+from tenku.media.video import check_is_file
+from tenku.sample import conditioning, edits
 from tenku.sample.pipeline import OnProgress, Pipeline
 from tenku.sample.request import LONGEST, Request
-from tenku.types import Clip, Stream
-from tenku.video import check_is_file
+from tenku.sample.user_frames import Given, middles, read_given, whole_groups
+from tenku.sample.windows.latent import Change
 
 KEYS = {"seconds": (int, float), "size": str, "seed": int, "negative": str, "card": list}
 CARD_KEYS = {"at": (int, float), "prompt": str, "picture": str, "clip": str}
@@ -150,7 +150,7 @@ def produce(
         prompts = [card_at(board, moment).prompt for moment in moments]
         return lambda each: conditioning.with_texts(each, pipeline.text_encoder, prompts)
 
-    video = tasks.named("storyboard", pipeline.filled(request, given, also=texts, on_progress=on_progress))
+    video = edits.named("storyboard", pipeline.filled(request, given, also=texts, on_progress=on_progress))
     video.metadata["cards"] = [{"at": float(card.at), "prompt": card.prompt} for card in board.cards]
     return video
 

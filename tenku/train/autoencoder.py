@@ -24,21 +24,21 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from tenku.data.files import read_json, write_json
+from tenku.media.sheet import contact_sheet
+from tenku.media.video import read_video, write_png
 from tenku.model.autoencoder import PRESETS, Autoencoder, AutoencoderConfig, to_video
 from tenku.model.precision import autocast
 from tenku.model.weights import load_into, part_folder, save_module
-from tenku.sheet import contact_sheet
+from tenku.system.device import choose_device
+from tenku.system.files import read_json, write_json
 from tenku.train import checkpoint
 from tenku.train.crops import ClipCache, cut_to_fit, draw_crops
 from tenku.train.ema import Average
 from tenku.train.interrupt import interruptible
-from tenku.train.loop import choose_device
-from tenku.train.made import Maker
 from tenku.train.measure import Log, shown, speed
 from tenku.train.optim import build_optimizer
 from tenku.train.reconstruction import halve, loss_parts
-from tenku.video import read_video, write_png
+from tenku.train.sdedit_latents import Maker
 
 SHEET_CLIPS = 12
 MEASURED_CLIPS = 48

@@ -11,22 +11,14 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
-from tenku.data.files import read_json
 from tenku.data.loader import Bucket, all_captions
-from tenku.model import (
-    TextConfig,
-    TextEncoder,
-    Transformer,
-    TransformerConfig,
-    load_text_encoder,
-    load_transformer,
-    presets,
-    weights,
-)
+from tenku.loading import load_transformer, save_for_diffusers
+from tenku.model import TextConfig, TextEncoder, Transformer, TransformerConfig, load_text_encoder, presets, weights
+from tenku.model.settings import ModelSettings, SamplingParams
 from tenku.model.text import train_tokenizer
 from tenku.model.vocabulary import Vocabulary
+from tenku.system.files import read_json
 from tenku.train import checkpoint
-from tenku.types import ModelSettings, SamplingParams
 
 
 def build_models(
@@ -152,7 +144,7 @@ def mix(module: nn.Module, other: nn.Module, share: float) -> None:
 def export_model(model: str | Path, folder: str | Path, layout: str = "tenku") -> Path:
     """A model folder written anew, its transformer in another layout. ValueError when a part is missing or wrong."""
     model, folder = Path(model), Path(folder)
-    settings, transformer = ModelSettings.load(model), weights.load_transformer(model)
+    settings, transformer = ModelSettings.load(model), load_transformer(model)
     write_transformer(transformer, folder / "transformer", transformer.dtype, layout)
     for part in ("text", "autoencoder"):
         copy_part(model / part, folder / part)
@@ -163,10 +155,10 @@ def export_model(model: str | Path, folder: str | Path, layout: str = "tenku") -
 def write_transformer(transformer: Transformer, folder: Path, dtype: torch.dtype, layout: str) -> None:
     """layout "tenku": Wan's original names; "diffusers": the names and config that WanTransformer3DModel loads.
 
-    `weights.load_transformer` reads both.
+    `load_transformer` reads both.
     """
     if layout == "diffusers":
-        weights.save_for_diffusers(transformer, folder, dtype)
+        save_for_diffusers(transformer, folder, dtype)
     elif layout == "tenku":
         weights.save_module(transformer, transformer.config, folder, dtype)
     else:

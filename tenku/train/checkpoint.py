@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tenku.data.files import read_json, sync, write_json, write_tensors
+from tenku.system.files import read_json, sync, write_json, write_tensors
 
 _NAME = re.compile(r"step-(\d{8})$")
 

@@ -19,8 +19,8 @@ from tenku import flow
 from tenku.data.loader import upload
 from tenku.model import TextEncoder
 from tenku.model.precision import autocast
+from tenku.train.history_augmentation import wear
 from tenku.train.motion import either_side
-from tenku.train.wear import wear
 
 Network = Callable[..., Tensor]  # a module, compiled or not
 KINDS = ("head", "tail", "both", "scattered")

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from tenku.world.caption_writer import Voice
 from tenku.world.chinese import Chinese
 from tenku.world.english import English
-from tenku.world.voice import Voice
 
 VOICES: dict[str, type[Voice]] = {"en": English, "zh": Chinese}
 STYLES = ("short", "long", "plain")

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from tenku.world import words
-from tenku.world.voice import Voice, group_color
+from tenku.world import lexicon
+from tenku.world.caption_writer import Voice, group_color
 
 
 def counted(kind: str, phrase: str) -> str:
     """一 + measure word + phrase"""
-    return "一" + words.MEASURES.get(kind, "个") + phrase
+    return "一" + lexicon.MEASURES.get(kind, "个") + phrase
 
 
 def colored(color: str, noun: str) -> str:
@@ -34,12 +34,12 @@ class Chinese(Voice):
 
     def noun(self, thing: dict[str, Any], article: bool = True) -> str:
         before, color, after = self.color_and_material(thing)
-        kind = self.say(words.KINDS, thing["kind"])
+        kind = self.say(lexicon.KINDS, thing["kind"])
         phrase = before + color + after + kind
         return counted(thing["kind"], phrase) if article else phrase
 
     def floor(self) -> str:
-        return self.say(words.FLOORS, self.description["floor"])
+        return self.say(lexicon.FLOORS, self.description["floor"])
 
     def at(self) -> str:
         """在草地上, or nothing where the floor is not told."""
@@ -55,7 +55,7 @@ class Chinese(Voice):
 
     def way(self, whose: str = "direction") -> str:
         direction = self.description.get(whose)
-        return words.DIRECTIONS[direction].zh[0] if direction else ""
+        return lexicon.DIRECTIONS[direction].zh[0] if direction else ""
 
     def bouncing(self) -> str:
         return {1: "弹起一次", 2: "弹起两次"}.get(self.bounces, "弹跳了好几次")
@@ -182,7 +182,7 @@ class Chinese(Voice):
         return f"{self.of_place()}白色盘子里，{food}{bites}，" + self.pick("缺口一直留着", "留下咬痕")
 
     def brush(self) -> str:
-        shape = words.STROKES[self.description["stroke"]].zh[0]
+        shape = lexicon.STROKES[self.description["stroke"]].zh[0]
         paint = self.color(self.description["paint"])
         draws = self.pick("一支画笔", "画笔")
         return f"{draws}在{self.of_place()}白色画布上用{paint}颜料画出{shape}"
@@ -206,7 +206,7 @@ class Chinese(Voice):
 
     def walk(self) -> str:
         coat = self.color(self.main["color"]) + self.pick("外套", "夹克")
-        text = f"一个穿{coat}的{self.say(words.KINDS, 'person')}{self.at()}{self.way()}{self.pick('走', '行走')}"
+        text = f"一个穿{coat}的{self.say(lexicon.KINDS, 'person')}{self.at()}{self.way()}{self.pick('走', '行走')}"
         return f"{text}，从一棵树旁走过" if self.full and self.description.get("tree") else text
 
     def apples(self) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from tenku.world import captions
+from tenku.world.appearance import FLOORS, Look, choose_floor, choose_light, choose_look
 from tenku.world.camera import Camera, film, in_view
 from tenku.world.events import EVENTS
-from tenku.world.looks import FLOORS, Look, choose_floor, choose_light, choose_look
 from tenku.world.physics import as_told, outcome, simulate
 from tenku.world.pictures import Filmed, draw
 from tenku.world.scene import FPS, SAMPLES, Event

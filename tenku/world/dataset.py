@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tenku.video import write_clip
+from tenku.media.video import write_clip
 from tenku.world.scene import FPS, SAMPLES, WORLD
 
 Item = TypeVar("Item")

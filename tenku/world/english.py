@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tenku.world import words
-from tenku.world.voice import Voice, group_color
+from tenku.world import lexicon
+from tenku.world.caption_writer import Voice, group_color
 
 
 def with_article(phrase: str) -> str:
@@ -37,18 +37,18 @@ class English(Voice):
 
     def noun(self, thing: dict[str, Any], article: bool = True) -> str:
         before, color, after = self.color_and_material(thing)
-        kind = self.say(words.KINDS, thing["kind"])
+        kind = self.say(lexicon.KINDS, thing["kind"])
         phrase = " ".join(word for word in (before, color, after, kind) if word)
         return with_article(phrase) if article else phrase
 
     def on(self, preposition: str = "on") -> str:
         """ " on grass", or nothing where the floor is not told."""
-        return f" {preposition} {self.say(words.FLOORS, self.description['floor'])}" if self.say_floor else ""
+        return f" {preposition} {self.say(lexicon.FLOORS, self.description['floor'])}" if self.say_floor else ""
 
     def way(self, whose: str = "direction") -> str:
         """ " to the left", or nothing where there is no direction."""
         direction = self.description.get(whose)
-        return f" {words.DIRECTIONS[direction].en[0]}" if direction else ""
+        return f" {lexicon.DIRECTIONS[direction].en[0]}" if direction else ""
 
     def bouncing(self) -> str:
         return {1: "bounces once", 2: "bounces twice"}.get(self.bounces, "bounces several times")
@@ -178,7 +178,7 @@ class English(Voice):
         return f"{bites} taken out of {food} on a white plate{self.on()}, and {stays}"
 
     def brush(self) -> str:
-        shape = words.STROKES[self.description["stroke"]].en[0]
+        shape = lexicon.STROKES[self.description["stroke"]].en[0]
         paint = self.color(self.description["paint"])
         draws = self.pick("a paintbrush draws", "a brush paints")
         return f"{draws} {shape} in {paint} paint on a white canvas{self.on('standing on')}"
@@ -202,7 +202,7 @@ class English(Voice):
 
     def walk(self) -> str:
         coat = with_article(f"{self.color(self.main['color'])} {self.pick('coat', 'jacket')}")
-        text = f"a {self.say(words.KINDS, 'person')} in {coat} walks{self.way()}{self.on(self.pick('across', 'on'))}"
+        text = f"a {self.say(lexicon.KINDS, 'person')} in {coat} walks{self.way()}{self.on(self.pick('across', 'on'))}"
         return f"{text} past a tree" if self.full and self.description.get("tree") else text
 
     def apples(self) -> str:

@@ -9,22 +9,7 @@ from typing import Any
 import numpy as np
 
 from tenku.world.outdoors import apples, walk
-from tenku.world.scene import (
-    BASIC,
-    HUES,
-    LYING,
-    RGB,
-    UPRIGHT,
-    Bite,
-    Body,
-    Event,
-    Part,
-    Shot,
-    Stroke,
-    Vector,
-    turn,
-    vec,
-)
+from tenku.world.scene import BASIC, HUES, LYING, RGB, UPRIGHT, Bite, Body, Event, Part, Shot, Stroke, Vector, turn, vec
 from tenku.world.shading import GRAIN
 from tenku.world.solids import BOX, CAPSULE, CONE, CYLINDER
 from tenku.world.street import drive, stairs, street

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from tenku.world import shading, surroundings
+from tenku.world.appearance import BACKDROPS, FLOORS, LIGHTS, Look
 from tenku.world.camera import Pose, tangents
-from tenku.world.looks import BACKDROPS, FLOORS, LIGHTS, Look
 from tenku.world.physics import Motion
 from tenku.world.scene import FPS, RGB, SAMPLES, Event, Part, matrix
 from tenku.world.solids import (

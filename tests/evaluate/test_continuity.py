@@ -13,8 +13,10 @@ from tenku.cli import main
 from tenku.evaluate import continuity
 from tenku.evaluate.continuity import drift, seam
 from tenku.evaluate.recogniser import Recogniser, RecogniserConfig, RecogniserNetwork
-from tenku.sample import tasks
-from tenku.types import Clip, ModelSettings, Plan
+from tenku.media.clip import Clip
+from tenku.model.settings import ModelSettings
+from tenku.sample import edits
+from tenku.wan.plan import Plan
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +98,7 @@ def pipeline(tiny_folder):
 
 def test_identity_is_the_autoencoders_own_loss_when_nothing_is_changed(pipeline):
     given = Clip(moving(20)[:, :, :32], 16)
-    back = tasks.remix(pipeline, "a red ball", given, 1e-3, size=(32, 32), steps=1, seed=0).clip()
+    back = edits.remix(pipeline, "a red ball", given, 1e-3, size=(32, 32), steps=1, seed=0).clip()
     found = continuity.identity(pipeline, back, given)
     assert found["lost"] == pytest.approx(0, abs=0.5) and found["lost"] == found["round_trip"] - found["psnr"]
     dark = Clip(back.frames // 2, 16)

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from tenku.evaluate.distances import evaluate_autoencoder, kernel_distance, psnr, ssim
+from tenku.media.video import write_clip
 from tenku.model.autoencoder import Autoencoder, nano
 from tenku.model.weights import save_module
-from tenku.video import write_clip
 
 
 def noise(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:

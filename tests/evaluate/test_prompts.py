@@ -7,7 +7,7 @@ import pytest
 
 from tenku.evaluate.prompts import evaluate_prompts, to_markdown
 from tenku.evaluate.recogniser import LABELS, RecogniserConfig
-from tenku.types import Clip
+from tenku.media.clip import Clip
 
 COLORS = ("red", "green", "blue")
 

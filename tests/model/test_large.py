@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from tenku.model.experts import Experts
-from tenku.model.quantize import quantize
-from tenku.model.stream import stream_blocks
 from tenku.model.transformer import Transformer, TransformerConfig
+from tenku.wan.experts import Experts
+from tenku.wan.offload import stream_blocks
+from tenku.wan.quantize import quantize
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 

@@ -6,8 +6,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tenku.model import wan, weights
+from tenku.loading import load_transformer
+from tenku.model import weights
 from tenku.model.transformer import Transformer, TransformerConfig
+from tenku.wan import names
 
 diffusers = pytest.importorskip("diffusers")
 
@@ -34,13 +36,13 @@ def ours(request, theirs, tmp_path_factory):
     state = theirs.state_dict()
     values = dict(theirs.config)
     if request.param == "original":
-        state = {wan.from_diffusers(name): tensor for name, tensor in state.items()}
+        state = {names.from_diffusers(name): tensor for name, tensor in state.items()}
         values = {"model_type": "t2v", "dim": 96, "num_layers": 3, "num_heads": 2, "ffn_dim": 160, "text_dim": 40}
     else:
         values["_class_name"] = "WanTransformer3DModel"
     (folder / "config.json").write_text(json.dumps(values))
     save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / weights.SINGLES[1])
-    loaded = weights.load_transformer(folder)
+    loaded = load_transformer(folder)
     assert loaded.config == config
     return loaded
 
@@ -64,7 +66,7 @@ def test_same_velocity_as_diffusers(ours, theirs, shape, level):
 
 def test_our_own_config_is_theirs(theirs):
     config = Transformer(TransformerConfig(hidden_size=96, depth=3, num_heads=2, ffn_size=160, text_size=40)).config
-    written = wan.diffusers_config(config)
+    written = names.diffusers_config(config)
     assert {key: written[key] for key in dict(theirs.config) if key in written} == {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in dict(theirs.config).items()

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from tenku.loading import load_transformer
 from tenku.model import weights
 from tenku.model.transformer import Transformer, TransformerConfig
 
@@ -19,14 +20,14 @@ def folder(tmp_path, transformer):
 
 
 def rewrite(folder, change):
-    state = weights.load_state(folder)
+    state = dict(weights.read_tensors(weights.tensor_files(folder)))
     change(state)
     weights.save_file({name: tensor.clone() for name, tensor in state.items()}, folder / weights.SINGLE)
 
 
 @pytest.mark.parametrize("level", ["model", "transformer"])
 def test_round_trip(folder, transformer, level):
-    loaded = weights.load_transformer(folder if level == "transformer" else folder.parent)
+    loaded = load_transformer(folder if level == "transformer" else folder.parent)
     assert loaded.config == transformer.config
     for (name, a), (_, b) in zip(loaded.state_dict().items(), transformer.state_dict().items(), strict=True):
         assert torch.equal(a, b), name
@@ -35,8 +36,8 @@ def test_round_trip(folder, transformer, level):
 
 def test_bf16_on_disk_and_any_dtype_in_memory(tmp_path, transformer):
     weights.save_module(transformer, transformer.config, tmp_path / "a")
-    assert weights.load_transformer(tmp_path / "a").dtype == torch.bfloat16
-    loaded = weights.load_transformer(tmp_path / "a", dtype=torch.float32)
+    assert load_transformer(tmp_path / "a").dtype == torch.bfloat16
+    loaded = load_transformer(tmp_path / "a", dtype=torch.float32)
     expected = transformer.head.head.weight.bfloat16().float()
     assert torch.equal(loaded.head.head.weight, expected)
 
@@ -53,7 +54,7 @@ def test_buffers_keep_their_precision(tmp_path):
     module = nn.Linear(2, 2)
     module.register_buffer("mean", torch.tensor([1 / 3]))
     weights.save_module(module, TransformerConfig(), tmp_path / "a")
-    state = weights.load_state(tmp_path / "a")
+    state = dict(weights.read_tensors(weights.tensor_files(tmp_path / "a")))
     assert state["mean"].dtype == torch.float32 and torch.equal(state["mean"], module.mean)
     assert state["weight"].dtype == torch.bfloat16
 
@@ -64,18 +65,18 @@ def test_sharded_equals_whole(tmp_path, transformer, monkeypatch):
     shards = sorted((tmp_path / "a").glob("*.safetensors"))
     assert len(shards) > 2 and shards[0].name == f"model-00001-of-{len(shards):05d}.safetensors"
     assert all(shard.stat().st_size <= weights.SHARD_SIZE for shard in shards)
-    loaded = weights.load_transformer(tmp_path / "a")
+    loaded = load_transformer(tmp_path / "a")
     assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), transformer.parameters(), strict=True))
 
     shards[1].unlink()
     with pytest.raises(ValueError, match=rf"{shards[1].name} is missing"):
-        weights.load_transformer(tmp_path / "a")
+        load_transformer(tmp_path / "a")
 
 
 def test_an_index_cannot_point_elsewhere(folder):
     (folder / weights.INDEX).write_text(json.dumps({"weight_map": {"x": "../../secret.safetensors"}}))
     with pytest.raises(ValueError, match="not a safetensors file beside it"):
-        weights.load_state(folder)
+        dict(weights.read_tensors(weights.tensor_files(folder)))
 
 
 def test_replacing_leaves_no_debris_and_a_failure_leaves_the_old(folder, transformer, monkeypatch):
@@ -97,19 +98,19 @@ def test_replacing_leaves_no_debris_and_a_failure_leaves_the_old(folder, transfo
 def test_missing_tensor(folder):
     rewrite(folder, lambda state: state.pop("blocks.1.ffn.0.weight"))
     with pytest.raises(ValueError, match=r"tensor blocks.1.ffn.0.weight of shape \[96, 48\] is missing"):
-        weights.load_transformer(folder)
+        load_transformer(folder)
 
 
 def test_extra_tensor(folder):
     rewrite(folder, lambda state: state.update(surprise=torch.zeros(2, 3)))
     with pytest.raises(ValueError, match=r"tensor surprise of shape \[2, 3\] is not part of this model"):
-        weights.load_transformer(folder)
+        load_transformer(folder)
 
 
 def test_misshapen_tensor(folder):
     rewrite(folder, lambda state: state.update({"head.head.bias": torch.zeros(7)}))
     with pytest.raises(ValueError, match=r"head.head.bias has shape \[7\], config.json asks for \[64\]"):
-        weights.load_transformer(folder)
+        load_transformer(folder)
 
 
 @pytest.mark.parametrize("keep", [0, 5, 100, -1])
@@ -117,7 +118,7 @@ def test_truncated_file(folder, keep):
     whole = (folder / weights.SINGLE).read_bytes()
     (folder / weights.SINGLE).write_bytes(whole[:keep])
     with pytest.raises(ValueError, match="is truncated"):
-        weights.load_transformer(folder)
+        load_transformer(folder)
 
 
 def test_header_that_is_too_large(folder):
@@ -125,14 +126,14 @@ def test_header_that_is_too_large(folder):
         file.write(struct.pack("<Q", 17 * weights.MiB))
         file.truncate(20 * weights.MiB)
     with pytest.raises(ValueError, match="its header would have"):
-        weights.load_transformer(folder)
+        load_transformer(folder)
 
 
 @pytest.mark.parametrize("content", [b"\x02" + bytes(7) + b"[]", b"\x02" + bytes(7) + b"{]", b"x" * 64])
 def test_rubbish(folder, content):
     (folder / weights.SINGLE).write_bytes(content)
     with pytest.raises(ValueError, match="not safetensors"):
-        weights.load_transformer(folder)
+        load_transformer(folder)
 
 
 class Bomb:
@@ -149,7 +150,7 @@ def test_a_pickle_is_refused_unopened(folder, name, zipped):
     else:
         (folder / name).write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(ValueError, match="pickle, which can run code; only safetensors"):
-        weights.load_transformer(folder)
+        load_transformer(folder)
 
 
 @pytest.mark.parametrize(
@@ -164,16 +165,16 @@ def test_a_pickle_is_refused_unopened(folder, name, zipped):
 def test_wrong_config(folder, text, message):
     (folder / "config.json").write_text(text)
     with pytest.raises(ValueError, match=message):
-        weights.load_transformer(folder)
+        load_transformer(folder)
 
 
 def test_nothing_there(tmp_path):
     with pytest.raises(ValueError, match="config.json is missing"):
-        weights.load_transformer(tmp_path)
+        load_transformer(tmp_path)
     with pytest.raises(ValueError, match="is not a folder"):
-        weights.load_state(tmp_path / "nowhere")
+        dict(weights.read_tensors(weights.tensor_files(tmp_path / "nowhere")))
     with pytest.raises(ValueError, match="has no model.safetensors"):
-        weights.load_state(tmp_path)
+        dict(weights.read_tensors(weights.tensor_files(tmp_path)))
 
 
 def test_a_broken_config_is_not_mistaken_for_another_model(folder):
@@ -181,11 +182,11 @@ def test_a_broken_config_is_not_mistaken_for_another_model(folder):
     config["hidden_size"] = 96
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match=r"patch_embedding.weight has shape \[48, 16, 1, 2, 2\].*\[96, 16, 1, 2, 2\]"):
-        weights.load_transformer(folder)
+        load_transformer(folder)
 
 
 def test_loaded_weights_can_be_trained(folder):
-    loaded = weights.load_transformer(folder)
+    loaded = load_transformer(folder)
     assert isinstance(loaded, Transformer)
     loaded(torch.randn(1, 16, 1, 2, 2), torch.rand(1), torch.randn(1, 3, 32)).sum().backward()
     assert loaded.head.head.bias.grad is not None

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from tenku import flow
-from tenku.model.experts import Experts
+from tenku.model.settings import SOLVERS, SamplingParams
 from tenku.sample import conditioning
 from tenku.sample.denoise import denoise, solve
 from tenku.sample.guidance import guided_velocity, rescaled
-from tenku.types import SOLVERS, SamplingParams
+from tenku.wan.experts import Experts
 
 
 def noise(batch=1, frames=4, seed=0):

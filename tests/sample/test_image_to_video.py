@@ -8,12 +8,13 @@ import torch
 from tiny_wan import diffusers, watched, write_pipeline
 
 from tenku.cli import main
-from tenku.model.catalogue import OPEN_WEIGHTS
-from tenku.model.wan import concat_channels
-from tenku.sample import memory, tasks
-from tenku.sample.open_weights import load_open_weights
+from tenku.media.clip import Clip
+from tenku.sample import edits, memory
+from tenku.sample.pipeline import Pipeline
 from tenku.sample.storyboard import Card, Storyboard, produce
-from tenku.types import Clip, Plan
+from tenku.wan.catalogue import OPEN_WEIGHTS
+from tenku.wan.names import concat_channels
+from tenku.wan.plan import Plan
 
 PROMPT, NEGATIVE, SIZE = "A cat & a dog run on the beach.", "blurry", (64, 96)  # width, height
 WINDOW, FPS = 17, 16
@@ -27,7 +28,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def ours(folder):
-    pipeline = load_open_weights(folder, device="cpu", dtype=torch.float32)
+    pipeline = Pipeline.load(folder, device="cpu", dtype=torch.float32)
     pipeline.settings = replace(pipeline.settings, max_frames=WINDOW)
     return pipeline
 
@@ -83,7 +84,7 @@ def test_a_picture_moves_as_in_diffusers(folder, ours, ends):
         latents=noise,
         output_type="np",
     ).frames[0]
-    clip = tasks.animate(ours, PROMPT, first, last, negative_prompt=NEGATIVE, **options).clip()
+    clip = edits.animate(ours, PROMPT, first, last, negative_prompt=NEGATIVE, **options).clip()
     made = clip.frames[: frames - (last is not None)]  # a last picture comes out as it was given
     difference = float(np.abs(made / 255 - expected[: len(made)]).max())
     print(f"largest difference of a pixel {difference:.4f} (of 1)")
@@ -93,7 +94,7 @@ def test_a_picture_moves_as_in_diffusers(folder, ours, ends):
 
 def test_a_window_goes_on_from_the_last_frames(ours, windows):
     picture = some_clip(1)
-    frames = tasks.animate(ours, PROMPT, picture, seconds=40 / FPS, **HOW).clip().frames
+    frames = edits.animate(ours, PROMPT, picture, seconds=40 / FPS, **HOW).clip().frames
     assert len(frames) == 40
     assert given(windows) == ["k" + 16 * ".", 5 * "k" + 12 * ".", 5 * "k" + 12 * "."]
     assert all(each.known_latents is None for _, each, _ in windows)
@@ -103,25 +104,25 @@ def test_a_window_goes_on_from_the_last_frames(ours, windows):
 
 def test_clips_stay_and_are_led_up_to(ours, windows):
     a, b = some_clip(11, seed=1), some_clip(9, seed=2)
-    joined = tasks.connect(ours, PROMPT, a, b, 6 / FPS, **HOW).clip().frames
+    joined = edits.connect(ours, PROMPT, a, b, 6 / FPS, **HOW).clip().frames
     between = len(joined) - 20
     assert np.array_equal(joined[:11], a.frames) and np.array_equal(joined[-9:], b.frames)
     assert given(windows) == [5 * "k" + between * "." + (12 - between) * "k"]
     own = {0: a.frames[-5:], 5 + between: b.frames[: 12 - between]}
     torch.testing.assert_close(windows[0][1].concat_latents[:, 4:], grey(ours, 17, own))
     windows.clear()
-    longer = tasks.extend(ours, PROMPT, a, forward=4 / FPS, backward=8 / FPS, **HOW).clip().frames
+    longer = edits.extend(ours, PROMPT, a, forward=4 / FPS, backward=8 / FPS, **HOW).clip().frames
     assert len(longer) == 8 + 11 + 4 and np.array_equal(longer[8:19], a.frames)
     before, after = given(windows)
     assert before.endswith("k") and before.startswith(".") and after == 5 * "k" + 4 * "."
     windows.clear()
-    tasks.loop(ours, PROMPT, a, seconds=8 / FPS, **HOW).clip()
+    edits.loop(ours, PROMPT, a, seconds=8 / FPS, **HOW).clip()
     assert given(windows) == [5 * "k" + 8 * "." + 4 * "k"]
 
 
 def test_a_last_picture_is_at_the_last_frame(ours, windows):
     picture = some_clip(1)
-    clip = tasks.animate(ours, PROMPT, None, picture, seconds=14 / FPS, **HOW).clip()
+    clip = edits.animate(ours, PROMPT, None, picture, seconds=14 / FPS, **HOW).clip()
     assert len(clip.frames) == 14 and np.array_equal(clip.frames[-1:], picture.frames)
     assert given(windows) == [13 * "." + "k" + 3 * "."]
 
@@ -129,7 +130,7 @@ def test_a_last_picture_is_at_the_last_frame(ours, windows):
 def test_what_is_far_ahead_is_led_up_to(ours, windows):
     """Nothing can be made out of nothing, so windows follow each other backwards from what is given."""
     picture = some_clip(1)
-    clip = tasks.animate(ours, PROMPT, None, picture, seconds=40 / FPS, **HOW).clip()
+    clip = edits.animate(ours, PROMPT, None, picture, seconds=40 / FPS, **HOW).clip()
     assert len(clip.frames) == 40 and np.array_equal(clip.frames[-1:], picture.frames)
     assert len(windows) > 2 and all("k" in mask for mask in given(windows))
     board = Storyboard(50 / FPS, (Card(0, PROMPT), Card(40 / FPS, "a dog", some_clip(4))))
@@ -149,7 +150,7 @@ def test_nothing_given_is_refused_before_the_work(folder, ours, tmp_path, capsys
     with pytest.raises(ValueError, match="makes videos out of a picture or clip"):
         ours.generate(PROMPT, **HOW)
     with pytest.raises(ValueError, match="makes videos out of a picture or clip"):
-        tasks.remix(ours, PROMPT, some_clip(9), **HOW).clip()
+        edits.remix(ours, PROMPT, some_clip(9), **HOW).clip()
     out = tmp_path / "a.mp4"
     assert main(["generate", "a dog", "--model", str(folder), "--size", "64x96", "--out", str(out)]) == 2
     error = capsys.readouterr().err
@@ -158,11 +159,9 @@ def test_nothing_given_is_refused_before_the_work(folder, ours, tmp_path, capsys
 
 
 def test_one_text_at_a_time_gives_the_same(folder, ours):
-    apart = load_open_weights(
-        folder, device="cpu", dtype=torch.float32, plan=Plan(one_by_one=True, tiled=True, apart=True)
-    )
+    apart = Pipeline.load(folder, device="cpu", dtype=torch.float32, plan=Plan(one_by_one=True, tiled=True, apart=True))
     a, b = (
-        tasks.animate(each, PROMPT, some_clip(1), seconds=9 / FPS, **HOW).clip().frames.astype(int)
+        edits.animate(each, PROMPT, some_clip(1), seconds=9 / FPS, **HOW).clip().frames.astype(int)
         for each in (ours, apart)
     )
     assert np.abs(a - b).max() <= 1

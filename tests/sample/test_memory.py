@@ -6,15 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tenku.model.catalogue import OPEN_WEIGHTS
 from tenku.model.transformer import Transformer, TransformerConfig
 from tenku.sample import memory
 from tenku.sample.memory import choose_plan, counting, decoding, denoising, plans_for, stages
-from tenku.types import Plan
+from tenku.wan.catalogue import OPEN_WEIGHTS
+from tenku.wan.plan import Plan
+from tenku.wan.vae import WanAutoencoder, published_autoencoder
 
 diffusers = pytest.importorskip("diffusers")
-
-from tenku.model.wan_autoencoder import WanAutoencoder, published_autoencoder  # noqa: E402
 
 
 def decode_as_planned(autoencoder, latents, tiled):
@@ -75,8 +74,8 @@ def test_the_dry_run_of_decoding_is_the_real_one(tiled):
 
 
 def test_the_dry_run_of_denoising_is_the_real_one(monkeypatch):
+    from tenku.sample.conditioning import Conditioning
     from tenku.sample.guidance import guided_velocity
-    from tenku.types import Conditioning
 
     config = TransformerConfig(4, hidden_size=256, depth=3, num_heads=2, ffn_size=1024, text_size=64)
     monkeypatch.setattr(memory, "TEXT_SIZE", 64)
@@ -144,8 +143,8 @@ def seen_on_the_gpu(name, predicted, work):
 def test_the_prediction_of_a_step_on_a_gpu(one_by_one):
     """Within 10 % of what the GPU's allocator gave, for wan2.1-1.3b with random weights."""
     from tenku.model.presets import get
+    from tenku.sample.conditioning import Conditioning
     from tenku.sample.guidance import guided_velocity
-    from tenku.types import Conditioning
 
     entry, size, frames = OPEN_WEIGHTS["wan2.1-1.3b"], (832, 480), 33
     plan = Plan(apart=True, one_by_one=one_by_one)

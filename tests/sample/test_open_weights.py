@@ -12,15 +12,15 @@ import torch
 from tiny_wan import diffusers, wan_autoencoder, write_pipeline
 
 from tenku.cli import main
+from tenku.media.clip import Clip
 from tenku.model.autoencoder import to_frames
-from tenku.model.experts import Experts, move
-from tenku.model.wan_autoencoder import load_wan_autoencoder
-from tenku.sample import conditioning, tasks
+from tenku.sample import conditioning, edits
 from tenku.sample.denoise import denoise
-from tenku.sample.open_weights import load_open_weights
 from tenku.sample.pipeline import Pipeline
 from tenku.sample.storyboard import Card, Storyboard, produce
-from tenku.types import Clip, Plan
+from tenku.wan.experts import Experts, move
+from tenku.wan.plan import Plan
+from tenku.wan.vae import load_wan_autoencoder
 
 PROMPT, NEGATIVE = "A cat &amp; a dog\n run on the  beach.", "blurry"
 SIZE, FRAMES, STEPS = (64, 96), 9, 5  # width, height
@@ -33,7 +33,7 @@ def folder(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ours(folder):
-    return load_open_weights(folder, device="cpu", dtype=torch.float32)
+    return Pipeline.load(folder, device="cpu", dtype=torch.float32)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_text_to_video_is_diffusers(ours, theirs):
 
 def test_image_to_video_with_the_first_frame_known(tmp_path):
     folder = write_pipeline(tmp_path / "5b", "5b")
-    ours = load_open_weights(folder, device="cpu", dtype=torch.float32)
+    ours = Pipeline.load(folder, device="cpu", dtype=torch.float32)
     text = diffusers.WanPipeline.from_pretrained(folder)
     theirs = diffusers.WanImageToVideoPipeline(
         tokenizer=text.tokenizer,
@@ -231,7 +231,7 @@ def test_a_config_that_names_code_is_refused(copied, file, capsys):
 def test_a_tokenizer_that_names_code_is_refused(copied):
     rewrite(copied / "tokenizer" / "tokenizer_config.json", auto_map={"AutoTokenizer": ["evil.Tokenizer", None]})
     with pytest.raises(ValueError, match="tokenizer_config.json has 'auto_map'"):
-        load_open_weights(copied)
+        Pipeline.load(copied)
 
 
 @pytest.mark.parametrize("part", ["transformer", "vae", "text_encoder"])
@@ -239,7 +239,7 @@ def test_a_pickle_is_refused(copied, part):
     for path in (copied / part).glob("*.safetensors"):
         path.rename(path.with_suffix(".bin"))
     with pytest.raises(ValueError, match="a pickle, which can run code; only safetensors are loaded"):
-        load_open_weights(copied)
+        Pipeline.load(copied)
 
 
 @pytest.mark.parametrize(
@@ -266,11 +266,11 @@ def test_open_weights_are_not_exported(copied, tmp_path, capsys):
 def test_parts_that_do_not_fit_are_named(copied):
     rewrite(copied / "vae" / "config.json", _class_name="AutoencoderKL")
     with pytest.raises(ValueError, match="'AutoencoderKL' is not Wan's AutoencoderKLWan"):
-        load_open_weights(copied)
+        Pipeline.load(copied)
     rewrite(copied / "text_encoder" / "config.json", model_type="t5")
     rewrite(copied / "vae" / "config.json", _class_name="AutoencoderKLWan")
     with pytest.raises(ValueError, match="model_type 't5' is not umt5"):
-        load_open_weights(copied)
+        Pipeline.load(copied)
 
 
 def test_the_second_expert_has_a_guidance_of_its_own_unless_one_is_asked_for(folder, ours, monkeypatch):
@@ -304,7 +304,7 @@ def test_the_second_expert_has_a_guidance_of_its_own_unless_one_is_asked_for(fol
 def test_weights_in_8_bits_take_turns(tmp_path):
     """Within inference mode, where torchao's tensors refuse to move by themselves."""
     pytest.importorskip("torchao")
-    pipeline = load_open_weights(write_pipeline(tmp_path / "a14b", "a14b"), device="cpu", plan=Plan(weights="int8"))
+    pipeline = Pipeline.load(write_pipeline(tmp_path / "a14b", "a14b"), device="cpu", plan=Plan(weights="int8"))
     high, low = pipeline.transformer.parts()
     with torch.inference_mode():
         move(high, torch.device("meta"))  # the other device of this machine
@@ -315,12 +315,12 @@ def test_two_experts_need_a_boundary(tmp_path):
     folder = write_pipeline(tmp_path / "a14b", "a14b")
     rewrite(folder / "model_index.json", boundary_ratio=None)
     with pytest.raises(ValueError, match="two transformers, but no boundary_ratio between them"):
-        load_open_weights(folder)
+        Pipeline.load(folder)
 
 
 def test_texts_one_by_one_and_parts_apart_change_nothing(copied):
-    plain = load_open_weights(copied, device="cpu", dtype=torch.float32)
-    frugal = load_open_weights(
+    plain = Pipeline.load(copied, device="cpu", dtype=torch.float32)
+    frugal = Pipeline.load(
         copied, device="cpu", dtype=torch.float32, plan=Plan(apart=True, tiled=True, one_by_one=True, stream=True)
     )
     assert not frugal.text_encoder.keep and plain.text_encoder.keep
@@ -347,10 +347,10 @@ def test_frames_are_held_by_models_that_were_not_trained_for_it(ours):
     for network, call in zip(ours.networks, forward, strict=True):
         network.forward = partial(watched, call)
     try:
-        clip = tasks.animate(ours, PROMPT, picture, **options).clip()
+        clip = edits.animate(ours, PROMPT, picture, **options).clip()
         asked = list(levels)
         levels.clear()
-        tasks.animate(ours, PROMPT, picture, picture, **options).clip()
+        edits.animate(ours, PROMPT, picture, picture, **options).clip()
     finally:
         for network in ours.networks:
             del network.forward
@@ -368,12 +368,12 @@ def test_a_clip_is_remixed_within_one_window(ours):
     with torch.inference_mode():
         own = to_frames(ours.autoencoder.decode(ours.encode(given.frames[:9]))).astype(int)
     little, much = (
-        np.abs(tasks.remix(ours, PROMPT, given, strength, size=SIZE, steps=3, seed=1).clip().frames - own).mean()
+        np.abs(edits.remix(ours, PROMPT, given, strength, size=SIZE, steps=3, seed=1).clip().frames - own).mean()
         for strength in (0.01, 0.9)
     )
     assert little < 12 and much > 2 * little
     with pytest.raises(ValueError, match="has one strength for all frames; embedded can change it"):
-        tasks.remix(ours, PROMPT, given, (0.1, 0.9), size=SIZE)
+        edits.remix(ours, PROMPT, given, (0.1, 0.9), size=SIZE)
 
 
 def test_cards_stand_in_one_window(ours):

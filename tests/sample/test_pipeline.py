@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import tenku
+from tenku.media.clip import Clip
 from tenku.model.autoencoder import to_frames
 from tenku.sample import conditioning
 from tenku.sample.pipeline import Pipeline
-from tenku.types import Clip
 
 PROMPT = "a red rubber ball drops onto the ice"
 

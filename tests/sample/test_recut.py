@@ -6,10 +6,10 @@ import torch
 
 import tenku
 from tenku.cli import main
+from tenku.media.clip import Clip
 from tenku.model.autoencoder import to_frames
 from tenku.sample import recut
 from tenku.sample.storyboard import Card, Storyboard, produce
-from tenku.types import Clip
 
 A, B, C = "a red ball drops", "a green box slides", "the pyramid topples"
 RATE = 16

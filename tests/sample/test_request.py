@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from tenku.model.settings import ModelSettings, SamplingParams
 from tenku.sample.request import make_request
-from tenku.types import ModelSettings, SamplingParams
 
 SETTINGS = ModelSettings(
     "test", fps=16, sizes=((128, 128), (160, 96)), max_frames=48, defaults=SamplingParams(8, 3.0, 2.0)

@@ -8,11 +8,11 @@ import torch
 
 import tenku
 from tenku.cli import main
+from tenku.media.clip import Clip
 from tenku.model.autoencoder import to_frames
 from tenku.sample import conditioning
 from tenku.sample.guidance import guided_velocity
 from tenku.sample.storyboard import Card, Storyboard, card_at, produce, read_storyboard
-from tenku.types import Clip
 
 ICE, BOXES = "a red rubber ball drops onto the ice", "the pyramid of green boxes topples"
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from tenku.media.video import write_clip
 from tenku.model.autoencoder import load_autoencoder
 from tenku.train import checkpoint
 from tenku.train.autoencoder import AutoencoderRun, AutoencoderTraining, train_autoencoder
 from tenku.train.crops import ClipCache, draw_crops
 from tenku.train.reconstruction import halve, loss_parts, moving
-from tenku.video import write_clip
 
 TINY = {"preset": "nano", "batch_size": 2, "crop": 32, "groups": 2, "log_every": 5, "warmup_steps": 2}
 

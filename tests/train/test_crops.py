@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from tenku.media.video import write_clip
 from tenku.train import crops
 from tenku.train.crops import ClipCache, crop_shape, draw_crops
-from tenku.video import write_clip
 
 
 def coordinates(frames: int, height: int, width: int) -> torch.Tensor:

@@ -4,12 +4,15 @@ import pytest
 import torch
 from colour_latents import COLOURS, FRAMES, SIDE, captions_of, read_colour, write_latents
 
-from tenku.model import load_text_encoder, load_transformer
+from tenku.loading import load_transformer
+from tenku.model import load_text_encoder
+from tenku.model.settings import SamplingParams
+from tenku.sample.conditioning import Conditioning
 from tenku.sample.denoise import denoise
-from tenku.train.loop import TrainConfig, export, train
+from tenku.train.build import export
+from tenku.train.diffusion import TrainConfig, train
 from tenku.train.measure import read_log
 from tenku.train.step import Objective
-from tenku.types import Conditioning, SamplingParams
 
 PER_CAPTION = 2
 

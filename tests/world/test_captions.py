@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from tenku.world import captions, words
+from tenku.world import captions, lexicon
 
 QUIET = {
     "bounces": 0,
@@ -88,7 +88,7 @@ def every_description():
     for food, n in itertools.product(("burger", "cake", "donut"), (1, 2, 3)):
         material = "chocolate" if food == "cake" else None
         yield describe("bite", [thing(food, None, material)], count=n, direction=None)
-    for stroke in words.STROKES:
+    for stroke in lexicon.STROKES:
         brush = thing("brush", "green", None)
         yield describe(
             "brush",
@@ -142,7 +142,7 @@ def names_one_of(caption, synonyms):
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_captions_are_well_formed_sentences(language, style):
-    assert {description["event"] for description in ALL} == set(words.EVENTS)
+    assert {description["event"] for description in ALL} == set(lexicon.EVENTS)
     for description in ALL:
         for caption in tell(description, language, style):
             assert "  " not in caption and "None" not in caption and "{" not in caption, caption
@@ -161,17 +161,17 @@ def test_captions_are_well_formed_sentences(language, style):
 def test_long_captions_name_floor_light_camera_and_subject(language):
     for description in ALL:
         for caption in tell(description, language):
-            assert names_one_of(caption, getattr(words.FLOORS["grass"], language)), caption
-            assert names_one_of(caption, getattr(words.LIGHTS["day"], language)), caption
-            assert names_one_of(caption, getattr(words.CAMERAS["static"], language)), caption
+            assert names_one_of(caption, getattr(lexicon.FLOORS["grass"], language)), caption
+            assert names_one_of(caption, getattr(lexicon.LIGHTS["day"], language)), caption
+            assert names_one_of(caption, getattr(lexicon.CAMERAS["static"], language)), caption
             if description["event"] not in ("brush", "pour"):
                 kind = description["objects"][0]["kind"]
-                assert names_one_of(caption, getattr(words.KINDS[kind], language)), caption
+                assert names_one_of(caption, getattr(lexicon.KINDS[kind], language)), caption
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_each_floor_light_and_camera_is_told_by_its_own_words(language):
-    for table, key in ((words.FLOORS, "floor"), (words.CAMERAS, "camera")):
+    for table, key in ((lexicon.FLOORS, "floor"), (lexicon.CAMERAS, "camera")):
         for name, synonyms in table.items():
             for caption in tell(describe("roll", **{key: name}), language):
                 assert names_one_of(caption, getattr(synonyms, language)), caption
@@ -186,7 +186,7 @@ def test_each_floor_light_and_camera_is_told_by_its_own_words(language):
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("color", ["red", "orange", "turquoise", "gold", "gray"])
 def test_long_captions_name_the_colour_and_material(language, color):
-    word = getattr(words.COLORS[color], language)[0]
+    word = getattr(lexicon.COLORS[color], language)[0]
     for event in ("drop", "roll", "slide", "throw"):
         for caption in tell(describe(event, [thing("cube", color, "striped")]), language):
             assert word in caption and ("striped" if language == "en" else "条纹") in caption
@@ -302,8 +302,8 @@ def test_write_all_is_deterministic_and_varied():
 
 def test_a_short_caption_sometimes_names_the_floor_or_the_light():
     texts = tell(describe("roll"), "en", "short", seeds=200)
-    floors = sum(names_one_of(text, words.FLOORS["grass"].en) for text in texts)
-    lights = sum(names_one_of(text, words.LIGHTS["day"].en) for text in texts)
+    floors = sum(names_one_of(text, lexicon.FLOORS["grass"].en) for text in texts)
+    lights = sum(names_one_of(text, lexicon.LIGHTS["day"].en) for text in texts)
     assert 30 < floors < 70 and 30 < lights < 70
     assert all("rolls to the right" in text and "red" in text for text in texts)
 
@@ -312,7 +312,7 @@ def test_a_plain_caption_is_short_and_names_floor_and_light():
     for description in ALL:
         for plain, long in zip(tell(description, "en", "plain"), tell(description, "en", "long"), strict=True):
             assert len(plain) < len(long)
-            assert names_one_of(plain, words.FLOORS["grass"].en) and names_one_of(plain, words.LIGHTS["day"].en)
+            assert names_one_of(plain, lexicon.FLOORS["grass"].en) and names_one_of(plain, lexicon.LIGHTS["day"].en)
 
 
 def test_wrong_requests_say_what_would_be_right():

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tenku.video import read_video
+from tenku.media.video import read_video
 from tenku.world import make_clip
 from tenku.world.clip import _compose, describe, stays_in_view
 from tenku.world.dataset import write_clips

@@ -1,0 +1,96 @@
+"""Commands around one model: generate, vocabulary, sheet, doctor."""
+
+import json
+import secrets
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tenku.cli._options import check_output, not_over, parse_size, say, slug
+from tenku.cli._session import Model, Options, Prompt, Seconds, check_takes_text_alone, made, with_options
+from tenku.cli.prompts import Chat, ChatModel, expanded, fuller
+
+
+@with_options
+def generate(
+    prompt: Prompt,
+    seconds: Seconds = None,
+    expand: Annotated[
+        bool | None,
+        typer.Option(
+            "--expand/--no-expand",
+            help="Make a short prompt full, or leave it; by default embedded does so where nothing is lost.",
+        ),
+    ] = None,
+    chat: Chat = None,
+    chat_model: ChatModel = "default",
+    *,
+    options: Options,
+) -> None:
+    """Make a video from a sentence. What is left out comes from the model's own defaults."""
+    from tenku.sample.request import checked_seed
+
+    asked, seed = prompt, secrets.randbits(32) if options.seed is None else checked_seed(options.seed)
+    options = replace(options, seed=seed)
+    if expand is None:
+        prompt = fuller(prompt, options.model, seed)
+    elif expand:
+        prompt = expanded(prompt, options.model, seed, chat, chat_model)
+    is_changed = prompt != asked.strip()
+    if is_changed:
+        options = replace(options, out=options.out or Path(f"{slug(asked)}-{seed}.mp4"))
+    check_takes_text_alone(options.model)
+    with made(prompt, options, seconds=seconds) as work:
+        if is_changed:
+            say(f"expanded: {prompt}")
+        request = work.pipeline.request(prompt, **work.options)
+        work.video = work.pipeline.run(request, on_progress=work.stages)
+        if is_changed:
+            work.video.metadata["asked"] = asked.strip()
+
+
+def vocabulary(
+    model: Model = "embedded",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
+) -> None:
+    """List the words that a model has seen in captions."""
+    import tenku
+
+    known = tenku.load(model).vocabulary
+    words, characters = sorted(known.words), sorted(known.characters)
+    if as_json:
+        print(json.dumps({"words": words, "characters": characters}, ensure_ascii=False))
+        return
+    print(" ".join(words))
+    print("".join(characters))
+
+
+def sheet(
+    clips: Annotated[list[Path], typer.Argument(help="Videos, a row for each.")],
+    out: Annotated[Path, typer.Option(help="The .png to write.")],
+    columns: Annotated[int, typer.Option(min=1, max=64, help="Frames shown of each clip.")] = 6,
+) -> None:
+    """Draw a contact sheet of clips."""
+    not_over([check_output(out, (".png",))], clips)
+    from tenku.media.sheet import contact_sheet
+    from tenku.media.video import write_png
+    from tenku.sample.user_frames import read_given
+
+    loaded = [read_given(clip) for clip in clips]
+    labels = [clip.metadata.get("prompt", path.stem) for clip, path in zip(loaded, clips, strict=True)]
+    write_png(out, contact_sheet([clip.frames for clip in loaded], columns=columns, labels=labels))
+    print(out)
+
+
+def doctor(
+    model: Model = "embedded",
+    seconds: Annotated[float | None, typer.Option(help="Length of the clip whose memory is predicted.")] = None,
+    size: Annotated[str | None, typer.Option(help="Its WIDTHxHEIGHT in pixels.")] = None,
+) -> None:
+    """Say what this machine can run, how long a video takes on it and, for open weights, how much memory."""
+    width_height = parse_size(size) if size is not None else None
+    from tenku.doctor import examine
+
+    examine(model, width_height, seconds)

@@ -1,0 +1,1 @@
+"""Videos and pictures: clips in memory, files, contact sheets, fitting frames to a size and rate."""

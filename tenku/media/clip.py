@@ -1,0 +1,123 @@
+"""A video: in memory (`Clip`), or as it is made (`Stream`), with what is remembered of how it was made."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tenku.media.sheet import contact_sheet
+from tenku.media.video import read_video, write_gif, write_png, write_video, write_webp
+
+
+@dataclass
+class Clip:
+    """A video in memory. frames: uint8, T H W 3, full-range RGB; fps: frames a second."""
+
+    frames: np.ndarray
+    fps: float
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        frames = self.frames
+        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
+            raise ValueError(f"frames must be uint8 of shape (T, H, W, 3), got {frames.dtype} {frames.shape}")
+        try:
+            self.fps = float(self.fps)
+        except (TypeError, ValueError):
+            raise ValueError(f"fps must be a number, got {self.fps!r}") from None
+        if not (math.isfinite(self.fps) and self.fps > 0):
+            raise ValueError(f"fps must be above 0, got {self.fps}")
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.frames)
+
+    @property
+    def seconds(self) -> float:
+        return len(self.frames) / self.fps
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.frames.shape[2], self.frames.shape[1]
+
+    def save(self, path: str | Path) -> None:
+        """Write .mp4 (with the metadata in it), .gif, .webp or .png (contact sheet of a video).
+
+        Raises ValueError for another ending and OSError when the place cannot be written.
+        """
+        ending = check_ending(path)
+        if ending == ".mp4":
+            write_video(path, self.frames, self.fps, metadata=as_text(self.metadata))
+        elif ending == ".gif":
+            write_gif(path, self.frames, self.fps)
+        elif ending == ".webp":
+            write_webp(path, self.frames, self.fps)
+        else:
+            picture = self.frames[0] if len(self.frames) == 1 else contact_sheet([self.frames])
+            write_png(path, picture)
+
+    @classmethod
+    def load(cls, path: str | Path, *, longest_side: int | None = None) -> "Clip":
+        """Read a video or picture file, larger frames made as small as `longest_side` pixels.
+
+        Raises ValueError when it is not one.
+        """
+        frames, fps, metadata = read_video(Path(path), longest_side=longest_side)
+        return cls(frames, fps, dict(metadata))
+
+
+@dataclass
+class Stream:
+    """A video as it is made: each frame comes as soon as it is decoded, and memory holds only a few of them.
+
+    pieces: uint8 k H W 3, made while they are read, once. num_frames, size: of all of it, (width, height) in pixels.
+    """
+
+    pieces: Iterator[np.ndarray]
+    fps: float
+    num_frames: int
+    size: tuple[int, int]
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Frames H W 3, one by one."""
+        for piece in self.pieces:
+            yield from piece
+
+    def clip(self) -> Clip:
+        """All of it, in memory. ValueError when it has been read before."""
+        pieces = list(self.pieces)
+        if not pieces:
+            raise ValueError("this video has been read already: frames of a stream come once")
+        return Clip(np.concatenate(pieces), self.fps, self.metadata)
+
+    def save(self, path: str | Path) -> None:
+        """As `Clip.save`; an .mp4 is written frame by frame."""
+        if check_ending(path) == ".mp4":
+            write_video(path, self.pieces, self.fps, metadata=as_text(self.metadata))
+        else:
+            self.clip().save(path)
+
+
+def check_ending(path: str | Path) -> str:
+    """The ending of a file that can be written. ValueError for another one, before any work."""
+    ending = Path(path).suffix.lower()
+    if ending not in (".mp4", ".gif", ".webp", ".png"):
+        raise ValueError(f"cannot write {Path(path).name}: the name should end in .mp4, .gif, .webp or .png")
+    return ending
+
+
+def as_text(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Metadata for a file: strings as they are, everything else as JSON, NumPy's numbers as numbers."""
+
+    def told(value: Any) -> str:
+        return (
+            value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=lambda each: each.item())
+        )
+
+    return {key: told(value) for key, value in metadata.items()}

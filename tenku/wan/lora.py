@@ -1,0 +1,259 @@
+"""LoRA files: what somebody trained to add to a transformer's weights (arXiv 2106.09685), merged into them.
+
+A layer's weight W becomes W + strength · alpha / rank · up @ down. Files are read as they are published for Wan: by
+diffusers and PEFT, with the original names (`diffusion_model.`), and by musubi-tuner (`lora_unet_`). lightx2v's, with
+which four steps are enough, also add to biases, norms and modulation as a whole (`diff`, `diff_b`, `diff_m`).
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from tenku.model.transformer import Transformer
+from tenku.model.weights import check_safetensors, read_json
+from tenku.wan.names import from_diffusers
+
+EXPERTS = ("high", "low")
+PREFIXES = ("base_model.model.", "model.", "diffusion_model.", "transformer_2.", "transformer.", "lora_unet_")
+# What a tensor's name ends with, and what that is of a layer.
+ENDINGS = {
+    ".lora_A.weight": "down",
+    ".lora_A.default.weight": "down",
+    ".lora_down.weight": "down",
+    ".lora_B.weight": "up",
+    ".lora_B.default.weight": "up",
+    ".lora_up.weight": "up",
+    ".lora_B.bias": "up's bias",
+    ".alpha": "alpha",
+    ".diff": "weight",
+    ".diff_b": "bias",
+    ".diff_m": "modulation",
+}
+# What is added as it is, and to which parameter.
+WHOLE = {"weight": "weight", "bias": "bias", "modulation": "modulation", "up's bias": "bias"}
+# Parts by which Wan 2.1's image-to-video network looks at pictures through CLIP. LoRAs that are published for 2.2 as
+# well still hold them, and every other program passes them over.
+OF_CLIP = re.compile(
+    r"(^|[._])(img_emb|image_embedder)\b|[._](k_img|v_img|norm_k_img|add_k_proj|add_v_proj|norm_added_k)$"
+)
+FILES = ("adapter_model.safetensors", "pytorch_lora_weights.safetensors")  # PEFT's and diffusers' in a folder
+Addition = dict[str, str]  # of one layer: the tensor in the file that is its "down", "up", "alpha", "bias", …
+
+
+@dataclass(frozen=True)
+class Lora:
+    """A LoRA file (or PEFT's folder), how much of it, and for which of two experts ("high", "low"; None: for both)."""
+
+    path: Path
+    strength: float = 1.0
+    expert: str | None = None
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.strength):
+            raise ValueError(f"the strength of a LoRA must be a finite number, got {self.strength}")
+        if self.expert not in (None, *EXPERTS):
+            raise ValueError(f"a LoRA is for the expert high or low, not {self.expert!r}")
+
+    @classmethod
+    def parse(cls, text: str) -> "Lora":
+        """Of a text: "FILE", "FILE:0.8", "high=FILE" or "low=FILE:0.8"."""
+        expert, path = None, text
+        if match := re.match(r"(high|low)=", text):
+            expert, path = match[1], text[match.end() :]
+        strength = 1.0
+        if (match := re.search(r":\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*$", path)) and not Path(path).exists():
+            path, strength = path[: match.start()], float(match[1])
+        wrong = re.search(r"\.safetensors:.*$", path)
+        if not path or (wrong and not Path(path).exists()):
+            raise ValueError(f"--lora {text!r} should name a .safetensors file, as in FILE, FILE:0.8 or high=FILE")
+        return cls(Path(path).expanduser(), strength, expert)
+
+    def __str__(self) -> str:
+        """As `parse` takes it, without the folder."""
+        expert = "" if self.expert is None else f"{self.expert}="
+        return f"{expert}{self.path.name}" + ("" if self.strength == 1 else f":{self.strength:g}")
+
+    @property
+    def file(self) -> Path:
+        """The file, which in a folder has one of two names."""
+        inside = (self.path / name for name in FILES)
+        return next((file for file in inside if file.is_file()), self.path)
+
+
+def check(loras: Iterable[Lora], transformer: Transformer, experts: int = 1) -> list[str]:
+    """Compare files with a network of the same sizes, which may be on the meta device; returns what is worth a note.
+
+    experts: how many networks there are. ValueError names the file and what is wrong in it.
+    """
+    notes = []
+    for lora in loras:
+        if lora.expert is not None and experts == 1:
+            raise ValueError(f"{lora} is for one of two experts, which this model has not: leave out {lora.expert}=")
+        for expert in EXPERTS if experts == 2 else (None,):
+            if lora.expert in (None, expert):
+                *_, passed_over = read(lora, transformer, expert)
+        if passed_over:
+            notes.append(f"{lora} holds {passed_over} tensors for CLIP's part in Wan 2.1, which are passed over")
+    return notes
+
+
+def merge_into(transformer: Transformer, loras: Iterable[Lora], expert: str | None = None) -> None:
+    """Merge all LoRAs that are for a transformer; expert: which of two it is, None where it works alone."""
+    for lora in loras:
+        if lora.expert in (None, expert):
+            merge(transformer, lora, expert)
+
+
+@torch.no_grad()
+def merge(transformer: Transformer, lora: Lora, expert: str | None = None) -> None:
+    """Add a LoRA to the weights of a transformer, in place; they keep their dtype.
+
+    expert: which of two this one is. Call it before the weights are held in 8 bits or streamed. ValueError names the
+    file and what is wrong in it; but for numbers that are none, before any weight is changed.
+    """
+    parameters = dict(transformer.named_parameters())
+    layers, usual, _ = read(lora, transformer, expert)
+    with opened(lora.file) as file:
+        for layer, parts in layers.items():
+            tensors = {part: file.get_tensor(name).to(transformer.device) for part, name in parts.items()}
+            for name, change in _changes(tensors, usual):
+                parameter = parameters[f"{layer}.{name}"]
+                value = parameter.float() + lora.strength * change.reshape(parameter.shape)
+                if not bool(value.to(parameter.dtype).isfinite().all()):
+                    raise ValueError(f"{lora.file}: what it adds to {layer} is not finite")
+                parameter.copy_(value)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """A safetensors file. ValueError names it where it is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not valid safetensors: {error}") from None
+
+
+def read(lora: Lora, transformer: Transformer, expert: str | None) -> tuple[dict[str, Addition], float | None, int]:
+    """The tensors of a file by the layer that they add to, alpha where a layer has none, how many were passed over.
+
+    ValueError as in `check`.
+    """
+    path = lora.file
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder without {' or '.join(FILES)}")
+    shapes = check_safetensors(path)
+    parameters = dict(transformer.named_parameters())
+    layers, passed_over = additions(path, list(shapes), parameters, expert)
+    for layer, parts in layers.items():
+        _check(path, layer, parts, shapes, parameters)
+    with opened(path) as file:
+        usual = _alpha(path, file.metadata() or {})
+    return layers, usual, passed_over
+
+
+def additions(
+    path: Path, names: Sequence[str], parameters: dict[str, torch.nn.Parameter], expert: str | None
+) -> tuple[dict[str, Addition], int]:
+    """As `read`, from the names alone and without alpha. ValueError: one of them is of another kind or model."""
+    layers = {name.rpartition(".")[0] for name in parameters}
+    flat = {layer.replace(".", "_"): layer for layer in layers}  # musubi-tuner has no dots in its names
+    networks = {name.split(".")[0] for name in names} & {"transformer", "transformer_2"}
+    if "transformer_2" in networks:  # a file for two experts
+        if expert is None:
+            raise ValueError(f"{path} is for two experts, and this model has one network")
+        mine = "transformer_2." if expert == "low" else "transformer."
+        names = [name for name in names if name.startswith(mine)]
+    found: dict[str, Addition] = {}
+    passed_over = 0
+    for name in names:
+        ending = next((ending for ending in ENDINGS if name.endswith(ending)), None)
+        inner = name.removesuffix(ending or "")
+        for prefix in PREFIXES:
+            inner = inner.removeprefix(prefix)
+        if OF_CLIP.search(inner):
+            passed_over += 1
+            continue
+        if ending is None:
+            raise ValueError(
+                f"{path}: {name} is not a LoRA's: pairs of lora_A and lora_B (or lora_down and lora_up) are read, "
+                "no LoHa, LoKr or DoRA"
+            )
+        layer = flat.get(inner) or from_diffusers(inner + ".").removesuffix(".")
+        if layer not in layers:
+            raise ValueError(f"{path} adds to {inner}, which this model does not have: it was made for another one")
+        parts = found.setdefault(layer, {})
+        if ENDINGS[ending] in parts:
+            raise ValueError(f"{path} says twice what is added to {layer}: {parts[ENDINGS[ending]]} and {name}")
+        parts[ENDINGS[ending]] = name
+    if not found and not (networks and expert):
+        raise ValueError(f"{path} holds no LoRA for this model")
+    return found, passed_over
+
+
+def _check(
+    path: Path, layer: str, parts: Addition, shapes: dict[str, list[int]], parameters: dict[str, torch.nn.Parameter]
+) -> None:
+    """ValueError: half of a pair is missing, or shapes do not fit the layer."""
+    of = {part: shapes[name] for part, name in parts.items()}
+    if ("down" in of) != ("up" in of):
+        there, missing = ("down", "up") if "down" in of else ("up", "down")
+        raise ValueError(f"{path}: {parts[there]} has no counterpart: the {missing} half of {layer} is missing")
+    if math.prod(of.get("alpha", [])) != 1:
+        raise ValueError(f"{path}: {parts['alpha']} should be one number, its shape is {of['alpha']}")
+    added = [(name, of[part]) for part, name in WHOLE.items() if part in of]
+    if "down" in of:
+        down, up = of["down"], of["up"]
+        if not down or down[0] < 1 or up[1:2] != down[:1] or math.prod(up[2:]) != 1:
+            raise ValueError(f"{path}: the halves {up} and {down} of {layer} do not fit together")
+        added.append(("weight", [up[0], *down[1:]]))
+    for name, shape in added:
+        parameter = parameters.get(f"{layer}.{name}")
+        if parameter is None or math.prod(shape) != parameter.numel() or shape[0] != parameter.shape[0]:
+            asked = "none" if parameter is None else list(parameter.shape)
+            raise ValueError(
+                f"{path} adds {shape} to {layer}.{name}, where this model has {asked}: it was made for another one"
+            )
+
+
+def _changes(tensors: dict[str, Tensor], usual: float | None) -> Iterator[tuple[str, Tensor]]:
+    """What is added to which parameter of a layer, float32. usual: alpha where a layer has none; None: its rank."""
+    scale = 1.0
+    if "down" in tensors:
+        down, up = tensors["down"].float().flatten(1), tensors["up"].float().flatten(1)
+        alpha = float(tensors["alpha"]) if "alpha" in tensors else usual
+        scale = 1.0 if alpha is None else alpha / len(down)
+        yield "weight", scale * (up @ down)
+    for part, name in WHOLE.items():
+        if part in tensors:
+            yield name, tensors[part].float() * (scale if part == "up's bias" else 1.0)
+
+
+def _alpha(path: Path, metadata: dict[str, str]) -> float | None:
+    """The alpha that PEFT keeps outside of the tensors: in the file's header, or in adapter_config.json beside it."""
+    values: dict[str, Any] = {}
+    if "lora_adapter_metadata" in metadata:
+        try:
+            values = json.loads(metadata["lora_adapter_metadata"])
+        except ValueError:
+            raise ValueError(f"{path}: its lora_adapter_metadata is not JSON") from None
+    elif (path.parent / "adapter_config.json").is_file():
+        values = read_json(path.parent / "adapter_config.json")
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: its lora_adapter_metadata should be a JSON object")
+    for key, value in values.items():
+        if value and key.rpartition(".")[2] in ("use_rslora", "use_dora", "alpha_pattern"):
+            raise ValueError(f"{path} was made with {key}, which is not supported: only plain LoRA is")
+    alphas = [value for key, value in values.items() if key.rpartition(".")[2] == "lora_alpha" and value is not None]
+    if any(not isinstance(alpha, int | float) or alpha != alphas[0] for alpha in alphas):
+        raise ValueError(f"{path}: lora_alpha should be one number, its settings say {', '.join(map(str, alphas))}")
+    return float(alphas.pop()) if alphas else None
