@@ -129,6 +129,43 @@ def test_a_video_that_is_not_made_to_its_end_is_not_there(tmp_path: Path) -> Non
         video.write_video(tmp_path / "a.mp4", iter([]), 16)
 
 
+def test_a_writer_takes_pieces_and_gives_the_bytes_of_the_whole(tmp_path: Path) -> None:
+    frames, metadata = moving(8), {"prompt": "a red ball"}
+    video.write_video(tmp_path / "a.mp4", frames, 16, metadata)
+    with video.VideoWriter(tmp_path / "b.mp4", 16, metadata) as writer:
+        for start, end in ((0, 1), (1, 5), (5, 8)):
+            writer.write(frames[start:end])
+            assert not (tmp_path / "b.mp4").exists()
+        assert writer.count == 8
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+@pytest.mark.parametrize("written", [0, 1], ids=["before the first piece", "after one"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("not of the file")], ids=["ctrl-c", "another error"])
+def test_a_writer_leaves_nothing_when_its_block_fails(tmp_path: Path, written: int, error: BaseException) -> None:
+    """What failed is told as it was; an older file stays."""
+    (tmp_path / "a.mp4").write_bytes(b"older")
+    with pytest.raises(type(error)) as caught:
+        with video.VideoWriter(tmp_path / "a.mp4", 16) as writer:
+            for _ in range(written):
+                writer.write(moving())
+            raise error
+    assert caught.value is error
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"older"]
+
+
+def test_a_writer_says_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="T, H, W, 3"):
+        with video.VideoWriter(tmp_path / "a.mp4", 16):
+            pass
+    with pytest.raises(OSError, match="nowhere"):
+        with video.VideoWriter(tmp_path / "nowhere" / "a.mp4", 16):
+            raise AssertionError("no work is done for a place that is not there")
+    with pytest.raises(ValueError, match="fps"):
+        video.VideoWriter(tmp_path / "a.mp4", 0)
+    assert not list(tmp_path.iterdir())
+
+
 def test_metadata_comes_back(tmp_path: Path) -> None:
     metadata = {"prompt": 'a "red" ball; = 一个红球 🎈', "seed": "7", "settings": json.dumps({"steps": 8})}
     video.write_video(tmp_path / "a.mp4", moving(), 16, metadata)
