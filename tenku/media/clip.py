@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tenku.media.sheet import contact_sheet
-from tenku.media.video import read_video, write_gif, write_png, write_video, write_webp
+from tenku.media.video import check_frames, read_video, write_gif, write_png, write_video, write_webp
 
 
 @dataclass
@@ -22,9 +22,7 @@ class Clip:
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        frames = self.frames
-        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
-            raise ValueError(f"frames must be uint8 of shape (T, H, W, 3), got {frames.dtype} {frames.shape}")
+        check_frames(self.frames)
         try:
             self.fps = float(self.fps)
         except (TypeError, ValueError):

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from tenku.media.clip import Clip
-from tenku.media.video import MAX_FRAMES
+from tenku.media.limits import MAX_FRAMES
 
 
 def parse_size(text: str) -> tuple[int, int]:

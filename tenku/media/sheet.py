@@ -48,26 +48,30 @@ def contact_sheet(
 
 
 def _draw_label(draw: ImageDraw.ImageDraw, label: str, top: int, width: int) -> None:
-    """One line, cut to the sheet's width. Without a font that has its signs, some show as boxes."""
-    line = textwrap.shorten(" ".join(label.split()), 400, placeholder=" …") if label.strip() else ""
-    font = _font(any(ord(sign) > 0x2E7F for sign in line))
-    try:
-        while line and draw.textlength(line, font=font) > width - 4:
+    """One line, its ink within the row and the sheet's width. Without a font that has its signs, some show as boxes."""
+    line = textwrap.shorten(" ".join(label.split()), 400, placeholder=" …")
+    chinese = any(ord(sign) > 0x2E7F for sign in line)
+    for size in range(LABEL_HEIGHT - 5, 0, -1):
+        font = _font(chinese, size)
+        if not isinstance(font, ImageFont.FreeTypeFont):  # Pillow built without FreeType knows Latin letters only
+            line = line.encode("latin-1", "replace").decode("latin-1")
+        while line and font.getlength(line) > width - 4:
             line = line[:-2]
-        draw.text((2, top + 2), line, fill="black", font=font)
-    except UnicodeEncodeError:  # Pillow built without FreeType knows Latin letters only
-        draw.text((2, top + 2), line.encode("latin-1", "replace").decode("latin-1"), fill="black", font=font)
+        _, above, _, below = font.getbbox(line)  # of the ink: where it lies under its place differs by font
+        if below - above <= LABEL_HEIGHT:
+            break
+    draw.text((2, top + max(-above, min(2, LABEL_HEIGHT - below))), line, fill="black", font=font)
 
 
-@lru_cache(maxsize=2)
-def _font(chinese: bool) -> Any:
-    """Pillow's own font, or a system font with Chinese signs where one is needed and installed."""
+@lru_cache(maxsize=32)
+def _font(chinese: bool, size: int) -> Any:
+    """Pillow's own font, or a system font with Chinese signs where one is needed and installed; size in pixels."""
     if chinese:
         for folder in map(Path, FONT_FOLDERS):
             for path in sorted(folder.rglob("*.[to]t[fc]")) if folder.is_dir() else []:
                 if path.name.startswith(FONTS):
                     try:
-                        return ImageFont.truetype(str(path), LABEL_HEIGHT - 5)
+                        return ImageFont.truetype(str(path), size)
                     except OSError:
                         continue
-    return ImageFont.load_default(LABEL_HEIGHT - 5)
+    return ImageFont.load_default(size)

@@ -7,13 +7,17 @@ import resource
 import subprocess
 import sys
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from PIL import ImageFont
 
-from tenku.media import video
+from tenku.media import sheet, video
 from tenku.media.sheet import contact_sheet
 
 COLOURS = {
@@ -123,6 +127,43 @@ def test_a_video_that_is_not_made_to_its_end_is_not_there(tmp_path: Path) -> Non
         assert not list(tmp_path.iterdir())
     with pytest.raises(ValueError, match="T, H, W, 3"):
         video.write_video(tmp_path / "a.mp4", iter([]), 16)
+
+
+def test_a_writer_takes_pieces_and_gives_the_bytes_of_the_whole(tmp_path: Path) -> None:
+    frames, metadata = moving(8), {"prompt": "a red ball"}
+    video.write_video(tmp_path / "a.mp4", frames, 16, metadata)
+    with video.VideoWriter(tmp_path / "b.mp4", 16, metadata) as writer:
+        for start, end in ((0, 1), (1, 5), (5, 8)):
+            writer.write(frames[start:end])
+            assert not (tmp_path / "b.mp4").exists()
+        assert writer.count == 8
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+@pytest.mark.parametrize("written", [0, 1], ids=["before the first piece", "after one"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("not of the file")], ids=["ctrl-c", "another error"])
+def test_a_writer_leaves_nothing_when_its_block_fails(tmp_path: Path, written: int, error: BaseException) -> None:
+    """What failed is told as it was; an older file stays."""
+    (tmp_path / "a.mp4").write_bytes(b"older")
+    with pytest.raises(type(error)) as caught:
+        with video.VideoWriter(tmp_path / "a.mp4", 16) as writer:
+            for _ in range(written):
+                writer.write(moving())
+            raise error
+    assert caught.value is error
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"older"]
+
+
+def test_a_writer_says_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="T, H, W, 3"):
+        with video.VideoWriter(tmp_path / "a.mp4", 16):
+            pass
+    with pytest.raises(OSError, match="nowhere"):
+        with video.VideoWriter(tmp_path / "nowhere" / "a.mp4", 16):
+            raise AssertionError("no work is done for a place that is not there")
+    with pytest.raises(ValueError, match="fps"):
+        video.VideoWriter(tmp_path / "a.mp4", 0)
+    assert not list(tmp_path.iterdir())
 
 
 def test_metadata_comes_back(tmp_path: Path) -> None:
@@ -276,22 +317,79 @@ except OSError as error:
 
 def test_contact_sheet_shows_first_and_last_frame_of_each_clip() -> None:
     clips = [moving(9), moving(3, height=20, width=30)]
-    sheet = contact_sheet(clips, columns=3, gap=2)
-    assert sheet.shape == (2 * 32 + 2, 3 * 48 + 2 * 2, 3)
-    assert np.array_equal(sheet[:32, :48], clips[0][0])
-    assert np.array_equal(sheet[:32, 100:148], clips[0][8])
-    assert np.array_equal(sheet[34:54, 100:130], clips[1][2])
+    picture = contact_sheet(clips, columns=3, gap=2)
+    assert picture.shape == (2 * 32 + 2, 3 * 48 + 2 * 2, 3)
+    assert np.array_equal(picture[:32, :48], clips[0][0])
+    assert np.array_equal(picture[:32, 100:148], clips[0][8])
+    assert np.array_equal(picture[34:54, 100:130], clips[1][2])
 
 
-def test_labels_are_drawn_in_any_language() -> None:
+LABELS = ("a red ball", "(Ågypt, jq)", "一个红色的橡胶球", "🎈 " * 300)
+
+
+def font_of_tall_lines(path: Path, lowest: int, highest: int) -> Path:
+    """A font in which every Latin and Chinese sign is a bar between two heights, in thousandths of its size."""
+    pen = TTGlyphPen(None)
+    pen.moveTo((100, lowest))
+    for corner in ((100, highest), (500, highest), (500, lowest)):
+        pen.lineTo(corner)
+    pen.closePath()
+    font = FontBuilder(1000, isTTF=True)
+    font.setupGlyphOrder([".notdef", "bar"])
+    font.setupCharacterMap(dict.fromkeys([*range(0x21, 0x180), *range(0x4E00, 0x9FA6)], "bar"))
+    font.setupGlyf({".notdef": TTGlyphPen(None).glyph(), "bar": pen.glyph()})
+    font.setupHorizontalMetrics({".notdef": (600, 0), "bar": (600, 100)})
+    font.setupHorizontalHeader(ascent=max(highest, 0), descent=min(lowest, 0))
+    font.setupNameTable({"familyName": path.stem, "styleName": "Regular"})
+    font.setupOS2()
+    font.setupPost()
+    font.save(path)
+    return path
+
+
+def check_labels(labels: Sequence[str] = LABELS) -> None:
+    """Each label leaves ink in its own row of the sheet, and nowhere else."""
     clips = [moving()] * 3
     plain = contact_sheet(clips, labels=["", "", ""])
-    for label in ("a red ball", "一个红色的橡胶球", "🎈 " * 300):
+    for label in labels:
         labelled = contact_sheet(clips, labels=["", label, ""])
         assert labelled.shape == plain.shape
         changed = np.any(labelled != plain, axis=(1, 2)).nonzero()[0]
         row = 32 + 18 + 2
         assert len(changed) and changed.min() >= row and changed.max() < row + 18
+
+
+@pytest.mark.parametrize("folders", [sheet.FONT_FOLDERS, ()], ids=["fonts of this machine", "fonts hidden"])
+def test_labels_are_drawn_in_any_language(monkeypatch: pytest.MonkeyPatch, folders: tuple[str, ...]) -> None:
+    monkeypatch.setattr(sheet, "FONT_FOLDERS", folders)
+    sheet._font.cache_clear()
+    check_labels()
+    sheet._font.cache_clear()
+
+
+def test_labels_fit_in_every_font(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [path for folder in sheet.FONT_FOLDERS for path in Path(folder).rglob("*.[to]t[fc]")]
+    for path in found:
+        try:
+            sizes = [ImageFont.truetype(str(path), size) for size in range(1, 19)]
+        except OSError:
+            continue  # pictures instead of outlines
+        drawn = [label for label in LABELS if sizes[-1].getmask(label).getbbox()]
+        monkeypatch.setattr(sheet, "_font", lambda chinese, size, sizes=sizes: sizes[size - 1])
+        check_labels(drawn)
+
+
+@pytest.mark.parametrize("lowest, highest", [(-1500, 1000), (-4000, -3000), (3000, 4000), (-800, 9000)])
+def test_labels_fit_in_fonts_of_tall_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lowest: int, highest: int
+) -> None:
+    """Found where system fonts are, by its name: low, high, and so tall that only small letters fit."""
+    font_of_tall_lines(tmp_path / "NotoSansCJK-tall.ttf", lowest, highest)
+    monkeypatch.setattr(sheet, "FONT_FOLDERS", (str(tmp_path),))
+    sheet._font.cache_clear()
+    assert sheet._font(True, 13).getname()[0] == "NotoSansCJK-tall"
+    check_labels(["一个红色的橡胶球", "红 ball"])
+    sheet._font.cache_clear()
 
 
 def test_contact_sheet_says_what_is_wrong() -> None:
