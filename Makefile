@@ -15,8 +15,9 @@ export TENKU_PROMPT := $(value PROMPT)
 video: $(VENV)/installed-base
 	@$(BIN)/tenku generate $(ARGS) -- "$$TENKU_PROMPT"
 
+# -rs names every test that is skipped, and why.
 test: $(VENV)/installed-dev
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -rs $(ARGS)
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
