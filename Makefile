@@ -1,7 +1,7 @@
 # `make video` and `make test` set themselves up: a virtual environment in .venv, filled once.
 PYTHON ?= python3
 VENV   ?= .venv
-PROMPT ?= A red rubber ball falls onto wet asphalt at night and bounces under neon lights.
+PROMPT ?= A person in a red coat walks on wet asphalt at night under neon signs.
 ARGS   ?=
 
 BIN     := $(VENV)/bin
