@@ -6,23 +6,45 @@
 The names here load what they need when they are first used, so that importing tenku costs nothing.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tenku.media.clip import Clip
+    from tenku.media.clip import Clip, Stream
+    from tenku.prompts.expand import expand
+    from tenku.sample.edits import animate, connect, extend, loop, remix
     from tenku.sample.pipeline import Pipeline, load
+    from tenku.sample.storyboard import Card, Storyboard, read_storyboard, render_storyboard
 
 __version__ = "0.1.0"
-__all__ = ["Clip", "Pipeline", "load", "__version__"]
+_HOMES = {
+    "tenku.media.clip": ("Clip", "Stream"),
+    "tenku.sample.pipeline": ("Pipeline", "load"),
+    "tenku.sample.edits": ("animate", "connect", "extend", "loop", "remix"),
+    "tenku.sample.storyboard": ("Card", "Storyboard", "read_storyboard", "render_storyboard"),
+    "tenku.prompts.expand": ("expand",),
+}
+__all__ = [
+    "Card",
+    "Clip",
+    "Pipeline",
+    "Storyboard",
+    "Stream",
+    "__version__",
+    "animate",
+    "connect",
+    "expand",
+    "extend",
+    "load",
+    "loop",
+    "read_storyboard",
+    "remix",
+    "render_storyboard",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Clip":
-        from tenku.media.clip import Clip
-
-        return Clip
-    if name in ("Pipeline", "load"):
-        from tenku.sample import pipeline
-
-        return getattr(pipeline, name)
+    for home, members in _HOMES.items():
+        if name in members:
+            return getattr(import_module(home), name)
     raise AttributeError(f"module 'tenku' has no attribute {name!r}")

@@ -5,8 +5,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
-from functools import wraps
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
@@ -23,82 +22,94 @@ VIDEO_SUFFIXES = (".mp4", ".gif", ".webp", ".png")
 Prompt = Annotated[str, typer.Argument(help="What should be seen, in English or Chinese.")]
 Model = Annotated[str, typer.Option(help="A name that `tenku models` lists, or a folder with weights.")]
 Seconds = Annotated[float | None, typer.Option(help="Length; 0 is a still picture.")]
+SAMPLING, MODEL, OUTPUT = "Sampling", "Model", "Output"
 
 
 @dataclass(frozen=True)
 class Options:
     """The options that all ways of prompting share, in the order of `--help`."""
 
-    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels.")] = None
-    steps: Annotated[int | None, typer.Option(help="Denoising steps; more is slower and finer.")] = None
+    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels.", rich_help_panel=SAMPLING)] = None
+    steps: Annotated[
+        int | None, typer.Option(help="Denoising steps; more is slower and finer.", rich_help_panel=SAMPLING)
+    ] = None
     guidance: Annotated[
-        float | None, typer.Option(help="How strictly the prompt is followed; 1 is off and twice as fast.")
+        float | None,
+        typer.Option(help="How strictly the prompt is followed; 1 is off and twice as fast.", rich_help_panel=SAMPLING),
     ] = None
     shift: Annotated[
-        float | None, typer.Option(help="How much of the steps goes to high noise; 1 spreads them evenly.")
+        float | None,
+        typer.Option(help="How much of the steps goes to high noise; 1 spreads them evenly.", rich_help_panel=SAMPLING),
     ] = None
-    seed: Annotated[int | None, typer.Option(help="Same seed, same video; random by default.")] = None
-    out: Annotated[
-        Path | None,
-        typer.Option(help="The .mp4, .gif, .webp or .png to write; named after the prompt and seed if left out."),
+    seed: Annotated[
+        int | None, typer.Option(help="Same seed, same video; random by default.", rich_help_panel=SAMPLING)
     ] = None
-    model: Model = "embedded"
+    negative_prompt: Annotated[
+        str | None,
+        typer.Option(
+            help="What should not be seen; open weights have a usual one, which '' leaves out.",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = None
+    solver: Annotated[str | None, typer.Option(help="multistep, heun, unipc or euler.", rich_help_panel=SAMPLING)] = (
+        None
+    )
+    model: Annotated[
+        str,
+        typer.Option(help="A name that `tenku models` lists, or a folder with weights.", rich_help_panel=MODEL),
+    ] = "embedded"
     lora: Annotated[
         list[str] | None,
         typer.Option(
             help="A LoRA (.safetensors) for the model, as FILE or FILE:0.8; of two experts as high=FILE, low=FILE. "
-            "Repeatable."
+            "Repeatable.",
+            rich_help_panel=MODEL,
         ),
     ] = None
     weights: Annotated[
-        str | None, typer.Option(help="How open weights are held: bf16, int8 or fp8; what fits by default.")
+        str | None,
+        typer.Option(help="How open weights are held: bf16, int8 or fp8; what fits by default.", rich_help_panel=MODEL),
     ] = None
     compile: Annotated[
         bool,
-        typer.Option("--compile", help="Compile the network first: half a minute, which large models repay."),
+        typer.Option(
+            "--compile",
+            help="Compile the network first: half a minute, which large models repay.",
+            rich_help_panel=MODEL,
+        ),
     ] = False
-    negative: Annotated[
-        str | None, typer.Option(help="What should not be seen; open weights have a usual one, which '' leaves out.")
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The .mp4, .gif, .webp or .png to write; named after the prompt and seed if left out.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None
-    solver: Annotated[str | None, typer.Option(help="multistep, heun, unipc or euler.")] = None
-    gif: Annotated[bool, typer.Option("--gif", help="Also write a .gif beside the video.")] = False
-    webp: Annotated[bool, typer.Option("--webp", help="Also write a .webp.")] = False
-    png: Annotated[bool, typer.Option("--png", help="Also write a .png contact sheet.")] = False
-    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON on stdout.")] = False
+    gif: Annotated[bool, typer.Option("--gif", help="Also write a .gif.", rich_help_panel=OUTPUT)] = False
+    webp: Annotated[bool, typer.Option("--webp", help="Also write a .webp.", rich_help_panel=OUTPUT)] = False
+    png: Annotated[bool, typer.Option("--png", help="Also write a .png contact sheet.", rich_help_panel=OUTPUT)] = False
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one line of JSON on stdout.", rich_help_panel=OUTPUT)
+    ] = False
 
     def request(self) -> dict[str, Any]:
         """What a pipeline is asked for besides the prompt and the length."""
-        return {
-            "size": parse_size(self.size) if self.size is not None else None,
-            "steps": self.steps,
-            "guidance": self.guidance,
-            "shift": self.shift,
-            "seed": self.seed,
-            "negative_prompt": self.negative,
-            "solver": self.solver,
-        }
+        asked = {name: getattr(self, name) for name in ("steps", "guidance", "shift", "seed", "negative_prompt")}
+        size = parse_size(self.size) if self.size is not None else None
+        return asked | {"size": size, "solver": self.solver}
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose last parameter, `options: Options`, is the options that all of them share, each one by itself."""
+    """Give a command, whose last parameter is `**shared`, the options that all of them share, each one by itself."""
     signature = inspect.signature(command)
-    own = [each for name, each in signature.parameters.items() if name != "options"]
+    own = [each for name, each in signature.parameters.items() if name != "shared"]
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     shared = [
-        inspect.Parameter(
-            each.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=each.default, annotation=each.type
-        )
-        for each in fields(Options)
+        inspect.Parameter(each.name, kind, default=each.default, annotation=each.type) for each in fields(Options)
     ]
-
-    @wraps(command)
-    def call(**values: Any) -> None:
-        options = Options(**{each.name: values.pop(each.name) for each in shared})
-        command(**values, options=options)
-
-    call.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
-    call.__annotations__ = {each.name: each.annotation for each in (*own, *shared)}
-    del call.__wrapped__  # type: ignore[attr-defined]  # the signature is this one's, not the command's
-    return call
+    command.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in (*own, *shared)}
+    return command
 
 
 class Reads(Protocol):
@@ -110,20 +121,47 @@ class Reads(Protocol):
 
 
 @dataclass
-class Work:
-    """A command at work: what it needs to make a video, and the video, which is made while it is written."""
+class Session:
+    """A command at work: what it needs to make a video, and the files to write it to."""
 
     pipeline: "Pipeline"
-    options: dict[str, Any]
+    options: dict[str, Any]  # what the pipeline is asked for
+    outputs: list[Path]
     stages: Stages
-    video: "Stream | None" = None
+    timings: dict[str, float] = field(default_factory=dict)
+    video: "Stream | Clip | None" = None  # that was written
+
+    def write(self, video: "Stream") -> None:
+        """Make the video and write it: an mp4 alone frame by frame, else all of it to each of the files."""
+        from tenku.media.clip import as_text
+        from tenku.media.video import VideoWriter
+
+        path = self.outputs[0]
+        if len(self.outputs) == 1 and path.suffix.lower() == ".mp4":
+            self.video = video
+            with VideoWriter(path, video.fps, as_text(video.metadata)) as writer:
+                for frames in video.pieces:
+                    clock = time.perf_counter()
+                    writer.write(frames)
+                    self._took("write", clock)
+                clock = time.perf_counter()
+        else:
+            self.video = video.clip()
+            clock = time.perf_counter()
+            for each in self.outputs:
+                self.video.save(each)
+        self._took("write", clock)
+        self.timings |= self.pipeline.timings
+
+    def _took(self, stage: str, since: float) -> None:
+        self.timings[stage] = self.timings.get(stage, 0.0) + time.perf_counter() - since
 
 
 @contextmanager
-def made(
+def generation_session(
     prompt: str, options: Options, given: Iterable[Path | None] = (), like: "Clip | None" = None, **more: Any
-) -> Iterator[Work]:
-    """What every command that makes a clip does around it: load, look at the outputs, show progress, write, report.
+) -> Iterator[Session]:
+    """What every command that makes a clip does around it: load, look at the outputs, show progress, report.
 
     All that is wrong is said before the work begins, so options and prompt are checked here. given: files that are
     read, which no output may replace. like: a clip whose size the video has, or the nearest that can be made, unless
@@ -133,32 +171,32 @@ def made(
     asked = options.request() | more
     size = asked["size"] if like is None else asked["size"] or like.size
     pipeline = load(options, size, asked.get("seconds"))
+    timings = {"load": time.perf_counter() - clock}
     if like is not None and asked["size"] is None:
         asked["size"] = size_of(pipeline, like)
-    timings = {"load": time.perf_counter() - clock}
     request = pipeline.request(prompt, **asked)
     path = options.out or Path(f"{slug(request.prompt)}-{request.seed}.mp4")
-    extra = {".gif": options.gif, ".webp": options.webp, ".png": options.png}
-    paths = [path, *(path.with_suffix(ending) for ending, wanted in extra.items() if wanted)]
-    outputs = [check_output(each, VIDEO_SUFFIXES) for each in dict.fromkeys(paths)]
+    outputs = checked_outputs(path, options, request.size)
     not_over(outputs, given)
-    width, height = request.size
-    if (width % 2 or height % 2) and any(each.suffix.lower() == ".mp4" for each in outputs):
-        raise ValueError(f"an mp4 needs an even width and height, got {width}x{height}")
-
     for note in pipeline.notes:
         say(f"note: {note}")
     note_unread_words(pipeline, [request.prompt, request.negative_prompt])
     with progress_bars() as stages:
-        work = Work(pipeline, asked | {"seed": request.seed}, stages)
-        clock = time.perf_counter()
-        yield work
-        assert work.video is not None
-        video = work.video if len(outputs) == 1 else work.video.clip()
-        for each in outputs:
-            video.save(each)
-        timings |= pipeline.timings | {"write": time.perf_counter() - clock - sum(pipeline.timings.values())}
-    report(outputs, video, timings, options.as_json)
+        session = Session(pipeline, asked | {"seed": request.seed}, outputs, stages, timings)
+        yield session
+    assert session.video is not None
+    report(outputs, session.video, session.timings, options.as_json)
+
+
+def checked_outputs(path: Path, options: Options, size: tuple[int, int]) -> list[Path]:
+    """The files to write, each looked at before the work."""
+    extra = {".gif": options.gif, ".webp": options.webp, ".png": options.png}
+    paths = [path, *(path.with_suffix(ending) for ending, wanted in extra.items() if wanted)]
+    outputs = [check_output(each, VIDEO_SUFFIXES) for each in dict.fromkeys(paths)]
+    width, height = size
+    if (width % 2 or height % 2) and any(each.suffix.lower() == ".mp4" for each in outputs):
+        raise ValueError(f"an mp4 needs an even width and height, got {width}x{height}")
+    return outputs
 
 
 def size_of(pipeline: "Pipeline", clip: "Clip") -> tuple[int, int]:
@@ -186,20 +224,20 @@ def load(options: Options, size: tuple[int, int] | None, seconds: float | None) 
 
 def check_takes_text_alone(model: str) -> None:
     """ValueError, before anything is loaded, for a model that wants a picture or clip."""
-    from tenku.loading import find, read_transformer_config
-    from tenku.sample.windows.pixel import wants_something_given
+    from tenku.loading import find, is_open_weights, read_transformer_config
+    from tenku.sample.windows import wants_user_frames
 
     folder = find(model)
-    if (folder / "model_index.json").is_file() and read_transformer_config(folder / "transformer")[0].concat_channels:
-        raise ValueError(wants_something_given(model))
+    if is_open_weights(folder) and read_transformer_config(folder / "transformer")[0].concat_channels:
+        raise ValueError(wants_user_frames(model))
 
 
 def choose_plan(model: str, size: tuple[int, int] | None, seconds: float | None, weights: str | None) -> "Plan | None":
     """How open weights share the memory for this clip, told when it is not the plain way; None for small models."""
-    from tenku.loading import find
+    from tenku.loading import find, is_open_weights
 
     folder = find(model)
-    if not (folder / "model_index.json").is_file():
+    if not is_open_weights(folder):
         if weights is not None:
             raise ValueError(f"--weights is for open weights; {model} is small enough as it is")
         return None

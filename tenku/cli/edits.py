@@ -2,12 +2,20 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tenku.cli._options import parse_insert, parse_seconds, parse_span, parse_strength
-from tenku.cli._session import Options, Prompt, Seconds, check_takes_text_alone, made, note_unread_words, with_options
+from tenku.cli._session import (
+    Options,
+    Prompt,
+    Seconds,
+    check_takes_text_alone,
+    generation_session,
+    note_unread_words,
+    with_options,
+)
 
 ClipFile = Annotated[Path, typer.Argument(help="A video (mp4, mov, mkv, webm) or a moving picture.")]
 Length = Annotated[str, typer.Option(help="Seconds, as 2 or 2s.")]
@@ -18,21 +26,22 @@ def animate(
     picture: Annotated[Path, typer.Argument(help="The first frame: png, jpeg, gif or webp of any size.")],
     prompt: Prompt,
     last: Annotated[Path | None, typer.Option(help="A picture for the last frame.")] = None,
-    ends_with: Annotated[bool, typer.Option("--ends", help="PICTURE is the last frame, not the first.")] = False,
+    as_last: Annotated[bool, typer.Option("--as-last", help="PICTURE is the last frame, not the first.")] = False,
     seconds: Seconds = None,
-    *,
-    options: Options,
+    **shared: Any,
 ) -> None:
     """Make a picture move: it is the first frame of the video, the last one, or both ends are given."""
     from tenku.sample import edits
-    from tenku.sample.user_frames import read_given
+    from tenku.sample.user_frames import read_user_clip
 
-    if last is not None and ends_with:
-        raise ValueError("--ends makes PICTURE the last frame: leave out --last, or --ends")
-    given = read_given(picture)
-    first, end = (None, given) if ends_with else (given, read_given(last) if last is not None else None)
-    with made(prompt, options, (picture, last), seconds=seconds) as work:
-        work.video = edits.animate(work.pipeline, prompt, first, end, on_progress=work.stages, **work.options)
+    if last is not None and as_last:
+        raise ValueError("--as-last makes PICTURE the last frame: leave out --last, or --as-last")
+    given = read_user_clip(picture)
+    first, end = (None, given) if as_last else (given, read_user_clip(last) if last is not None else None)
+    with generation_session(prompt, Options(**shared), (picture, last), seconds=seconds) as session:
+        session.write(
+            edits.animate(session.pipeline, prompt, first, end, on_progress=session.stages, **session.options)
+        )
 
 
 @with_options
@@ -41,18 +50,17 @@ def extend(
     prompt: Prompt,
     forward: Length = "0",
     backward: Length = "0",
-    *,
-    options: Options,
+    **shared: Any,
 ) -> None:
     """Make what comes after a clip, before it, or both."""
     from tenku.sample import edits
-    from tenku.sample.user_frames import read_given
+    from tenku.sample.user_frames import read_user_clip
 
-    given = read_given(clip)
-    after, before = parse_seconds(forward), parse_seconds(backward)
-    with made(prompt, options, [clip]) as work:
-        work.video = edits.extend(
-            work.pipeline, prompt, given, forward=after, backward=before, on_progress=work.stages, **work.options
+    given = read_user_clip(clip)
+    lengths = {"forward": parse_seconds(forward), "backward": parse_seconds(backward)}
+    with generation_session(prompt, Options(**shared), [clip]) as session:
+        session.write(
+            edits.extend(session.pipeline, prompt, given, on_progress=session.stages, **lengths, **session.options)
         )
 
 
@@ -62,16 +70,17 @@ def connect(
     after: ClipFile,
     prompt: Prompt,
     seconds: Length = "1.5",
-    *,
-    options: Options,
+    **shared: Any,
 ) -> None:
     """Join two clips by new frames that lead from the end of the first into the start of the second."""
     from tenku.sample import edits
-    from tenku.sample.user_frames import read_given
+    from tenku.sample.user_frames import read_user_clip
 
-    a, b, length = read_given(before), read_given(after), parse_seconds(seconds)
-    with made(prompt, options, (before, after)) as work:
-        work.video = edits.connect(work.pipeline, prompt, a, b, length, on_progress=work.stages, **work.options)
+    a, b, length = read_user_clip(before), read_user_clip(after), parse_seconds(seconds)
+    with generation_session(prompt, Options(**shared), (before, after)) as session:
+        session.write(
+            edits.connect(session.pipeline, prompt, a, b, length, on_progress=session.stages, **session.options)
+        )
 
 
 @with_options
@@ -79,17 +88,18 @@ def loop(
     prompt: Prompt,
     clip: Annotated[Path | None, typer.Option(help="Lead the end of this clip back to its start.")] = None,
     seconds: Annotated[str | None, typer.Option(help="Length of the loop; of the way back, with --clip.")] = None,
-    *,
-    options: Options,
+    **shared: Any,
 ) -> None:
     """Make a video that can be played over and over without a seam."""
     from tenku.sample import edits
-    from tenku.sample.user_frames import read_given
+    from tenku.sample.user_frames import read_user_clip
 
-    given = read_given(clip) if clip is not None else None
+    given = read_user_clip(clip) if clip is not None else None
     length = parse_seconds(seconds) if seconds is not None else None
-    with made(prompt, options, [clip]) as work:
-        work.video = edits.loop(work.pipeline, prompt, given, seconds=length, on_progress=work.stages, **work.options)
+    with generation_session(prompt, Options(**shared), [clip]) as session:
+        session.write(
+            edits.loop(session.pipeline, prompt, given, seconds=length, on_progress=session.stages, **session.options)
+        )
 
 
 @with_options
@@ -100,19 +110,21 @@ def remix(
         str, typer.Option(help="Near 0 keeps nearly everything, 1 nothing; 0.2:0.9 goes from one to the other.")
     ] = "0.6",
     keep: Annotated[Path | None, typer.Option(help="A mask: what is white in it stays. A picture, or a clip.")] = None,
-    *,
-    options: Options,
+    **shared: Any,
 ) -> None:
     """Make a clip anew after another prompt, all of it or what a mask does not keep."""
     from tenku.sample import edits
-    from tenku.sample.user_frames import read_given
+    from tenku.sample.user_frames import read_user_clip
 
+    options = Options(**shared)
     check_takes_text_alone(options.model)
     level = parse_strength(strength)
-    given, mask = read_given(clip), read_given(keep) if keep is not None else None
-    with made(prompt, options, (clip, keep)) as work:
-        work.video = edits.remix(
-            work.pipeline, prompt, given, level, keep=mask, on_progress=work.stages, **work.options
+    given, mask = read_user_clip(clip), read_user_clip(keep) if keep is not None else None
+    with generation_session(prompt, options, (clip, keep)) as session:
+        session.write(
+            edits.remix(
+                session.pipeline, prompt, given, level, keep=mask, on_progress=session.stages, **session.options
+            )
         )
 
 
@@ -125,32 +137,31 @@ def storyboard(
         list[str] | None,
         typer.Option(help='Something new, as "2:1.5:The ball stops.": at 2 s (after --trim), for 1.5 s. Repeatable.'),
     ] = None,
-    *,
-    options: Options,
+    **shared: Any,
 ) -> None:
     """Make one video out of cards: prompts that change over time, with pictures and clips at their places.
 
     To re-cut one that is made, give it as --video: what is neither trimmed nor inserted stays as it is there.
     """
     from tenku.sample import recut
-    from tenku.sample.storyboard import produce, read_storyboard
-    from tenku.sample.user_frames import read_given
+    from tenku.sample.storyboard import read_storyboard, render_storyboard
+    from tenku.sample.user_frames import read_user_clip
 
-    script = read_storyboard(board)
-    made_before = read_given(video) if video is not None else None
+    options, script = Options(**shared), read_storyboard(board)
+    finished = read_user_clip(video) if video is not None else None
     span = parse_span(trim) if trim is not None else None
     inserts = sorted((parse_insert(each) for each in insert or []), key=lambda each: each[0])
     seed = script.seed if options.seed is None else options.seed
-    size, negative = options.size or script.size, script.negative if options.negative is None else options.negative
-    options = replace(options, size=size, seed=seed, negative=negative)
+    negative = script.negative if options.negative_prompt is None else options.negative_prompt
+    options = replace(options, size=options.size or script.size, seed=seed, negative_prompt=negative)
     prompt, files = script.cards[0].prompt, [video, *(card.file for card in script.cards)]
-    with made(prompt, options, files, like=made_before) as work:
-        step = work.pipeline.autoencoder.temporal_compression / work.pipeline.settings.fps
-        if made_before is not None:
-            script = recut.over(script, made_before, step)
+    with generation_session(prompt, options, files, like=finished) as session:
+        step = session.pipeline.windows.group / session.pipeline.settings.fps
+        if finished is not None:
+            script = recut.over(script, finished, step)
         if span is not None:
             script = recut.trim(script, *span, step)
         for at, length, words in reversed(inserts):
             script = recut.insert(script, at, length, words, step)
-        note_unread_words(work.pipeline, [card.prompt for card in script.cards if card.prompt != prompt])
-        work.video = produce(work.pipeline, script, on_progress=work.stages, **work.options)
+        note_unread_words(session.pipeline, [card.prompt for card in script.cards if card.prompt != prompt])
+        session.write(render_storyboard(session.pipeline, script, on_progress=session.stages, **session.options))

@@ -4,12 +4,12 @@ import json
 import secrets
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tenku.cli._options import check_output, not_over, parse_size, say, slug
-from tenku.cli._session import Model, Options, Prompt, Seconds, check_takes_text_alone, made, with_options
+from tenku.cli._session import Model, Options, Prompt, Seconds, check_takes_text_alone, generation_session, with_options
 from tenku.cli.prompts import Chat, ChatModel, expanded, fuller
 
 
@@ -26,29 +26,29 @@ def generate(
     ] = None,
     chat: Chat = None,
     chat_model: ChatModel = "default",
-    *,
-    options: Options,
+    **shared: Any,
 ) -> None:
     """Make a video from a sentence. What is left out comes from the model's own defaults."""
     from tenku.sample.request import checked_seed
 
-    asked, seed = prompt, secrets.randbits(32) if options.seed is None else checked_seed(options.seed)
+    options, asked = Options(**shared), prompt.strip()
+    seed = secrets.randbits(32) if options.seed is None else checked_seed(options.seed)
     options = replace(options, seed=seed)
     if expand is None:
         prompt = fuller(prompt, options.model, seed)
     elif expand:
         prompt = expanded(prompt, options.model, seed, chat, chat_model)
-    is_changed = prompt != asked.strip()
+    is_changed = prompt != asked
     if is_changed:
         options = replace(options, out=options.out or Path(f"{slug(asked)}-{seed}.mp4"))
     check_takes_text_alone(options.model)
-    with made(prompt, options, seconds=seconds) as work:
+    with generation_session(prompt, options, seconds=seconds) as session:
         if is_changed:
             say(f"expanded: {prompt}")
-        request = work.pipeline.request(prompt, **work.options)
-        work.video = work.pipeline.run(request, on_progress=work.stages)
-        if is_changed:
-            work.video.metadata["asked"] = asked.strip()
+        request = session.pipeline.request(prompt, **session.options)
+        video = session.pipeline.run(request, on_progress=session.stages)
+        video.metadata |= {"asked": asked} if is_changed else {}
+        session.write(video)
 
 
 def vocabulary(
@@ -76,9 +76,9 @@ def sheet(
     not_over([check_output(out, (".png",))], clips)
     from tenku.media.sheet import contact_sheet
     from tenku.media.video import write_png
-    from tenku.sample.user_frames import read_given
+    from tenku.sample.user_frames import read_user_clip
 
-    loaded = [read_given(clip) for clip in clips]
+    loaded = [read_user_clip(clip) for clip in clips]
     labels = [clip.metadata.get("prompt", path.stem) for clip, path in zip(loaded, clips, strict=True)]
     write_png(out, contact_sheet([clip.frames for clip in loaded], columns=columns, labels=labels))
     print(out)

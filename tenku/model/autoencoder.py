@@ -160,7 +160,9 @@ class Autoencoder(nn.Module):
     spatial_compression = 2 * PATCH
     temporal_compression = GROUP
     streams = True  # decodes piece by piece
-    causal = False  # a latent frame is made of its own group alone, and decoding looks at the one after a piece
+    causal = False  # a latent frame is made of its own group alone
+    looks_ahead = True  # decoding a piece takes the latent frame after it
+    encode_frames: int | None = 64  # at a time: a long clip needs no more memory than a short one
     latent_mean: Tensor
     latent_std: Tensor
 

@@ -10,7 +10,7 @@ KNOWN = ("any", "first", "none")  # which frames a model can be given
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How noise becomes latents. Guidance applies where its interval (low, high) holds t.
+    """How noise becomes latents.
 
     low_guidance: that of the second of two experts, None for the same. guidance_rescale: how far it leaves contrast as
     it is without guidance, from 0 to 1 (`sample.guidance.rescaled`).
@@ -21,7 +21,6 @@ class SamplingParams:
     guidance_scale: float = 3.0
     shift: float = 3.0
     solver: str = "multistep"
-    guidance_interval: tuple[float, float] = (0.0, 1.0)
     guidance_rescale: float = 0.0
     levels: int | None = None
     low_guidance: float | None = None
@@ -36,9 +35,6 @@ class SamplingParams:
             raise ValueError(f"shift must be between 0.01 and 100, got {self.shift}")
         if self.solver not in SOLVERS:
             raise ValueError(f"unknown solver {self.solver!r}; choose one of {', '.join(SOLVERS)}")
-        low, high = self.guidance_interval
-        if not 0 <= low <= high <= 1:
-            raise ValueError(f"guidance_interval must lie within 0 and 1, got ({low}, {high})")
         if not 0 <= self.guidance_rescale <= 1:
             raise ValueError(f"guidance_rescale must be between 0 and 1, got {self.guidance_rescale}")
 

@@ -1,64 +1,19 @@
-"""From noise to latents: the solvers, and how known frames are held while the others are made."""
+"""From noise to latents: which frames are held meanwhile, and how noisy each of them is."""
 
 import itertools
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from tenku import flow
-from tenku.model.settings import SOLVERS, SamplingParams
+from tenku.model.settings import SamplingParams
 from tenku.model.transformer import Transformer
 from tenku.sample.conditioning import Conditioning
-from tenku.sample.guidance import guided_velocity
-from tenku.sample.unipc import unipc
+from tenku.sample.guidance import GuidedVelocity
+from tenku.sample.solvers import OnStep, Velocity, solve
 from tenku.wan.experts import Experts
 
 GOLDEN_RATIO = 0.618034
-
-# Called as on_step(done, total) after each step; an exception raised in it ends the generation.
-OnStep = Callable[[int, int], None]
-Hold = Callable[[Tensor, float], Tensor]
-
-
-def solve(
-    velocity: Callable[[Tensor, float], Tensor],
-    x: Tensor,
-    times: list[float],
-    solver: str = "multistep",
-    *,
-    hold: Hold = lambda x, t: x,
-    on_step: OnStep | None = None,
-) -> Tensor:
-    """Follow dx/dt = velocity(x, t) through the given times.
-
-    euler: first order. multistep: Adams-Bashforth of second order, one call a step, the previous velocity
-    gives the curvature. heun: second order, two calls a step. unipc: `sample/unipc.py`. `hold` is applied to x
-    (and told its time) after every step.
-    Raises ValueError for another solver.
-    """
-    if solver not in SOLVERS:
-        raise ValueError(f"unknown solver {solver!r}; choose one of {', '.join(SOLVERS)}")
-    if solver == "unipc":
-        return unipc(velocity, x, times, hold=hold, on_step=on_step)
-    steps = len(times) - 1
-    previous: Tensor | None = None
-    for i in range(steps):
-        t, step = times[i], times[i + 1] - times[i]
-        v = velocity(x, t)
-        if solver == "multistep" and previous is not None:
-            ratio = step / (times[i] - times[i - 1])
-            direction = v + 0.5 * ratio * (v - previous)
-        elif solver == "heun" and i < steps - 1:
-            # The last step stays Euler's: at t = 0 a frame means "known", and its velocity was never trained.
-            direction = 0.5 * (v + velocity(hold(x + step * v, times[i + 1]), times[i + 1]))
-        else:
-            direction = v
-        x = hold(x + step * direction, times[i + 1])
-        previous = v
-        if on_step is not None:
-            on_step(i + 1, steps)
-    return x
 
 
 def denoise(
@@ -68,70 +23,98 @@ def denoise(
     params: SamplingParams,
     on_step: OnStep | None = None,
     *,
-    one_by_one: bool = False,
+    sequential_cfg: bool = False,
 ) -> Tensor:
-    """Latents B C T H W from float32 noise of that shape. Known frames come out exactly as given.
+    """Sample latents B C T H W from float32 noise of that shape. Frames that are given come out exactly as they are.
 
-    one_by_one: see `guided_velocity`.
+    sequential_cfg: see `GuidedVelocity`.
     """
-    how = params.guidance_scale, params.guidance_interval, params.guidance_rescale
-    low = params.low_guidance
-    guided = guided_velocity(transformer, conditioning, *how, low_guidance=low, one_by_one=one_by_one)
     times = flow.schedule(params.num_steps, params.shift, params.levels)
-    start, given, known = conditioning.start_latents, conditioning.known_latents, conditioning.known_mask
-    for latents in (start, given):
-        if latents is not None and latents.shape != noise.shape:
-            raise ValueError(f"given latents {tuple(latents.shape)} and noise {tuple(noise.shape)} differ in shape")
-    x, own = noise, None
-    if start is not None:
-        start = start.to(noise)
-        strength = torch.as_tensor(conditioning.strength, dtype=torch.float32)
+    if conditioning.start_latents is not None:
+        strength = torch.as_tensor(conditioning.strength)
         if strength.ndim and params.solver == "unipc":
             raise ValueError("unipc takes one strength for all frames: choose another solver, or one strength")
-        times = flow.from_level(times, float(strength.max()))
-        own = flow.nearest_time(strength, times).expand(noise.shape[0], noise.shape[2]).to(noise.device)  # B T
-        x = flow.interpolate(start, noise, own)
-    shown = torch.as_tensor(conditioning.known_t, dtype=torch.float32, device=noise.device)
-    if known is not None and given is not None:
-        given, known = given.to(noise), known.to(noise.device)
-        where = known[:, None, :, None, None]  # B 1 T 1 1
-
-    def seen(t: float) -> Tensor:
-        """B T: how noisy each frame is at the time t. One with little strength waits until all others are there."""
-        level = torch.full((noise.shape[0], noise.shape[2]), t, device=noise.device)
-        level = level if own is None else torch.minimum(level, own)
-        return level if known is None else torch.where(known, torch.minimum(shown, level), level)
-
-    def hold(x: Tensor, t: float) -> Tensor:
-        """Frames that wait and places that are kept as the start is, known frames as they are shown."""
-        if start is not None and own is not None:
-            stays = (own <= t)[:, None, :, None, None]
-            stays = stays if conditioning.keep is None else stays | conditioning.keep.to(x.device)
-            x = torch.where(stays, flow.interpolate(start, noise, seen(t)), x)
-        return x if given is None else torch.where(where, flow.interpolate(given, noise, seen(t)), x)
-
-    differ = (known is not None and bool((known & (shown < 1)).any())) or (own is not None and strength.ndim > 0)
-
-    def velocity(x: Tensor, t: float) -> Tensor:
-        t = flow.to_level(t, params.levels)
-        level = seen(t)
-        return guided(x, level if differ else level[:, 0], t)
-
-    way = on_a_circle(velocity, noise.shape[2]) if conditioning.cyclic else velocity
-    first, *_ = steps = times.tolist()
-    x = solve(way, hold(x, first), steps, params.solver, hold=hold, on_step=on_step)
-    return x if given is None else torch.where(where, given, x)
+        times = flow.from_level(times, float(strength.float().max()))
+    frames = FrameState(conditioning, noise, times)
+    velocity: Velocity = GuidedVelocity(transformer, conditioning, params, frames.sigma, sequential_cfg=sequential_cfg)
+    if conditioning.cyclic:
+        velocity = roll_time(velocity, noise.shape[2])
+    steps = times.tolist()
+    x = frames.blend(frames.first(), steps[0])
+    return frames.last(solve(velocity, x, steps, params.solver, blend=frames.blend, on_step=on_step))
 
 
-def on_a_circle(velocity: Callable[[Tensor, float], Tensor], frames: int) -> Callable[[Tensor, float], Tensor]:
-    """Time as a circle: at every call the latents start at another frame, so that no place is always a border.
+class FrameState:
+    """How noisy each latent frame is at a time, and what is held there: nothing, where text alone is given.
+
+    A frame that is given is as noisy as it is shown (cond_noise_level), never more than the others. One that starts
+    with little strength waits until all others have come down to it.
+    """
+
+    def __init__(self, conditioning: Conditioning, noise: Tensor, times: Tensor) -> None:
+        self.noise, self.start, self.cond = noise, conditioning.start_latents, conditioning.cond_latents
+        for latents in (self.start, self.cond):
+            if latents is not None and latents.shape != noise.shape:
+                raise ValueError(f"given latents {tuple(latents.shape)} and noise {tuple(noise.shape)} differ in shape")
+        self.per_frame = False
+        if self.start is not None:
+            self.start = self.start.to(noise)
+            strength = torch.as_tensor(conditioning.strength, dtype=torch.float32)
+            levels = flow.nearest_time(strength, times)
+            self.start_sigma = levels.expand(noise.shape[0], noise.shape[2]).to(noise.device)  # B T
+            self.keep_mask = None if conditioning.keep_mask is None else conditioning.keep_mask.to(noise.device)
+            self.per_frame = strength.ndim > 0
+        if self.cond is not None and conditioning.cond_mask is not None:
+            self.cond, self.cond_mask = self.cond.to(noise), conditioning.cond_mask.to(noise.device)  # … and B T
+            self.cond_sigma = torch.as_tensor(conditioning.cond_noise_level, dtype=torch.float32, device=noise.device)
+            self.per_frame = self.per_frame or bool((self.cond_mask & (self.cond_sigma < 1)).any())
+
+    def sigma(self, t: float) -> Tensor:
+        """What the network is told at the time t: a noise level for each clip (B,), or for each latent frame (B, T)."""
+        if self.start is None and self.cond is None:
+            return torch.full(self.noise.shape[:1], t, device=self.noise.device)
+        levels = self._levels(t)
+        return levels if self.per_frame else levels[:, 0]
+
+    def _levels(self, t: float) -> Tensor:
+        levels = torch.full((self.noise.shape[0], self.noise.shape[2]), t, device=self.noise.device)
+        if self.start is not None:
+            levels = torch.minimum(levels, self.start_sigma)
+        if self.cond is not None:
+            levels = torch.where(self.cond_mask, torch.minimum(self.cond_sigma, levels), levels)
+        return levels
+
+    def first(self) -> Tensor:
+        """Where sampling begins: noise, or what there is to start from with noise on it."""
+        return self.noise if self.start is None else flow.interpolate(self.start, self.noise, self.start_sigma)
+
+    def blend(self, x: Tensor, t: float) -> Tensor:
+        """x at the time t with frames that wait and places that are kept as the start is, given frames as shown."""
+        if self.start is not None:
+            stays = (self.start_sigma <= t)[:, None, :, None, None]
+            stays = stays if self.keep_mask is None else stays | self.keep_mask
+            x = torch.where(stays, flow.interpolate(self.start, self.noise, self._levels(t)), x)
+        if self.cond is not None:
+            x = torch.where(self._held(), flow.interpolate(self.cond, self.noise, self._levels(t)), x)
+        return x
+
+    def last(self, x: Tensor) -> Tensor:
+        """x with the frames that were given, exactly."""
+        return x if self.cond is None else torch.where(self._held(), self.cond, x)
+
+    def _held(self) -> Tensor:
+        return self.cond_mask[:, None, :, None, None]
+
+
+def roll_time(velocity: Velocity, frames: int) -> Velocity:
+    """Make time a circle: at every call the latents start at another frame, so that no place is always a border.
 
     The starts follow the golden ratio, which leaves no large gap on the circle however many calls there are.
     """
     calls = itertools.count()
 
-    def turned(x: Tensor, t: float) -> Tensor:
+    def rolled(x: Tensor, t: float) -> Tensor:
         start = round(next(calls) * GOLDEN_RATIO * frames) % frames
         return velocity(x.roll(start, dims=2), t).roll(-start, dims=2)
 
-    return turned
+    return rolled

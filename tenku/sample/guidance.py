@@ -7,100 +7,100 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tenku import flow
+from tenku.model.settings import SamplingParams
 from tenku.model.transformer import Transformer
 from tenku.sample.conditioning import Conditioning
 from tenku.wan.experts import Experts
 
 MIN_TIME = 1e-3
 
-# (latents B C T H W, t (B,) or (B, T), noise level of the unknown frames) -> velocity B C T H W
-Velocity = Callable[[Tensor, Tensor, float], Tensor]
 
+class GuidedVelocity:
+    """The transformer's velocity under guidance: latents B C T H W at a time in [0, 1] to B C T H W.
 
-def guided_velocity(
-    transformer: Transformer | Experts,
-    conditioning: Conditioning,
-    guidance_scale: float,
-    interval: tuple[float, float] = (0.0, 1.0),
-    rescale: float = 0.0,
-    *,
-    low_guidance: float | None = None,
-    one_by_one: bool = False,
-) -> Velocity:
-    """The transformer's velocity under guidance, both texts in one call. Of two experts, the one for the noise level.
-
-    The texts' keys and values are computed here, once for all steps. guidance_scale 1 asks for the prompt
-    alone, as do noise levels outside the interval (arXiv 2404.07724), and then costs half. low_guidance: the scale for
-    the second of two experts, None for the same. rescale: see `rescaled`.
-    one_by_one: two calls instead of one of twice the size, which takes half the memory.
+    Prompt and negative prompt go through the network in one call; guidance 1 asks for the prompt alone and costs half.
+    The texts' keys and values are computed once for all steps. Of two experts, the one for the noise level works, and
+    its keys and values are computed when its turn comes, after the other's are gone.
     """
-    if isinstance(transformer, Experts):
-        low = guidance_scale if low_guidance is None else low_guidance
-        return _switching(transformer, conditioning, (guidance_scale, low), interval, rescale, one_by_one)
-    embeds, mask = _rows(conditioning.text_embeds, conditioning.text_mask)
-    batch = embeds.shape[0]
-    if guidance_scale != 1:
-        negative, negative_mask = _rows(conditioning.negative_embeds, conditioning.negative_mask)
-        embeds, mask = _stack(embeds, mask, *_repeated(negative, negative_mask, batch))
-    both = transformer.text_keys_values(embeds)
-    prompt_only = [(k[:batch], v[:batch]) for k, v in both]
-    prompt_mask = None if mask is None else mask[:batch]
-    negative_only = [(k[batch:], v[batch:]) for k, v in both]
-    negative_mask = None if mask is None else mask[batch:]
 
-    beside = conditioning.concat_latents
+    def __init__(
+        self,
+        transformer: Transformer | Experts,
+        conditioning: Conditioning,
+        params: SamplingParams,
+        sigma: Callable[[float], Tensor],
+        *,
+        sequential_cfg: bool = False,
+    ) -> None:
+        """sigma: how noisy each clip (B,) or each latent frame (B, T) is at a time.
 
-    def velocity(latents: Tensor, t: Tensor, level: float) -> Tensor:
+        sequential_cfg: two calls of the network instead of one of twice the size, which takes half the memory.
+        """
+        self.transformer, self.conditioning, self.params = transformer, conditioning, params
+        self.sigma, self.sequential_cfg = sigma, sequential_cfg
+        self.network: Transformer | None = None  # that works now
+
+    def __call__(self, latents: Tensor, t: float) -> Tensor:
+        t = flow.to_level(t, self.params.levels)
+        self._choose_network(t)
+        assert self.network is not None
+        sigma, beside = self.sigma(t), self.conditioning.channel_cond
         read = latents if beside is None else torch.cat([latents, beside.to(latents)], dim=1)
-        if guidance_scale == 1 or not interval[0] <= level <= interval[1]:
-            return transformer(read, t, None, prompt_mask, text_keys_values=prompt_only)
-        if one_by_one:
-            towards = transformer(read, t, None, prompt_mask, text_keys_values=prompt_only)
-            away = transformer(read, t, None, negative_mask, text_keys_values=negative_only)
+        if self.scale == 1:
+            return self.network(read, sigma, None, self.prompt_mask, text_keys_values=self.prompt_only)
+        if self.sequential_cfg:
+            prompt = self.network(read, sigma, None, self.prompt_mask, text_keys_values=self.prompt_only)
+            negative = self.network(read, sigma, None, self.negative_mask, text_keys_values=self.negative_only)
         else:
-            towards, away = transformer(read, t, None, mask, text_keys_values=both, texts=2).chunk(2)
-        guided = away + guidance_scale * (towards - away)
-        return rescaled(guided, towards, latents, t, rescale) if rescale else guided
+            both = self.network(read, sigma, None, self.mask, text_keys_values=self.keys_values, texts=2)
+            prompt, negative = both.chunk(2)
+        guided = negative + self.scale * (prompt - negative)
+        rescale = self.params.guidance_rescale
+        return rescaled(guided, prompt, latents, sigma, rescale) if rescale else guided
 
-    return velocity
+    def _choose_network(self, t: float) -> None:
+        """Let the transformer, or the expert for the noise level t, work from now on."""
+        network, self.scale = self.transformer, self.params.guidance_scale
+        if isinstance(network, Experts):
+            is_low = t < network.boundary
+            if is_low and self.params.low_guidance is not None:
+                self.scale = self.params.low_guidance
+            network = network.low if is_low else network.high
+        if network is self.network:
+            return
+        self.keys_values = self.prompt_only = self.negative_only = []
+        if isinstance(self.transformer, Experts):
+            self.transformer.take_turn(network)
+        self.network = network
+        self._read_texts(network)
+
+    def _read_texts(self, network: Transformer) -> None:
+        """Keys and values of the prompt and, under guidance, of the negative prompt: as one batch, and each alone."""
+        text = self.conditioning
+        embeds, self.mask = _rows(text.text_embeds, text.text_mask)
+        batch = embeds.shape[0]
+        if self.scale != 1:
+            negative, negative_mask = _rows(text.negative_embeds, text.negative_mask)
+            embeds, self.mask = _stack(embeds, self.mask, *_repeated(negative, negative_mask, batch))
+        self.keys_values = network.text_keys_values(embeds)
+        self.prompt_only = [(k[:batch], v[:batch]) for k, v in self.keys_values]
+        self.negative_only = [(k[batch:], v[batch:]) for k, v in self.keys_values]
+        self.prompt_mask = None if self.mask is None else self.mask[:batch]
+        self.negative_mask = None if self.mask is None else self.mask[batch:]
 
 
-def rescaled(guided: Tensor, towards: Tensor, latents: Tensor, t: Tensor, amount: float) -> Tensor:
-    """Guidance exaggerates contrast: each frame that it leads to gets back the deviation of the prompt alone.
+def rescaled(guided: Tensor, prompt: Tensor, latents: Tensor, t: Tensor, amount: float) -> Tensor:
+    """Take back the contrast that guidance adds: each frame of the data gets the deviation that the prompt alone has.
 
     All B C T H W float32, t (B,) or (B, T). amount: how far, from 0 to 1 (arXiv 2305.08891, section 3.4; here of the
     predicted data, since a velocity is half noise, which nothing exaggerates).
     """
-    usual, data = (flow.data_from_velocity(latents, velocity, t) for velocity in (towards, guided))
+    usual, data = (flow.data_from_velocity(latents, velocity, t) for velocity in (prompt, guided))
     frame = (1, 3, 4)
     deviation = data.std(frame, keepdim=True).clamp(min=1e-6)
     factor = 1 + amount * (usual.std(frame, keepdim=True) / deviation - 1)
-    # Where t = 0 a frame is known, and nobody reads its velocity.
+    # Where t = 0 a frame is given, and nobody reads its velocity.
     return (latents - factor * data) / flow.broadcast_time(t, latents).clamp(min=MIN_TIME)
-
-
-def _switching(
-    experts: Experts,
-    conditioning: Conditioning,
-    scales: tuple[float, float],
-    interval: tuple[float, float],
-    rescale: float,
-    one_by_one: bool,
-) -> Velocity:
-    """The low-noise expert's keys and values are computed when its turn comes, after the other's are gone."""
-    at_work: list[tuple[Transformer, Velocity]] = []
-
-    def velocity(latents: Tensor, t: Tensor, level: float) -> Tensor:
-        is_low = level < experts.boundary
-        expert, scale = (experts.low if is_low else experts.high), scales[is_low]
-        if not at_work or at_work[0][0] is not expert:
-            at_work.clear()
-            experts.take_turn(expert)
-            guided = guided_velocity(expert, conditioning, scale, interval, rescale, one_by_one=one_by_one)
-            at_work.append((expert, guided))
-        return at_work[0][1](latents, t, level)
-
-    return velocity
 
 
 def _rows(embeds: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:

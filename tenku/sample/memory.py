@@ -20,10 +20,10 @@ from torch.utils._pytree import tree_leaves
 from tenku.loading import open_weights_settings, recognise
 from tenku.model.precision import fastest_dtype
 from tenku.model.presets import get
-from tenku.model.settings import ModelSettings
+from tenku.model.settings import ModelSettings, SamplingParams
 from tenku.model.transformer import Transformer
 from tenku.sample.conditioning import Conditioning
-from tenku.sample.guidance import guided_velocity
+from tenku.sample.guidance import GuidedVelocity
 from tenku.system.device import choose_device
 from tenku.system.machine import available_memory
 from tenku.wan.catalogue import TEXT_PARAMETERS, OpenWeights
@@ -155,10 +155,11 @@ def denoising(transformer: Transformer, shape: tuple[int, ...], one_by_one: bool
         text = torch.empty(1, TEXT_TOKENS, TEXT_SIZE, dtype=transformer.dtype)
         beside = transformer.config.concat_channels
         given = torch.empty(shape[0], beside, *shape[2:]) if beside else None
-        conditioning = Conditioning(text, None, torch.empty_like(text), None, concat_latents=given)
-        velocity = guided_velocity(transformer, conditioning, 5.0, one_by_one=one_by_one)
+        conditioning = Conditioning(text, None, torch.empty_like(text), None, channel_cond=given)
+        params, sigma = SamplingParams(guidance_scale=5.0), torch.empty(1)
+        velocity = GuidedVelocity(transformer, conditioning, params, lambda t: sigma, sequential_cfg=one_by_one)
         remembered = torch.empty(3, *shape)  # by the solver
-        velocity(torch.empty(shape), torch.empty(1), 1.0)
+        velocity(torch.empty(shape), 1.0)
         del remembered
     return live.peak
 

@@ -1,89 +1,42 @@
-"""The pipeline: the one place that puts text encoder, transformer and autoencoder together.
+"""The pipeline: a loaded model that a prompt goes into and a video comes out of. A facade over engine and windows."""
 
-prompt -> text encoder -> denoise (guidance -> transformer) -> autoencoder -> frames
-"""
-
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 import tenku
-from tenku.loading import find, is_open_weights, load_components
+from tenku.loading import Components, find, is_open_weights, load_components
 from tenku.media.clip import Clip, Stream
 from tenku.media.resize import cut
-from tenku.model.autoencoder import Autoencoder, to_frames, to_video
-from tenku.model.compiled import compile_blocks
+from tenku.model.autoencoder import Autoencoder
 from tenku.model.settings import ModelSettings
-from tenku.model.text import TextEncoder, Vocabulary
+from tenku.model.text import TextEncoder
 from tenku.model.transformer import Transformer
-from tenku.sample import conditioning
-from tenku.sample.conditioning import Conditioning
-from tenku.sample.denoise import denoise
+from tenku.model.vocabulary import Vocabulary
+from tenku.sample.engine import Engine, OnProgress
 from tenku.sample.memory import plan_for
 from tenku.sample.request import Request, make_request
-from tenku.sample.stopwatch import stopwatch
-from tenku.sample.user_frames import Given, placed
-from tenku.sample.windows import latent, pixel
+from tenku.sample.user_frames import UserFrames
+from tenku.sample.windows import FramesFn, wants_user_frames, windows_for
 from tenku.system.machine import keep_freed_memory
-from tenku.wan.experts import Experts, move
+from tenku.wan.experts import Experts
 from tenku.wan.lora import Lora
 from tenku.wan.plan import Plan
 from tenku.wan.umt5 import UMT5
 from tenku.wan.vae import WanAutoencoder
 
-# Called as on_progress(stage, done, total) with stage "text", "denoise" or "decode"; an exception raised in
-# it ends the generation, which is how to cancel one.
-OnProgress = Callable[[str, int, int], None]
-
-# Latent frames decoded at a time: memory stays the same for a long video, and the first frames come early.
-DECODE_FRAMES = 2
-ENCODE_FRAMES = 64  # frames at a time: a long clip needs no more memory than a short one
-
 
 class Pipeline:
-    """A loaded model: a prompt becomes a Clip. It changes nothing in its parts, which may be in training."""
+    """A loaded model: a prompt becomes a Clip."""
 
-    def __init__(
-        self,
-        settings: ModelSettings,
-        autoencoder: Autoencoder | WanAutoencoder,
-        text_encoder: TextEncoder | UMT5,
-        transformer: Transformer | Experts,
-        *,
-        device: torch.device | None = None,
-        plan: Plan | None = None,
-        loras: Sequence[Lora] = (),
-        notes: Sequence[str] = (),
-    ) -> None:
-        """device: where the work is done, None for where the transformer is. plan: how the parts share the memory.
-
-        loras: those that are part of the transformer's weights already, for a clip's metadata. notes: what whoever
-        loaded it should be told.
-        """
-        if transformer.config.latent_channels != autoencoder.latent_channels:
-            raise ValueError(
-                f"the transformer makes {transformer.config.latent_channels} latent channels, "
-                f"the autoencoder takes {autoencoder.latent_channels}"
-            )
-        if transformer.config.text_size != text_encoder.hidden_size:
-            raise ValueError(
-                f"the transformer reads text {transformer.config.text_size} wide, "
-                f"the text encoder gives {text_encoder.hidden_size}"
-            )
-        self.settings = settings
-        self.autoencoder = autoencoder
-        self.text_encoder = text_encoder
-        self.transformer = transformer
-        self.plan = plan or Plan()
-        self.loras, self.notes = tuple(loras), tuple(notes)
-        self._device = device
-        # Seconds that each stage took, added up; `run` begins anew.
-        self.timings: dict[str, float] = {}
+    def __init__(self, components: Components) -> None:
+        """ValueError when the parts do not fit together."""
+        self.engine = Engine(components)
+        self.windows = windows_for(self.engine)
+        self.loras, self.notes = components.loras, components.notes
 
     @classmethod
     def load(
@@ -95,64 +48,51 @@ class Pipeline:
         plan: Plan | None = None,
         loras: Sequence[Lora | str | Path] = (),
     ) -> "Pipeline":
-        """A model folder: model.json with the parts autoencoder, text and transformer beside it, or open weights.
+        """Load a model folder in our layout (model.json) or in diffusers' (open weights).
 
         device None takes a GPU where there is one. plan: how open weights are held, None for the fastest way that
         fits; the small models have no use for one. loras: merged into the transformer's weights, also as `Lora.parse`
         reads them. Raises ValueError naming the file or tensor that is wrong.
         """
-        folder, files = Path(folder), [each if isinstance(each, Lora) else Lora.parse(str(each)) for each in loras]
+        folder = Path(folder)
         keep_freed_memory()
         if plan is None and is_open_weights(folder):
             plan = plan_for(folder, device=device)
-        parts = load_components(folder, device=device, dtype=dtype, plan=plan, loras=files)
-        return cls(
-            parts.settings,
-            parts.autoencoder,
-            parts.text_encoder,
-            parts.transformer,
-            device=parts.device,
-            plan=parts.plan,
-            loras=parts.loras,
-            notes=parts.notes,
-        )
+        files = [each if isinstance(each, Lora) else Lora.parse(str(each)) for each in loras]
+        return cls(load_components(folder, device=device, dtype=dtype, plan=plan, loras=files))
+
+    @property
+    def settings(self) -> ModelSettings:
+        return self.engine.settings
+
+    @property
+    def autoencoder(self) -> Autoencoder | WanAutoencoder:
+        return self.engine.autoencoder
+
+    @property
+    def text_encoder(self) -> TextEncoder | UMT5:
+        return self.engine.text_encoder
+
+    @property
+    def transformer(self) -> Transformer | Experts:
+        return self.engine.transformer
 
     @property
     def device(self) -> torch.device:
-        return self._device or self.networks[0].device
+        return self.engine.device
 
     @property
-    def networks(self) -> tuple[Transformer, ...]:
-        """The transformer, or both experts."""
-        return self.transformer.parts() if isinstance(self.transformer, Experts) else (self.transformer,)
-
-    @contextmanager
-    def at_work(self, *parts: nn.Module) -> Iterator[None]:
-        """Parts that take turns come to the device, the first of them at once, and all go back to main memory after."""
-        turns = self.plan.apart and self.device.type != "cpu"
-        if turns:
-            move(parts[0], self.device)
-        try:
-            yield
-        finally:
-            if turns:
-                for part in parts:
-                    move(part, torch.device("cpu"))
-                torch.cuda.empty_cache()
+    def timings(self) -> dict[str, float]:
+        """Seconds that each stage took since `run` was last called."""
+        return self.engine.timings
 
     def compile(self) -> None:
-        """From now on the network works compiled: steps take less time, but for the first one of every new kind.
+        """Compile the network: steps take less time from now on, but for the first one of every new kind.
 
-        Another kind are steps with known frames, without guidance, of stills. ValueError: no compiler is there, or
-        blocks are streamed.
+        Another kind are steps with given frames, without guidance, of stills. ValueError: no compiler is there, or
+        blocks are offloaded.
         """
-        for network in self.networks:
-            compile_blocks(network)
-
-    @property
-    def size_multiple(self) -> int:
-        """Width and height of a video are multiples of this many pixels."""
-        return self.autoencoder.spatial_compression * self.transformer.config.patch_size[-1]
+        self.engine.compile()
 
     def generate(
         self,
@@ -169,7 +109,7 @@ class Pipeline:
         solver: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> Clip:
-        """A clip of what the prompt says.
+        """Make a clip of what the prompt says.
 
         size: (width, height) in pixels; seconds: 0 for a still picture; seed None draws one, kept in the
         metadata; rescale: how far guidance leaves contrast as it is, 0 to 1. What is left None comes from the
@@ -191,7 +131,7 @@ class Pipeline:
         return self.run(request, on_progress=on_progress).clip()
 
     def stream(self, prompt: str, *, on_progress: OnProgress | None = None, **options: Any) -> Stream:
-        """The same video frame by frame: `for frame in pipeline.stream("…", seconds=60)`, each as soon as it is there.
+        """Make the same video frame by frame: `for frame in pipeline.stream("…", seconds=60)`, each as soon as decoded.
 
         The options are those of `generate`, and so are the errors.
         """
@@ -199,7 +139,7 @@ class Pipeline:
 
     def request(self, prompt: str, **options: Any) -> Request:
         """Check the options of `generate` without doing the work. Raises ValueError as that would."""
-        return make_request(self.settings, self.size_multiple, prompt, **options)
+        return make_request(self.settings, self.engine.size_multiple, prompt, **options)
 
     def run(self, request: Request, *, on_progress: OnProgress | None = None) -> Stream:
         """The video of a checked request, made while it is read.
@@ -207,136 +147,36 @@ class Pipeline:
         What is longer than the model makes at once is made window by window, in memory that stays the same.
         """
         self.timings.clear()
-        return self.filled(request, on_progress=on_progress)
+        if self.autoencoder.latent_frames(request.num_frames) > self.windows.size:
+            return self.fill(request, on_progress=on_progress)
+        self._check_user_frames(())
+        return self.video(request, self.engine.frames(request, on_progress), request.num_frames)
 
-    def filled(
+    def fill(
         self,
         request: Request,
-        given: Sequence[Given] = (),
+        user_frames: Sequence[UserFrames] = (),
         *,
-        also: Callable[[slice], latent.Change] | None = None,
+        frames_fn: FramesFn | None = None,
         on_progress: OnProgress | None = None,
+        **metadata: Any,
     ) -> Stream:
-        """The video in which given frames stand at their places, all others made; `also`: see `latent.onwards`."""
-        if self.transformer.config.concat_channels and not any(len(frames) for _, frames in given):
-            raise ValueError(pixel.wants_something_given(self.settings.name))
-        if self.autoencoder.causal:
-            frames = pixel.onwards(self, request, given, also=also, on_progress=on_progress)
-        else:
-            latents, known = placed(self, request, given)
-            pieces = latent.onwards(self, request, latents, known, also=also, on_progress=on_progress)
-            frames = self.decode(pieces, request.num_frames, given=known, on_progress=on_progress)
-        return self.video(request, frames, request.num_frames)
+        """The video in which user frames stand at their places and all others are made; see `Windows.fill`."""
+        self._check_user_frames(user_frames)
+        frames = self.windows.fill(request, user_frames, frames_fn=frames_fn, on_progress=on_progress)
+        return self.video(request, frames, request.num_frames, **metadata)
 
-    def video(self, request: Request, frames: Iterable[np.ndarray], num_frames: int) -> Stream:
-        """The video of frames (uint8, k H W 3) as they come, cut to the size and length that were asked for."""
+    def _check_user_frames(self, user_frames: Sequence[UserFrames]) -> None:
+        if self.transformer.config.concat_channels and not any(len(frames) for _, frames in user_frames):
+            raise ValueError(wants_user_frames(self.settings.name))
+
+    def video(self, request: Request, frames: Iterable[np.ndarray], num_frames: int, **metadata: Any) -> Stream:
+        """The video of frames (uint8, k H W 3) as they come, cut to the size and length that were asked for.
+
+        metadata: what it remembers beside the request, its task for example.
+        """
         shown = cut(frames, num_frames, request.crop)
-        return Stream(shown, self.settings.fps, num_frames, request.size, self.metadata(request))
-
-    @torch.inference_mode()
-    def encode(self, frames: np.ndarray | Tensor) -> Tensor:
-        """Latents 1 C T h w of uint8 T H W 3: whole groups of frames or one, and one more where they are causal.
-
-        Video 1 3 T H W in [-1, 1] will do as well.
-        """
-        with self.at_work(self.autoencoder), stopwatch(self.timings, "encode"):
-            if isinstance(frames, Tensor):
-                return self.autoencoder.encode(frames).float()
-            size = len(frames) if self.autoencoder.causal else ENCODE_FRAMES
-            parts = [to_video(frames[start : start + size], self.device) for start in range(0, len(frames), size)]
-            return torch.cat([self.autoencoder.encode(part).float() for part in parts], dim=2)
-
-    @torch.inference_mode()
-    def latents(
-        self,
-        request: Request,
-        *,
-        change: Callable[[Conditioning], Conditioning] | None = None,
-        on_progress: OnProgress | None = None,
-    ) -> Tensor:
-        """Latents 1 C T H W of a request. `change` may add to its conditioning: known frames, for example."""
-        report = on_progress or (lambda stage, done, total: None)
-        with stopwatch(self.timings, "text"):
-            report("text", 0, 1)
-            condition = conditioning.from_text(self.text_encoder, [request.prompt], request.negative_prompt)
-            if change is not None:
-                condition = change(condition)
-            report("text", 1, 1)
-        with stopwatch(self.timings, "denoise"):
-            report("denoise", 0, request.params.num_steps)
-            # Streamed blocks have no turn: they are never there as a whole.
-            with nullcontext() if self.plan.stream else self.at_work(*self.networks):
-                return denoise(
-                    self.transformer,
-                    self.noise(request),
-                    condition,
-                    request.params,
-                    on_step=lambda done, total: report("denoise", done, total),
-                    one_by_one=self.plan.one_by_one,
-                )
-
-    def noise(self, request: Request) -> Tensor:
-        """Where a request starts. Drawn on the CPU, so that a seed means the same noise on every device."""
-        generator = torch.Generator("cpu").manual_seed(request.seed)
-        return torch.randn(self.latent_shape(request), generator=generator).to(self.device)
-
-    def nothing_known(self, request: Request) -> tuple[Tensor, Tensor]:
-        """Zeros in the shape of a request's latents, which take no memory, and a mask of its frames, all False."""
-        shape = self.latent_shape(request)
-        return torch.zeros((), device=self.device).expand(shape), torch.zeros(shape[2], dtype=torch.bool)
-
-    def latent_shape(self, request: Request) -> tuple[int, int, int, int, int]:
-        """1 C T h w of a request's latents."""
-        compression = self.autoencoder.spatial_compression
-        return (
-            1,
-            self.autoencoder.latent_channels,
-            self.autoencoder.latent_frames(request.num_frames),
-            request.height // compression,
-            request.width // compression,
-        )
-
-    def decode(
-        self,
-        latents: Tensor | Iterable[Tensor],
-        num_frames: int,
-        *,
-        on_progress: OnProgress | None = None,
-        state: Any = None,
-        following: Tensor | None = None,
-        given: Tensor | None = None,
-        skip: int = 0,
-    ) -> Iterator[np.ndarray]:
-        """Frames (uint8, k H W 3) of latents 1 C T H W, whole or as they come, piece by piece with constant memory.
-
-        num_frames: of all of it. state: what the autoencoder remembers of frames before the first, None for nothing.
-        following: the latent frame 1 C 1 H W after the last, None where the video ends. given: bool, which latent
-        frames are somebody's own, the one that `state` comes from first and `following` last; None: none. skip: frames
-        at the beginning that are left out.
-        """
-        total, done, earlier = self.autoencoder.latent_frames(num_frames), 0, int(state is not None)
-        pieces = [latents] if isinstance(latents, Tensor) else latents
-        size = DECODE_FRAMES if self.autoencoder.streams else total
-        report = on_progress or (lambda stage, done, total: None)
-        with_next: Iterable[tuple[Tensor, Tensor | None]]
-        with_next = ((piece, None) for piece in pieces) if self.autoencoder.causal else one_late(pieces, following)
-        for piece, after in with_next:
-            parts = piece.split(size, dim=2)
-            firsts = [part[:, :, :1] for part in parts[1:]]
-            with self.at_work(self.autoencoder):
-                report("decode", min(done, total), total)
-                for part, next_frame in zip(parts, [*firsts, after], strict=True):
-                    # Not around the yield: the mode would leak into the caller.
-                    with stopwatch(self.timings, "decode"), torch.inference_mode():
-                        seen = slice(done + earlier - int(state is not None), done + earlier + part.shape[2] + 1)
-                        own = None if given is None else given[seen]
-                        pixels, state = self.autoencoder.decode_next(part, state, next_frame, own)
-                        frames = to_frames(pixels)
-                    if skip < len(frames):
-                        yield frames[skip:]
-                    skip = max(0, skip - len(frames))
-                    done += part.shape[2]
-                    report("decode", min(done, total), total)
+        return Stream(shown, self.settings.fps, num_frames, request.size, self.metadata(request) | metadata)
 
     def metadata(self, request: Request) -> dict[str, Any]:
         """What a clip remembers of how it was made: enough to make it again."""
@@ -376,20 +216,5 @@ def load(
     plan: Plan | None = None,
     loras: Sequence[Lora | str | Path] = (),
 ) -> Pipeline:
-    """The pipeline of a shipped or pulled model by name, or of a model folder; see `Pipeline.load`."""
+    """Load the pipeline of a shipped or pulled model by name, or of a model folder; see `Pipeline.load`."""
     return Pipeline.load(find(model), device=device, plan=plan, loras=loras)
-
-
-def one_late(pieces: Iterable[Tensor], following: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """The same latents 1 C T H W, each piece with the frame after it: its own last one, which then begins the next.
-
-    following: the frame after all of them, None at the end of a video.
-    """
-    held: Tensor | None = None
-    for piece in pieces:
-        piece = piece if held is None else torch.cat([held, piece], dim=2)
-        held = piece[:, :, -1:]
-        if piece.shape[2] > 1:
-            yield piece[:, :, :-1], held
-    if held is not None:
-        yield held, following

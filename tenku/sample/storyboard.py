@@ -24,11 +24,11 @@ from typing import Any
 from tenku.media.clip import Clip, Stream
 from tenku.media.resize import at_rate, fit, parse_size
 from tenku.media.video import check_is_file
-from tenku.sample import conditioning, edits
-from tenku.sample.pipeline import OnProgress, Pipeline
+from tenku.sample.conditioning import ConditioningFn, with_frame_texts
+from tenku.sample.engine import OnProgress
+from tenku.sample.pipeline import Pipeline
 from tenku.sample.request import LONGEST, Request
-from tenku.sample.user_frames import Given, middles, read_given, whole_groups
-from tenku.sample.windows.latent import Change
+from tenku.sample.user_frames import UserFrames, read_user_clip, whole_groups
 
 KEYS = {"seconds": (int, float), "size": str, "seed": int, "negative": str, "card": list}
 CARD_KEYS = {"at": (int, float), "prompt": str, "picture": str, "clip": str}
@@ -106,7 +106,7 @@ def read_card(path: Path, number: int, values: Any) -> Card:
         raise ValueError(f"{name}: its prompt is empty; say what is seen from {values['at']:g} s on")
     file = path.parent / files[0] if files else None
     try:
-        given = None if file is None else read_given(file)
+        given = None if file is None else read_user_clip(file)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     if given is not None and "picture" in values:
@@ -122,7 +122,7 @@ def check(name: object, values: dict[str, Any], keys: dict[str, Any]) -> None:
             raise ValueError(f"{name}: {key} cannot be {value!r}")
 
 
-def produce(
+def render_storyboard(
     pipeline: Pipeline,
     board: Storyboard,
     *,
@@ -130,7 +130,7 @@ def produce(
     on_progress: OnProgress | None = None,
     **options: Any,
 ) -> Stream:
-    """The video of a storyboard; options as in `Pipeline.generate`, else what the board says, else the model's own.
+    """Make the video of a storyboard; options as in `Pipeline.generate`, else what the board says, else the model's.
 
     ValueError when given frames overlap or overrun.
     """
@@ -140,19 +140,19 @@ def produce(
     request = pipeline.request(board.cards[0].prompt, size=size, seconds=board.seconds, **options)
     for card in board.cards:
         pipeline.request(card.prompt)
-    given: list[Given] = []
+    user_frames: list[UserFrames] = []
     for card in board.cards:
         if card.given is not None:
-            place(pipeline, card, request, given)
+            place(pipeline, card, request, user_frames)
 
-    def texts(part: slice) -> Change:
-        moments = (frame / pipeline.settings.fps for frame in middles(pipeline, part))
+    def texts(part: slice) -> ConditioningFn:
+        moments = (frame / pipeline.settings.fps for frame in pipeline.windows.frame_centers(part))
         prompts = [card_at(board, moment).prompt for moment in moments]
-        return lambda each: conditioning.with_texts(each, pipeline.text_encoder, prompts)
+        return lambda each: with_frame_texts(each, pipeline.text_encoder, prompts)
 
-    video = edits.named("storyboard", pipeline.filled(request, given, also=texts, on_progress=on_progress))
-    video.metadata["cards"] = [{"at": float(card.at), "prompt": card.prompt} for card in board.cards]
-    return video
+    cards = [{"at": float(card.at), "prompt": card.prompt} for card in board.cards]
+    told = {"task": "storyboard", "cards": cards}
+    return pipeline.fill(request, user_frames, frames_fn=texts, on_progress=on_progress, **told)
 
 
 def card_at(board: Storyboard, moment: float) -> Card:
@@ -160,19 +160,18 @@ def card_at(board: Storyboard, moment: float) -> Card:
     return [card for card in board.cards if card.at <= moment or card.at == 0][-1]
 
 
-def place(pipeline: Pipeline, card: Card, request: Request, given: list[Given]) -> None:
+def place(pipeline: Pipeline, card: Card, request: Request, user_frames: list[UserFrames]) -> None:
     """Put a card's frames behind those of earlier cards, at the nearest place in whole latent frames."""
     assert card.given is not None
-    autoencoder, group, frames = pipeline.autoencoder, pipeline.autoencoder.temporal_compression, card.given.frames
-    at = int(card.at * pipeline.settings.fps / group + 0.5) * group
-    least = 1 if autoencoder.causal else group  # frames that a picture stands for
-    end = autoencoder.num_frames(autoencoder.latent_frames(request.num_frames))
+    autoencoder, windows, frames = pipeline.autoencoder, pipeline.windows, card.given.frames
+    at = int(card.at * pipeline.settings.fps / windows.group + 0.5) * windows.group
+    at_most, least = windows.place_picture(at, request.num_frames)  # least: frames that a picture stands for
     if len(frames) > 1:
-        frames = whole_groups(at_rate(card.given, pipeline.settings.fps), group, "start")
+        frames = whole_groups(at_rate(card.given, pipeline.settings.fps), windows.group, "start")
     else:
-        at = min(at, request.num_frames - 1 if autoencoder.causal else end - group)
-    if at + len(frames) > end:
+        at = at_most
+    if at + len(frames) > autoencoder.num_frames(autoencoder.latent_frames(request.num_frames)):
         raise ValueError(f"what the card at {card.at:g} shows goes on past the end of the video")
-    if given and at < given[-1][0] + max(least, len(given[-1][1])):
+    if user_frames and at < user_frames[-1][0] + max(least, len(user_frames[-1][1])):
         raise ValueError(f"what the card at {card.at:g} shows overlaps what an earlier card shows")
-    given.append((at, fit(frames, (request.width, request.height))))
+    user_frames.append((at, fit(frames, (request.width, request.height))))

@@ -26,7 +26,9 @@ class WanAutoencoder(nn.Module):
 
     latent_mean: Tensor
     latent_std: Tensor
-    causal = True  # a latent frame depends on those before it, and decoding on nothing that comes after
+    causal = True  # a latent frame depends on those before it
+    looks_ahead = False  # decoding depends on nothing that comes after
+    encode_frames: int | None = None  # at a time: all at once
 
     def __init__(self, vae: Any, tiled: bool = False) -> None:
         """vae: diffusers' AutoencoderKLWan."""

@@ -9,8 +9,9 @@ import torch
 from tenku import flow
 from tenku.model.settings import SOLVERS, SamplingParams
 from tenku.sample import conditioning
-from tenku.sample.denoise import denoise, solve
-from tenku.sample.guidance import guided_velocity, rescaled
+from tenku.sample.denoise import denoise
+from tenku.sample.guidance import GuidedVelocity, rescaled
+from tenku.sample.solvers import solve
 from tenku.wan.experts import Experts
 
 
@@ -59,12 +60,12 @@ def test_no_velocity_is_asked_for_at_data(solver):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("known_t", [0.0, 0.02])
+@pytest.mark.parametrize("noise_level", [0.0, 0.02])
 @pytest.mark.parametrize("known", [[True, False, False, False], [True, False, False, True], [False, True, False, True]])
-def test_known_frames_come_out_as_given(transformer, condition, solver, known_t, known):
+def test_known_frames_come_out_as_given(transformer, condition, solver, noise_level, known):
     mask = torch.tensor(known)
     given = noise(seed=5)
-    held = conditioning.with_known_frames(condition, given, mask, known_t)
+    held = conditioning.with_cond_frames(condition, given, mask, noise_level)
     params = SamplingParams(num_steps=3, solver=solver)
     out = denoise(transformer, noise(), held, params)
     assert torch.equal(out[:, :, mask], given[:, :, mask])
@@ -73,9 +74,9 @@ def test_known_frames_come_out_as_given(transformer, condition, solver, known_t,
     assert (change[~mask] > 1e-4).all()  # the other frames looked at them
 
 
-@pytest.mark.parametrize("known_t", [0.1, torch.tensor([0.5, 0.1, 0.0, 0.9])])
-def test_the_network_sees_known_frames_as_clean(condition, known_t):
-    """Told t = known_t for them and the step's t for the others, and shown them with just that much noise."""
+@pytest.mark.parametrize("noise_level", [0.1, torch.tensor([0.5, 0.1, 0.0, 0.9])])
+def test_the_network_sees_known_frames_as_clean(condition, noise_level):
+    """Told t = noise_level for them and the step's t for the others, and shown them with just that much noise."""
     seen = []
 
     class Spy(torch.nn.Module):
@@ -88,7 +89,7 @@ def test_the_network_sees_known_frames_as_clean(condition, known_t):
 
     given, start = noise(seed=5), noise()
     mask = torch.tensor([False, True, False, False])
-    held = conditioning.with_known_frames(condition, given, mask, known_t)
+    held = conditioning.with_cond_frames(condition, given, mask, noise_level)
     denoise(Spy(), start, held, SamplingParams(num_steps=2, shift=1.0, guidance_scale=1.0))
     for (latents, t), level in zip(seen, [1.0, 0.5], strict=True):
         torch.testing.assert_close(t, torch.tensor([[level, 0.1, level, level]]))
@@ -100,13 +101,13 @@ def test_known_frames_are_never_noisier_than_the_others(condition, monkeypatch):
     """Shown at 0.7 while the others have more, then at what the others have; at 1 all have the same level always."""
     asked = []
 
-    def velocity(transformer, conditioning, *how, **more):
-        return lambda x, level, t: asked.append(level.clone()) or torch.zeros_like(x)
+    def velocity(transformer, conditioning, params, sigma, **more):
+        return lambda x, t: asked.append(sigma(t).clone()) or torch.zeros_like(x)
 
-    monkeypatch.setattr("tenku.sample.denoise.guided_velocity", velocity)
+    monkeypatch.setattr("tenku.sample.denoise.GuidedVelocity", velocity)
     mask, params = torch.tensor([True, True, False, False]), SamplingParams(num_steps=2, shift=1.0)
-    for known_t in (torch.tensor([0.0, 0.7, 0.2, 0.2]), 1.0):
-        held = conditioning.with_known_frames(condition, noise(seed=5), mask, known_t)
+    for noise_level in (torch.tensor([0.0, 0.7, 0.2, 0.2]), 1.0):
+        held = conditioning.with_cond_frames(condition, noise(seed=5), mask, noise_level)
         assert torch.equal(denoise(None, noise(), held, params)[:, :, mask], noise(seed=5)[:, :, mask])
     torch.testing.assert_close(asked[:2], [torch.tensor([[0, 0.7, 1, 1]]), torch.tensor([[0, 0.5, 0.5, 0.5]])])
     torch.testing.assert_close(asked[2:], [torch.tensor([1.0]), torch.tensor([0.5])])
@@ -117,25 +118,30 @@ def test_unread_latents_do_not_matter(transformer, condition):
     given, other = noise(seed=5), noise(seed=6)
     other[:, :, 0] = given[:, :, 0]
     a, b = (
-        denoise(transformer, noise(), conditioning.with_known_frames(condition, x, mask), SamplingParams(2))
+        denoise(transformer, noise(), conditioning.with_cond_frames(condition, x, mask), SamplingParams(2))
         for x in (given, other)
     )
     assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize(
-    "known, known_t, message",
+    "known, noise_level, message",
     [
-        (torch.ones(3, dtype=torch.bool), 0.0, r"known must be bool of shape \(4,\) or \(1, 4\)"),
-        (torch.ones(4), 0.0, "known must be bool"),
-        (torch.ones(4, dtype=torch.bool), 1.1, "known_t must lie between 0 and 1, got 1.1"),
-        (torch.ones(4, dtype=torch.bool), torch.tensor([0, -0.1, 0, 1]), "known_t must lie between 0 and 1"),
-        (torch.ones(4, dtype=torch.bool), torch.zeros(3), "known_t must be one number or 4"),
+        (torch.ones(3, dtype=torch.bool), 0.0, r"cond_mask must be bool of shape \(4,\) or \(1, 4\)"),
+        (torch.ones(4), 0.0, "cond_mask must be bool"),
+        (torch.ones(4, dtype=torch.bool), 1.1, "cond_noise_level must lie between 0 and 1, got 1.1"),
+        (torch.ones(4, dtype=torch.bool), torch.tensor([0, -0.1, 0, 1]), "cond_noise_level must lie between 0 and 1"),
+        (torch.ones(4, dtype=torch.bool), torch.zeros(3), "cond_noise_level must be one number or 4"),
     ],
 )
-def test_known_frames_that_do_not_fit(condition, known, known_t, message):
+def test_known_frames_that_do_not_fit(condition, known, noise_level, message):
     with pytest.raises(ValueError, match=message):
-        conditioning.with_known_frames(condition, noise(), known, known_t)
+        conditioning.with_cond_frames(condition, noise(), known, noise_level)
+
+
+def velocity_of(transformer, condition, t, scale, rescale=0.0, **more):
+    params = SamplingParams(guidance_scale=scale, guidance_rescale=rescale)
+    return GuidedVelocity(transformer, condition, params, lambda _: t, **more)
 
 
 def test_guidance_formula(transformer, condition):
@@ -143,17 +149,15 @@ def test_guidance_formula(transformer, condition):
     towards = transformer(x, t, condition.text_embeds, condition.text_mask)
     away = transformer(x, t, condition.negative_embeds, condition.negative_mask)
     for scale in (0.0, 1.0, 3.5):
-        guided = guided_velocity(transformer, condition, scale)(x, t, 0.7)
+        guided = velocity_of(transformer, condition, t, scale)(x, 0.7)
         torch.testing.assert_close(guided, away + scale * (towards - away), atol=1e-4, rtol=1e-4)
-    outside = guided_velocity(transformer, condition, 3.5, (0.1, 0.6))(x, t, 0.7)
-    torch.testing.assert_close(outside, towards, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("t", [torch.tensor([0.7]), torch.tensor([[0.0, 0.7, 0.1, 0.7]])])
 def test_rescaled_guidance_leaves_the_contrast_of_the_prompt_alone(transformer, condition, t):
     x = noise()
-    towards = guided_velocity(transformer, condition, 1.0)(x, t, 0.7)
-    guided, half, whole = (guided_velocity(transformer, condition, 9.0, rescale=r)(x, t, 0.7) for r in (0.0, 0.5, 1.0))
+    towards = velocity_of(transformer, condition, t, 1.0)(x, 0.7)
+    guided, half, whole = (velocity_of(transformer, condition, t, 9.0, r)(x, 0.7) for r in (0.0, 0.5, 1.0))
     usual, *others = (flow.data_from_velocity(x, each, t)[0] for each in (towards, guided, half, whole))  # C T H W
     for frame in range(4):
         exaggerated, less, none = (float(each[:, frame].std() / usual[:, frame].std()) for each in others)
@@ -166,11 +170,11 @@ def test_rescaled_guidance_leaves_the_contrast_of_the_prompt_alone(transformer, 
 
 def test_guidance_is_rescaled_one_by_one_and_for_two_experts_too(transformer, condition):
     x, t = noise(), torch.tensor([0.7])
-    expected = guided_velocity(transformer, condition, 9.0, rescale=0.8)(x, t, 0.7)
+    expected = velocity_of(transformer, condition, t, 9.0, 0.8)(x, 0.7)
     experts = Experts(transformer, copy.deepcopy(transformer), 0.5)
-    for model, one_by_one in ((transformer, True), (experts, False), (experts, True)):
+    for model, sequential in ((transformer, True), (experts, False), (experts, True)):
         for level in (0.7, 0.3):
-            found = guided_velocity(model, condition, 9.0, rescale=0.8, one_by_one=one_by_one)(x, t, level)
+            found = velocity_of(model, condition, t, 9.0, 0.8, sequential_cfg=sequential)(x, level)
             torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
@@ -212,7 +216,6 @@ def test_steps_are_reported_and_can_be_stopped(transformer, condition):
         ({"guidance_scale": -1}, "guidance must be between"),
         ({"shift": 0}, "shift must be between"),
         ({"solver": "magic"}, "unknown solver 'magic'"),
-        ({"guidance_interval": (0.5, 2)}, "guidance_interval"),
         ({"guidance_rescale": 1.5}, "guidance_rescale must be between 0 and 1"),
     ],
 )

@@ -12,9 +12,8 @@ from tenku.media.resize import at_rate, fit, nearest_size
 from tenku.model.autoencoder import to_frames
 from tenku.model.settings import ModelSettings
 from tenku.sample import conditioning, edits
-from tenku.sample.denoise import on_a_circle
+from tenku.sample.denoise import roll_time
 from tenku.sample.user_frames import whole_groups
-from tenku.sample.windows import latent
 
 PROMPT = "a red ball drops onto the ice"
 
@@ -39,7 +38,7 @@ def noisy_clip(frames, width=64, height=64, fps=16.0, seed=0):
 
 @torch.inference_mode()
 def round_trip(pipeline, frames):
-    return to_frames(pipeline.autoencoder.decode(pipeline.encode(frames)))
+    return to_frames(pipeline.autoencoder.decode(pipeline.engine.encode(frames)))
 
 
 def test_fit_fills_and_cuts_evenly():
@@ -106,13 +105,13 @@ def test_extend_keeps_the_clip(pipeline):
 
 def test_a_long_extension_goes_window_by_window(pipeline, monkeypatch):
     windows = []
-    make = pipeline.latents
+    make = pipeline.engine.sample
 
-    def watched(request, *, change=None, **more):
+    def watched(request, **more):
         windows.append((request.num_frames, request.seed, None))
-        return make(request, change=change, **more)
+        return make(request, **more)
 
-    monkeypatch.setattr(pipeline, "latents", watched)
+    monkeypatch.setattr(pipeline.engine, "sample", watched)
     clip = edits.extend(pipeline, PROMPT, noisy_clip(48), forward=6.0, seed=1).clip()
     assert len(clip.frames) == 48 + 96
     assert max(frames for frames, _, _ in windows) == pipeline.settings.max_frames == 48
@@ -133,8 +132,8 @@ def test_connect_leads_from_one_to_the_other(pipeline):
 def test_a_connection_begins_as_a_cross_fade(pipeline, monkeypatch):
     asked = []
 
-    def watched(pipeline, request, latents, known, on_progress, also):
-        condition = also(conditioning.from_text(pipeline.text_encoder, [PROMPT]))
+    def watched(request, latents, known, *, conditioning_fn, on_progress):
+        condition = conditioning_fn(conditioning.from_text(pipeline.text_encoder, [PROMPT]))
         asked.append((request.params.guidance_scale, condition.strength))
         assert condition.start_latents is latents
         first, last = (int(each) for each in torch.where(~known)[0][[0, -1]])
@@ -142,16 +141,18 @@ def test_a_connection_begins_as_a_cross_fade(pipeline, monkeypatch):
         for frame in range(first, last + 1):
             share = (frame - first + 1) / (last - first + 2)
             torch.testing.assert_close(latents[:, :, frame], (1 - share) * before + share * after)
-        return fill(pipeline, request, latents, known, on_progress, also=also)
+        return inpaint(request, latents, known, conditioning_fn=conditioning_fn, on_progress=on_progress)
 
-    fill = latent.fill
-    monkeypatch.setattr(latent, "fill", watched)
+    inpaint = pipeline.windows.inpaint_frames
+    monkeypatch.setattr(pipeline.windows, "inpaint_frames", watched)
     a, b = noisy_clip(20, seed=1), noisy_clip(40, seed=2)
     edits.connect(pipeline, PROMPT, a, b, 1.0, seed=1)
     edits.connect(pipeline, PROMPT, a, b, 1.0, seed=1, guidance=4.0)
     edits.connect(pipeline, PROMPT, a, b, 1.0, seed=1, negative_prompt="blue")
     usual = pipeline.settings.defaults.guidance_scale
-    assert [scale for scale, _ in asked] == [1.0, 4.0, usual] and {strength for _, strength in asked} == {edits.FADE}
+    assert [scale for scale, _ in asked] == [1.0, 4.0, usual] and {strength for _, strength in asked} == {
+        edits.CROSS_FADE
+    }
 
 
 @pytest.mark.parametrize("given", ["......", "kkkk..", ".kk..k"])
@@ -162,16 +163,16 @@ def test_a_loop_has_no_first_frame(tiny_folder, given):
         for block in [*pipeline.autoencoder.decoder.eighth, *pipeline.autoencoder.decoder.quarter]:
             block.conv_out.weight.normal_(std=0.2)
     request = pipeline.request(PROMPT, seconds=1.5, seed=1)
-    latents = torch.randn(pipeline.noise(request).shape)
+    latents = torch.randn(pipeline.engine.noise(request).shape)
     own = torch.tensor([letter == "k" for letter in given])
 
     def frames(latents, own):
-        return edits.decoded_round(pipeline, request, latents, own, None).clip().frames
+        return np.concatenate(list(pipeline.windows.to_frames([latents], own, cyclic=True)[0]))[:24]
 
     whole = frames(latents, own)
     turned = frames(latents.roll(-2, dims=2), own.roll(-2))
     assert np.abs(np.roll(whole, -8, axis=0).astype(int) - turned.astype(int)).max() <= 1
-    plain = edits.decoded(pipeline, request, [latents], own, None).clip().frames
+    plain = np.concatenate(list(pipeline.windows.to_frames([latents], own)[0]))
     assert not np.array_equal(plain[:4], whole[:4])
     if own.any():
         assert not np.array_equal(whole, frames(latents, torch.zeros_like(own)))
@@ -185,7 +186,7 @@ def test_every_frame_is_the_first_at_some_step():
         return x
 
     x = torch.arange(6.0).view(1, 1, 6, 1, 1)
-    turned = on_a_circle(velocity, 6)
+    turned = roll_time(velocity, 6)
     assert all(torch.equal(turned(x, 0.5), x) for _ in range(12))
     assert set(starts) == set(range(6))
 
@@ -277,7 +278,7 @@ def test_commands(tiny_folder, tmp_path, monkeypatch, capsys):
     common = [PROMPT, "--model", str(tiny_folder), "--seed", "5", "--steps", "2"]
     for arguments, frames in (
         (["animate", "photo.png", *common, "--seconds", "1", "--last", "b.gif"], 16),
-        (["animate", "photo.png", *common, "--seconds", "1", "--ends"], 16),
+        (["animate", "photo.png", *common, "--seconds", "1", "--as-last"], 16),
         (["extend", "a.mp4", *common, "--forward", "1s", "--backward", ".5"], 48),
         (["connect", "a.mp4", "b.gif", *common, "--seconds", "1"], 60),
         (["loop", *common, "--seconds", "2"], 32),
@@ -290,7 +291,7 @@ def test_commands(tiny_folder, tmp_path, monkeypatch, capsys):
     for arguments, message in (
         (["extend", "a.mp4", *common, "--forward", "soon"], "'soon' should be a number of seconds"),
         (["extend", "nothing.mp4", *common, "--forward", "1"], "there is no file nothing.mp4"),
-        (["animate", "photo.png", *common, "--last", "b.gif", "--ends"], "leave out --last, or --ends"),
+        (["animate", "photo.png", *common, "--last", "b.gif", "--as-last"], "leave out --last, or --as-last"),
         (["connect", "photo.png", "a.mp4", *common], "a clip of 1 frames is too short"),
         (["remix", "a.mp4", *common, "--strength", "much"], "strength 'much' should be a number above 0"),
         (["remix", "a.mp4", *common, "--strength", "1.5"], "strength must be above 0 and at most 1, got 1.5"),
@@ -314,13 +315,13 @@ def test_pictures_are_read_upright_opaque_and_in_eight_bits(tmp_path):
 
 def test_a_long_video_is_made_window_by_window(pipeline, monkeypatch):
     made = []
-    make = pipeline.latents
+    make = pipeline.engine.sample
 
     def watched(request, **more):
         made.append(request.num_frames)
         return make(request, **more)
 
-    monkeypatch.setattr(pipeline, "latents", watched)
+    monkeypatch.setattr(pipeline.engine, "sample", watched)
     clip = pipeline.generate(PROMPT, seconds=10, seed=1)
     assert len(clip.frames) == 160 and clip.metadata["seed"] == 1
     assert made[0] == max(made) == 48 and len(made) == 6  # 12 latent frames, then 28 more, 6 at a time

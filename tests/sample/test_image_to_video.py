@@ -11,7 +11,7 @@ from tenku.cli import main
 from tenku.media.clip import Clip
 from tenku.sample import edits, memory
 from tenku.sample.pipeline import Pipeline
-from tenku.sample.storyboard import Card, Storyboard, produce
+from tenku.sample.storyboard import Card, Storyboard, render_storyboard
 from tenku.wan.catalogue import OPEN_WEIGHTS
 from tenku.wan.names import concat_channels
 from tenku.wan.plan import Plan
@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def ours(folder):
     pipeline = Pipeline.load(folder, device="cpu", dtype=torch.float32)
-    pipeline.settings = replace(pipeline.settings, max_frames=WINDOW)
+    pipeline.engine.settings = replace(pipeline.settings, max_frames=WINDOW)
     return pipeline
 
 
@@ -44,7 +44,7 @@ def some_clip(frames, seed=0):
 
 def given(windows):
     """k: given, a dot: to be made; frames of each window. Every latent frame has four channels, the first one frame."""
-    masks = [condition.concat_latents[0, :4].flatten(2) for _, condition, _ in windows]  # 4 T (h w)
+    masks = [condition.channel_cond[0, :4].flatten(2) for _, condition, _ in windows]  # 4 T (h w)
     assert all(bool((mask == mask[..., :1]).all()) and len(mask[:, 0].unique()) == 1 for mask in masks)
     frames = (mask[..., 0].T.flatten()[3:] for mask in masks)
     return ["".join(".k"[int(each)] for each in frame) for frame in frames]
@@ -70,7 +70,7 @@ def test_a_picture_moves_as_in_diffusers(folder, ours, ends):
         None if each is None else torch.from_numpy(each.frames).permute(0, 3, 1, 2) / 255 for each in (first, last)
     ]
     options = {"seconds": frames / FPS, "seed": 3, "steps": 5, "size": SIZE, "guidance": 4.0}
-    noise = ours.noise(ours.request(PROMPT, **options | {"seed": 4}))  # what is made after the first frame
+    noise = ours.engine.noise(ours.request(PROMPT, **options | {"seed": 4}))  # what is made after the first frame
     expected = theirs(
         image=as_tensor[0],
         last_image=as_tensor[1],
@@ -97,9 +97,9 @@ def test_a_window_goes_on_from_the_last_frames(ours, windows):
     frames = edits.animate(ours, PROMPT, picture, seconds=40 / FPS, **HOW).clip().frames
     assert len(frames) == 40
     assert given(windows) == ["k" + 16 * ".", 5 * "k" + 12 * ".", 5 * "k" + 12 * "."]
-    assert all(each.known_latents is None for _, each, _ in windows)
-    torch.testing.assert_close(windows[0][1].concat_latents[:, 4:], grey(ours, 17, {0: picture.frames}))
-    torch.testing.assert_close(windows[1][1].concat_latents[:, 4:], grey(ours, 17, {0: frames[12:17]}))
+    assert all(each.cond_latents is None for _, each, _ in windows)
+    torch.testing.assert_close(windows[0][1].channel_cond[:, 4:], grey(ours, 17, {0: picture.frames}))
+    torch.testing.assert_close(windows[1][1].channel_cond[:, 4:], grey(ours, 17, {0: frames[12:17]}))
 
 
 def test_clips_stay_and_are_led_up_to(ours, windows):
@@ -109,7 +109,7 @@ def test_clips_stay_and_are_led_up_to(ours, windows):
     assert np.array_equal(joined[:11], a.frames) and np.array_equal(joined[-9:], b.frames)
     assert given(windows) == [5 * "k" + between * "." + (12 - between) * "k"]
     own = {0: a.frames[-5:], 5 + between: b.frames[: 12 - between]}
-    torch.testing.assert_close(windows[0][1].concat_latents[:, 4:], grey(ours, 17, own))
+    torch.testing.assert_close(windows[0][1].channel_cond[:, 4:], grey(ours, 17, own))
     windows.clear()
     longer = edits.extend(ours, PROMPT, a, forward=4 / FPS, backward=8 / FPS, **HOW).clip().frames
     assert len(longer) == 8 + 11 + 4 and np.array_equal(longer[8:19], a.frames)
@@ -134,16 +134,16 @@ def test_what_is_far_ahead_is_led_up_to(ours, windows):
     assert len(clip.frames) == 40 and np.array_equal(clip.frames[-1:], picture.frames)
     assert len(windows) > 2 and all("k" in mask for mask in given(windows))
     board = Storyboard(50 / FPS, (Card(0, PROMPT), Card(40 / FPS, "a dog", some_clip(4))))
-    frames = produce(ours, board, **HOW).clip().frames
+    frames = render_storyboard(ours, board, **HOW).clip().frames
     assert len(frames) == 50 and np.array_equal(frames[40:44], some_clip(4).frames)
     assert all(condition.text_embeds.ndim == 4 for _, condition, _ in windows[-4:])
 
 
 def test_texts_change_while_it_goes_on(ours, windows):
     board = Storyboard(30 / FPS, (Card(0, PROMPT, some_clip(1)), Card(8 / FPS, "a dog")))
-    assert len(produce(ours, board, **HOW).clip().frames) == 30
+    assert len(render_storyboard(ours, board, **HOW).clip().frames) == 30
     assert [condition.text_embeds.ndim for _, condition, _ in windows] == [4, 4, 4]
-    assert all(condition.concat_latents is not None for _, condition, _ in windows)
+    assert all(condition.channel_cond is not None for _, condition, _ in windows)
 
 
 def test_nothing_given_is_refused_before_the_work(folder, ours, tmp_path, capsys):

@@ -58,28 +58,29 @@ def test_what_is_made_always_leads_up_to_what_is_given(most):
 
 def test_after_made_frames_there_is_less_guidance_and_some_noise(tiny_folder, monkeypatch):
     pipeline = tenku.load(tiny_folder, device="cpu")
-    made, asked, noise = latent.fill, [], latent.HISTORY_NOISE
+    windows = pipeline.windows
+    make, asked, noise = windows.inpaint_frames, [], latent.HISTORY_NOISE
 
-    def watched(pipeline, request, latents, known, on_progress, known_t, *also):
-        levels = [round(level, 6) for level in torch.as_tensor(known_t).expand(len(known))[known].tolist()]
+    def watched(request, latents, mask, noise_level=0.0, **more):
+        levels = [round(level, 6) for level in torch.as_tensor(noise_level).expand(len(mask))[mask].tolist()]
         asked.append((request.params.guidance_scale, levels, request.seed))
-        return made(pipeline, request, latents, known, on_progress, known_t, *also)
+        return make(request, latents, mask, noise_level, **more)
 
-    monkeypatch.setattr(latent, "fill", watched)
+    monkeypatch.setattr(windows, "inpaint_frames", watched)
     request = pipeline.request("a red ball", seconds=5, guidance=4.0, steps=1, seed=3)
-    latents, known = pipeline.nothing_known(request)
-    for _ in latent.onwards(pipeline, request, latents, known):
+    latents, known = windows.nothing_given(request)
+    for _ in windows.continue_forward(request, latents, known):
         pass
     assert asked == [(4.0, [], 3), (2.5, [noise] * 6, 15), (2.5, [noise] * 6, 21)]
     asked.clear()
-    for _ in latent.onwards(pipeline, request, latents, known, also=lambda part: lambda condition: condition):
+    for _ in windows.continue_forward(request, latents, known, frames_fn=lambda part: lambda condition: condition):
         pass  # a remix or a storyboard: what was made does not show yet what is asked
     assert [scale for scale, *_ in asked] == [4.0, 4.0, 4.0]
     asked.clear()
-    latent.backwards(pipeline, request, latents[:, :, :6], 9)
+    windows.extend_backward(request, latents[:, :, :6], 9)
     assert asked == [(4.0, [0] * 6, 3), (2.5, [noise] * 6, 9)]
     asked.clear()
     known[:6] = known[-3:] = True
-    for _ in latent.onwards(pipeline, request, latents, known):
+    for _ in windows.continue_forward(request, latents, known):
         pass  # what is given at the end is shown as it is, beside what was made
     assert asked[-1] == (2.5, [noise] * 4 + [0] * 3, 15)

@@ -17,7 +17,7 @@ from tenku.model.autoencoder import to_frames
 from tenku.sample import conditioning, edits
 from tenku.sample.denoise import denoise
 from tenku.sample.pipeline import Pipeline
-from tenku.sample.storyboard import Card, Storyboard, produce
+from tenku.sample.storyboard import Card, Storyboard, render_storyboard
 from tenku.wan.experts import Experts, move
 from tenku.wan.plan import Plan
 from tenku.wan.vae import load_wan_autoencoder
@@ -69,10 +69,10 @@ def test_text_to_video_is_diffusers(ours, theirs):
         num_frames=FRAMES,
         num_inference_steps=STEPS,
         guidance_scale=4.0,
-        latents=ours.noise(request),
+        latents=ours.engine.noise(request),
         output_type="latent",
     ).frames
-    found = ours.latents(request)
+    found = ours.engine.sample(request)
     assert found.std() > 0.3  # the networks do something
     print(f"relative error {relative(found, expected):.1e}")
     assert relative(found, expected) < 1e-4
@@ -102,7 +102,7 @@ def test_image_to_video_with_the_first_frame_known(tmp_path):
     theirs.set_progress_bar_config(disable=True)
     request = ask(ours)
     picture = torch.rand(1, 3, SIZE[1], SIZE[0], generator=torch.Generator().manual_seed(5))
-    noise = ours.noise(request)
+    noise = ours.engine.noise(request)
     expected = theirs(
         image=picture,
         prompt=PROMPT,
@@ -122,7 +122,7 @@ def test_image_to_video_with_the_first_frame_known(tmp_path):
         known[0] = True
         latents = torch.cat([first, torch.zeros_like(noise[:, :, 1:])], dim=2)
         condition = conditioning.from_text(ours.text_encoder, [request.prompt], NEGATIVE)
-        condition = conditioning.with_known_frames(condition, latents, known)
+        condition = conditioning.with_cond_frames(condition, latents, known)
         found = denoise(ours.transformer, noise, condition, request.params)
     assert torch.equal(found[:, :, :1], first)
     print(f"relative error {relative(found, expected):.1e}")
@@ -174,14 +174,14 @@ def test_an_exported_model_gives_the_same_latents_in_diffusers(tiny_folder, tmp_
     scheduler.set_timesteps(4)
     with torch.no_grad():
         prompt, negative = (ours.text_encoder.encode([text])[0] for text in ("a red ball", "blue"))
-        latents = ours.noise(request)
+        latents = ours.engine.noise(request)
         for t in scheduler.timesteps:
             towards, away = (
                 theirs(hidden_states=latents, timestep=t[None], encoder_hidden_states=text, return_dict=False)[0]
                 for text in (prompt, negative)
             )
             latents = scheduler.step(away + 3.0 * (towards - away), t, latents, return_dict=False)[0]
-    assert relative(ours.latents(request), latents) < 1e-4
+    assert relative(ours.engine.sample(request), latents) < 1e-4
 
 
 def test_a_folder_is_a_model_like_any_other(folder):
@@ -287,7 +287,7 @@ def test_the_second_expert_has_a_guidance_of_its_own_unless_one_is_asked_for(fol
             ),
         )
     monkeypatch.setattr(
-        ours, "settings", replace(ours.settings, defaults=replace(ours.settings.defaults, low_guidance=3.0))
+        ours.engine, "settings", replace(ours.settings, defaults=replace(ours.settings.defaults, low_guidance=3.0))
     )
     options = {"seconds": 0, "size": (64, 64), "steps": 4, "seed": 1}
     ours.generate(PROMPT, **options)
@@ -296,7 +296,7 @@ def test_the_second_expert_has_a_guidance_of_its_own_unless_one_is_asked_for(fol
     ours.generate(PROMPT, guidance=1.0, **options)
     assert set(asked) == {("high", 1), ("low", 1)}
     asked.clear()
-    ours.settings = replace(ours.settings, defaults=replace(ours.settings.defaults, guidance_scale=1.0))
+    ours.engine.settings = replace(ours.settings, defaults=replace(ours.settings.defaults, guidance_scale=1.0))
     ours.generate(PROMPT, **options)
     assert set(asked) == {("high", 1), ("low", 2)}
 
@@ -359,14 +359,14 @@ def test_frames_are_held_by_models_that_were_not_trained_for_it(ours):
     assert all((level.view(-1)[0] == 0) == clean for level in asked)
     assert all(level.ndim == 1 for level in levels)  # a last frame was never shown clean to any of them
     with torch.inference_mode():
-        own = ours.autoencoder.decode(ours.encode(picture.frames))
+        own = ours.autoencoder.decode(ours.engine.encode(picture.frames))
     assert np.array_equal(clip.frames[:1], to_frames(own)) and len(clip.frames) == FRAMES
 
 
 def test_a_clip_is_remixed_within_one_window(ours):
     given = some_clip(11)
     with torch.inference_mode():
-        own = to_frames(ours.autoencoder.decode(ours.encode(given.frames[:9]))).astype(int)
+        own = to_frames(ours.autoencoder.decode(ours.engine.encode(given.frames[:9]))).astype(int)
     little, much = (
         np.abs(edits.remix(ours, PROMPT, given, strength, size=SIZE, steps=3, seed=1).clip().frames - own).mean()
         for strength in (0.01, 0.9)
@@ -379,5 +379,5 @@ def test_a_clip_is_remixed_within_one_window(ours):
 def test_cards_stand_in_one_window(ours):
     seconds = FRAMES / ours.settings.fps
     board = Storyboard(seconds, (Card(0, PROMPT, some_clip(1)), Card(4 / ours.settings.fps, "A dog", some_clip(4))))
-    made = produce(ours, board, size=SIZE, steps=3, seed=1).clip()
+    made = render_storyboard(ours, board, size=SIZE, steps=3, seed=1).clip()
     assert len(made.frames) == FRAMES

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import tenku
+from tenku.loading import Components
 from tenku.media.clip import Clip
 from tenku.model.autoencoder import to_frames
 from tenku.sample import conditioning
@@ -127,19 +128,19 @@ def test_streamed_frames_are_the_same_and_come_in_pieces(pipeline, clip):
 def test_known_frames_reach_the_clip(pipeline):
     """What a picture or another clip will do: the known latent frames decode to the same pixels."""
     request = pipeline.request(PROMPT, seconds=1, seed=3, steps=2)
-    given = pipeline.noise(pipeline.request(PROMPT, seconds=1, seed=4))
+    given = pipeline.engine.noise(pipeline.request(PROMPT, seconds=1, seed=4))
     known = torch.tensor([True, True, False, False])
-    latents = pipeline.latents(request, change=lambda c: conditioning.with_known_frames(c, given, known))
+    latents = pipeline.engine.sample(request, conditioning_fn=lambda c: conditioning.with_cond_frames(c, given, known))
     assert torch.equal(latents[:, :, :2], given[:, :, :2]) and not torch.equal(latents[:, :, 2:], given[:, :, 2:])
-    decoded = np.concatenate(list(pipeline.decode(latents, 16)))
-    expected = np.concatenate(list(pipeline.decode(given, 16)))
+    decoded = np.concatenate(list(pipeline.engine.decode(latents, 16)))
+    expected = np.concatenate(list(pipeline.engine.decode(given, 16)))
     assert np.array_equal(decoded[:2], expected[:2])  # what follows has a part in the others
 
 
 def test_models_in_training_can_be_sampled(pipeline):
     """Previews: weights that require gradients stay so, and train on afterwards."""
     transformer = type(pipeline.transformer)(pipeline.transformer.config)
-    preview = Pipeline(pipeline.settings, pipeline.autoencoder, pipeline.text_encoder, transformer)
+    preview = Pipeline(Components(pipeline.settings, pipeline.autoencoder, pipeline.text_encoder, transformer))
     preview.generate(PROMPT, seconds=0.5, steps=1)
     assert transformer.training
     transformer(torch.randn(1, 16, 2, 8, 8), torch.rand(1), torch.randn(1, 3, 32)).sum().backward()
@@ -188,7 +189,7 @@ def test_parts_that_do_not_fit_together(tiny_folder, tmp_path, pipeline):
         type(pipeline.transformer.config)(hidden_size=48, depth=1, num_heads=2, text_size=999)
     )
     with pytest.raises(ValueError, match=f"reads text 999 wide, the text encoder gives {text.config.hidden_size}"):
-        Pipeline(pipeline.settings, pipeline.autoencoder, text, wrong)
+        Pipeline(Components(pipeline.settings, pipeline.autoencoder, text, wrong))
 
 
 def test_model_json_with_nonsense(tiny_folder, tmp_path):

@@ -9,7 +9,7 @@ from tenku.cli import main
 from tenku.media.clip import Clip
 from tenku.model.autoencoder import to_frames
 from tenku.sample import recut
-from tenku.sample.storyboard import Card, Storyboard, produce
+from tenku.sample.storyboard import Card, Storyboard, render_storyboard
 
 A, B, C = "a red ball drops", "a green box slides", "the pyramid topples"
 RATE = 16
@@ -94,9 +94,9 @@ def test_what_was_made_stays(tiny_folder):
         pipeline.autoencoder.decoder.conv_in.weight[:, pipeline.autoencoder.latent_channels :] = 0
     video = Clip(np.random.default_rng(0).integers(0, 256, (48, 64, 64, 3), dtype=np.uint8), RATE)
     board = recut.insert(recut.over(Storyboard(3.0, (Card(0, A), Card(1, B))), video), 1.5, 1, C)
-    made = produce(pipeline, board, seed=1, steps=2).clip()
+    made = render_storyboard(pipeline, board, seed=1, steps=2).clip()
     with torch.inference_mode():
-        own = to_frames(pipeline.autoencoder.decode(pipeline.encode(video.frames)))
+        own = to_frames(pipeline.autoencoder.decode(pipeline.engine.encode(video.frames)))
     assert len(made.frames) == 64
     assert np.array_equal(made.frames[:22], own[:22]) and np.array_equal(made.frames[-12:], own[-12:])
     assert [card["prompt"] for card in made.metadata["cards"]] == [A, B, C, B]

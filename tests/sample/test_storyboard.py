@@ -12,7 +12,7 @@ from tenku.media.clip import Clip
 from tenku.model.autoencoder import to_frames
 from tenku.sample import conditioning
 from tenku.sample.guidance import guided_velocity
-from tenku.sample.storyboard import Card, Storyboard, card_at, produce, read_storyboard
+from tenku.sample.storyboard import Card, Storyboard, card_at, read_storyboard, render_storyboard
 
 ICE, BOXES = "a red rubber ball drops onto the ice", "the pyramid of green boxes topples"
 
@@ -34,8 +34,8 @@ def noisy_clip(frames, seed=0):
 def test_a_text_for_each_frame(text_encoder, transformer):
     """The same text everywhere is one text for all; another text changes its own frames' cross-attention."""
     plain = conditioning.from_text(text_encoder, [ICE], "blue cubes")
-    same = conditioning.with_texts(plain, text_encoder, [ICE] * 4)
-    mixed = conditioning.with_texts(plain, text_encoder, [ICE, ICE, BOXES, BOXES])
+    same = conditioning.with_frame_texts(plain, text_encoder, [ICE] * 4)
+    mixed = conditioning.with_frame_texts(plain, text_encoder, [ICE, ICE, BOXES, BOXES])
     assert same.text_embeds.ndim == 4 and same.text_embeds.shape[:2] == (1, 4)
     latents = torch.randn(1, 16, 4, 4, 4, generator=torch.Generator().manual_seed(0))
     found = [
@@ -57,13 +57,13 @@ def test_prompts_hold_until_the_next_card():
 def test_given_frames_stand_at_their_time(pipeline):
     picture, clip = noisy_clip(1, seed=1), noisy_clip(8, seed=2)
     board = Storyboard(4.0, (Card(0, ICE, picture), Card(1.5, BOXES), Card(3, ICE, clip)))
-    made = produce(pipeline, board, seed=1, steps=2).clip()
+    made = render_storyboard(pipeline, board, seed=1, steps=2).clip()
     assert len(made.frames) == 64 and [card["at"] for card in made.metadata["cards"]] == [0, 1.5, 3]
     with torch.inference_mode():
-        own = [to_frames(pipeline.autoencoder.decode(pipeline.encode(each.frames))) for each in (picture, clip)]
+        own = [to_frames(pipeline.autoencoder.decode(pipeline.engine.encode(each.frames))) for each in (picture, clip)]
     assert np.array_equal(made.frames[:4], own[0])
     assert np.abs(made.frames[52:56].astype(int) - own[1][4:].astype(int)).mean() < 1  # its second group at 3.25 s
-    other = produce(
+    other = render_storyboard(
         pipeline, replace(board, cards=(board.cards[0], Card(1.5, ICE), board.cards[2])), seed=1, steps=2
     ).clip()
     assert not np.array_equal(other.frames[24:48], made.frames[24:48])
@@ -92,7 +92,7 @@ def test_boards_that_cannot_be(cards, message):
 )
 def test_frames_that_do_not_fit(pipeline, cards, message):
     with pytest.raises(ValueError, match=message):
-        produce(pipeline, Storyboard(2.0, cards)).clip()
+        render_storyboard(pipeline, Storyboard(2.0, cards)).clip()
 
 
 CARD = '[[card]]\nat = 0\nprompt = "a red ball"\n'
@@ -126,9 +126,9 @@ def test_files_that_are_wrong(tmp_path, text, message):
 def test_what_the_board_says_holds_from_python_too(pipeline, tmp_path):
     (tmp_path / "board.toml").write_text(f"seconds = 0.5\nseed = 11\nsize = '96x64'\nnegative = 'blue'\n{CARD}")
     board = read_storyboard(tmp_path / "board.toml")
-    made = produce(pipeline, board, steps=1).clip()
+    made = render_storyboard(pipeline, board, steps=1).clip()
     assert made.size == (96, 64) and (made.metadata["seed"], made.metadata["negative_prompt"]) == (11, "blue")
-    made = produce(pipeline, board, steps=1, seed=3, size=(64, 64)).clip()
+    made = render_storyboard(pipeline, board, steps=1, seed=3, size=(64, 64)).clip()
     assert made.size == (64, 64) and made.metadata["seed"] == 3
 
 
@@ -139,9 +139,11 @@ def test_a_mark_that_editors_put_first_is_passed_over(tmp_path):
 
 def test_a_picture_at_the_end_stands_in_the_last_latent_frame(pipeline):
     picture = noisy_clip(1)
-    made = produce(pipeline, Storyboard(2.0, (Card(0, ICE), Card(1.99, BOXES, picture))), seed=1, steps=1).clip()
+    made = render_storyboard(
+        pipeline, Storyboard(2.0, (Card(0, ICE), Card(1.99, BOXES, picture))), seed=1, steps=1
+    ).clip()
     with torch.inference_mode():
-        own = to_frames(pipeline.autoencoder.decode(pipeline.encode(picture.frames)))
+        own = to_frames(pipeline.autoencoder.decode(pipeline.engine.encode(picture.frames)))
     assert len(made.frames) == 32 and np.array_equal(made.frames[-4:], own[:4])
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from tenku.cli import main
 from tenku.media.clip import Clip
 from tenku.media.resize import at_rate
-from tenku.sample.user_frames import LONGEST_SIDE, read_given
+from tenku.sample.user_frames import LONGEST_SIDE, read_user_clip
 
 
 def counting(count, height=32, width=48):
@@ -44,7 +44,7 @@ def encode(path, frames, *, times=None, pixel_format="yuv420p", fps=16, crf="8",
 
 def test_a_variable_rate_is_shown_at_even_times(tmp_path):
     times = [0, 50, 100, 150, 200, 250, 300, 350, 1350, 2350]  # eight quick frames, then two slow ones
-    clip = read_given(encode(tmp_path / "a.mp4", counting(10), times=times))
+    clip = read_user_clip(encode(tmp_path / "a.mp4", counting(10), times=times))
     shown = at_rate(clip, 10)[:, 0, -1, 0] / 8
     assert abs(len(shown) - 26) <= 3
     assert abs(shown[3] - 6) < 2  # 0.3 s: the seventh frame
@@ -61,7 +61,7 @@ def test_a_rotated_video_is_upright(tmp_path):
     none = bytes(4)
     content[matrix : matrix + 20] = none + one + none + minus + none  # a quarter turn to the right
     path.write_bytes(content)
-    clip = read_given(path)
+    clip = read_user_clip(path)
     assert clip.size == (32, 48)
     top, bottom = clip.frames[0, 4, 16].astype(int), clip.frames[0, -4, 16].astype(int)
     assert top[0] > 150 and bottom[0] < 60  # what was left is above
@@ -69,7 +69,7 @@ def test_a_rotated_video_is_upright(tmp_path):
 
 def test_grey_video(tmp_path):
     path = encode(tmp_path / "a.mp4", counting(8)[..., 0].copy(), pixel_format="gray")
-    frames = read_given(path).frames
+    frames = read_user_clip(path).frames
     assert frames.shape == (8, 32, 48, 3) and np.ptp(frames, axis=-1).max() <= 3
     assert abs(int(frames[5, 16, 40, 0]) - (40 - 16) * 255 / 219) < 4  # video range, as none is named
 
@@ -82,24 +82,24 @@ def test_hdr_video_looks_as_on_a_plain_screen(tmp_path):
     frame = np.broadcast_to((signal * 65535).astype(np.uint16)[None, :, None], (32, 48, 3))
     frames = np.repeat(frame[None], 4, axis=0).copy()
     path = encode(tmp_path / "a.mp4", frames, pixel_format="yuv420p10le", colour=(9, 16, 9))
-    dark, paper, lamp = read_given(path).frames[0, 16, [8, 24, 40]].mean(-1)
+    dark, paper, lamp = read_user_clip(path).frames[0, 16, [8, 24, 40]].mean(-1)
     assert 70 < dark < 110 and 225 < paper < 250 and paper < lamp <= 255
 
 
 def test_large_frames_shrink_while_they_are_read(tmp_path):
     path = encode(tmp_path / "a.mp4", counting(3, 2160, 3840))
-    assert read_given(path).size == (LONGEST_SIDE, 720)
+    assert read_user_clip(path).size == (LONGEST_SIDE, 720)
     Image.fromarray(counting(1, 2160, 3840)[0]).save(tmp_path / "a.png")
-    assert read_given(tmp_path / "a.png").size == (LONGEST_SIDE, 720)
-    assert read_given(encode(tmp_path / "b.mp4", counting(3))).size == (48, 32)
+    assert read_user_clip(tmp_path / "a.png").size == (LONGEST_SIDE, 720)
+    assert read_user_clip(encode(tmp_path / "b.mp4", counting(3))).size == (48, 32)
 
 
 def test_photos_of_phones_are_taken(tmp_path):
     large, small = Image.new("RGB", (8064, 6048), (200, 30, 30)), Image.new("RGB", (80, 60))
     large.save(tmp_path / "large.jpg", quality=20)
-    assert read_given(tmp_path / "large.jpg").size == (1280, 960)
+    assert read_user_clip(tmp_path / "large.jpg").size == (1280, 960)
     large.resize((800, 600)).save(tmp_path / "two.jpg", "MPO", save_all=True, append_images=[small])
-    assert read_given(tmp_path / "two.jpg").frames.shape == (1, 600, 800, 3)
+    assert read_user_clip(tmp_path / "two.jpg").frames.shape == (1, 600, 800, 3)
     with pytest.raises(ValueError, match="large.jpg is too large: 8064x6048"):
         Clip.load(tmp_path / "large.jpg")  # at full size, that is
 
@@ -107,7 +107,7 @@ def test_photos_of_phones_are_taken(tmp_path):
 def test_a_picture_that_would_not_fit_in_memory_is_refused(tmp_path):
     Image.new("1", (20_000, 10_000)).save(tmp_path / "bomb.png")
     with pytest.raises(ValueError, match="bomb.png is not a readable picture"):
-        read_given(tmp_path / "bomb.png")
+        read_user_clip(tmp_path / "bomb.png")
 
 
 def test_an_hour_is_too_long():
@@ -230,9 +230,9 @@ def test_a_moving_picture_shows_each_frame_for_its_time(tmp_path):
 def test_kinds_that_are_not_read_are_told_those_that_are(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=r"no video \(mp4, mov, mkv, webm\) and no picture \(png, jpeg, gif, webp\)"):
-        read_given(tmp_path / name)
+        read_user_clip(tmp_path / name)
     with pytest.raises(ValueError, match="is a folder: name a file in it"):
-        read_given(tmp_path)
+        read_user_clip(tmp_path)
 
 
 def test_a_large_photo_goes_onto_a_sheet(tmp_path, monkeypatch):

@@ -85,15 +85,15 @@ def write_pipeline(folder, kind):
 
 def watched(pipeline, monkeypatch):
     """What each window of a pipeline is told, as it is made: (frames, conditioning, seed)."""
-    told, make = [], pipeline.latents
+    told, make = [], pipeline.engine.sample
 
-    def latents(request, *, change=None, **more):
+    def sample(request, *, conditioning_fn=None, **more):
         def noted(condition):
-            condition = change(condition) if change is not None else condition
+            condition = conditioning_fn(condition) if conditioning_fn is not None else condition
             told.append((request.num_frames, condition, request.seed))
             return condition
 
-        return make(request, change=noted, **more)
+        return make(request, conditioning_fn=noted, **more)
 
-    monkeypatch.setattr(pipeline, "latents", latents)
+    monkeypatch.setattr(pipeline.engine, "sample", sample)
     return told

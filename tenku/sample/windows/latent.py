@@ -1,150 +1,206 @@
-"""Video of any length: a window at a time, each begun with the end of the one before, in latent space.
+"""Windows in latent space, for autoencoders whose latent frames mean the same wherever they stand (ours).
 
 Nothing goes through pixels on the way and only one window is remembered, so memory and the cost of a second stay the
 same. History is shown with a little noise, and the network is told so: it was trained to forgive what is wrong there,
-which stops errors from growing (diffusion forcing, arXiv 2407.01392; `train/wear.py`).
+which stops errors from growing (diffusion forcing, arXiv 2407.01392; `train/history_augmentation.py`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from tenku.sample import conditioning
-from tenku.sample.conditioning import Conditioning
+from tenku.sample.engine import OnProgress
 from tenku.sample.request import Request
-from tenku.sample.user_frames import join
-
-if TYPE_CHECKING:
-    from tenku.sample.pipeline import OnProgress, Pipeline
+from tenku.sample.user_frames import UserFrames
+from tenku.sample.windows.base import FramesFn, Windows
 
 HISTORY_NOISE = 0.1
 # Of what guidance adds, so much where a video just goes on: what was made shows already what the prompt says, and what
 # guidance exaggerates would be exaggerated again in every window.
 GUIDANCE_SHARE = 1 / 2
-Change = Callable[[Conditioning], Conditioning]
 
 
-def window(pipeline: "Pipeline") -> int:
-    """The most latent frames that the model makes at a time."""
-    return pipeline.autoencoder.latent_frames(pipeline.settings.max_frames)
+class LatentWindows(Windows):
+    """Parts are latents 1 C T h w."""
+
+    unit = 1
+    strength_per_frame = True
+    extra_frames = 0
+
+    def fill(
+        self,
+        request: Request,
+        user_frames: Sequence[UserFrames] = (),
+        *,
+        frames_fn: FramesFn | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Iterator[np.ndarray]:
+        latents, mask = self.place(request, user_frames)
+        pieces = self.continue_forward(request, latents, mask, frames_fn=frames_fn, on_progress=on_progress)
+        return self.engine.decode(pieces, request.num_frames, is_user_frame=mask, on_progress=on_progress)
+
+    def place(self, request: Request, user_frames: Sequence[UserFrames]) -> tuple[Tensor, Tensor]:
+        """Latents 1 C T h w of a request with user frames at their places, and which are given (T bool).
+
+        Places are whole latent frames, and a picture fills one. Without user frames the latents take no memory.
+        """
+        latents, mask = self.nothing_given(request)
+        latents = latents.clone() if user_frames else latents
+        for at, frames in user_frames:
+            encoded, start = self.engine.encode(frames), at // self.group
+            part = slice(start, start + encoded.shape[2])
+            latents[:, :, part], mask[part] = encoded, True
+        return latents, mask
+
+    def continue_forward(
+        self,
+        request: Request,
+        latents: Tensor,
+        mask: Tensor,
+        *,
+        frames_fn: FramesFn | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Iterator[Tensor]:
+        """Latents 1 C T h w from first to last frame, a window at a time; pieces come as soon as they are made.
+
+        latents: the whole clip, of which the frames True in `mask` (T bool) are read. frames_fn: what else is asked of
+        some frames of the video, which what was made does not show yet. Each window has a seed of its own, so that it
+        does not repeat the last.
+        """
+        done, history = 0, latents[:, :, :0]
+        while done < len(mask):
+            if there := leading(mask[done:]):
+                piece = latents[:, :, done : done + there]
+            else:
+                part = next_window(mask, done, self.size)
+                context = done - part.start
+                seen = torch.cat([torch.ones(context, dtype=torch.bool), mask[done : part.stop]])
+                known = torch.cat([history[:, :, history.shape[2] - context :], latents[:, :, done : part.stop]], dim=2)
+                step = replace(request, seed=request.seed + done)
+                is_user_history = bool(mask[part.start : done].all())  # somebody's frames are right
+                noise = torch.full((len(seen),), 0.0 if is_user_history else HISTORY_NOISE)
+                noise[context:] = 0.0  # as what is given ahead is
+                if frames_fn is None and not is_user_history:
+                    step = with_less_guidance(step)
+                asked = frames_fn and frames_fn(slice(part.start * self.group, part.stop * self.group))
+                window = self.inpaint_frames(step, known, seen, noise, conditioning_fn=asked, on_progress=on_progress)
+                piece = window[:, :, context:]
+            yield piece
+            history = torch.cat([history, piece], dim=2)[:, :, -self.size :]
+            done += piece.shape[2]
+
+    def take(self, frames: np.ndarray, keep: str) -> Tensor:
+        return self.engine.encode(self.whole_groups(frames, keep))
+
+    def length(self, part: Tensor) -> int:
+        return part.shape[2]
+
+    def join(self, parts: Sequence[Tensor]) -> Tensor:
+        return torch.cat(list(parts), dim=2)
+
+    def continue_from(
+        self, request: Request, part: Tensor, count: int, *, earlier: int = 0, on_progress: OnProgress | None = None
+    ) -> Iterator[Tensor]:
+        blank = torch.zeros_like(part[:, :, :1]).expand(-1, -1, count, -1, -1)
+        mask = torch.arange(part.shape[2] + count) < part.shape[2]
+        return self.continue_forward(request, self.join([part, blank]), mask, on_progress=on_progress)
+
+    def extend_backward(
+        self, request: Request, part: Tensor, count: int, *, on_progress: OnProgress | None = None
+    ) -> list[Tensor]:
+        pieces: list[Tensor] = []
+        history, made = part, 0
+        while made < count:
+            context = min(history.shape[2], self.size // 2)
+            new = min(count - made, self.size - context)
+            seen = history[:, :, :context]
+            blank = torch.zeros_like(seen[:, :, :1]).expand(-1, -1, new, -1, -1)
+            mask = torch.arange(context + new) >= new
+            step = replace(request, seed=request.seed + made)
+            step, noise = (with_less_guidance(step), HISTORY_NOISE) if made else (step, 0.0)
+            history = self.inpaint_frames(step, self.join([blank, seen]), mask, noise, on_progress=on_progress)
+            pieces.insert(0, history[:, :, :new])
+            made += new
+        return [self.join(pieces)] if pieces else []
+
+    def bridge(
+        self,
+        request: Request,
+        before: Tensor,
+        after: Tensor,
+        seconds: float,
+        *,
+        cross_fade: float = 1.0,
+        on_progress: OnProgress | None = None,
+    ) -> Tensor:
+        new, context = self.room_between(seconds)
+        head, tail = before[:, :, -context:], after[:, :, :context]
+        whole = self.sample_between(request, head, tail, new, cross_fade=cross_fade, on_progress=on_progress)
+        return whole[:, :, head.shape[2] : head.shape[2] + new]
+
+    def sample_cyclic(self, request: Request, on_progress: OnProgress | None = None) -> Tensor:
+        """In whole latent frames. ValueError: too short for a circle, or longer than the model makes at once."""
+        longest, fps = self.engine.settings.max_frames, self.engine.settings.fps
+        if not 2 * self.group <= request.num_frames <= longest:
+            asked = request.num_frames / fps
+            raise ValueError(f"a loop lasts {2 * self.group / fps:g} to {longest / fps:g} s, got {asked:g}")
+        whole = min(-(-request.num_frames // self.group), longest // self.group)
+        return self.engine.sample(
+            replace(request, num_frames=whole * self.group),
+            conditioning_fn=lambda each: replace(each, cyclic=True),
+            on_progress=on_progress,
+        )
+
+    def to_frames(
+        self,
+        parts: Iterable[Tensor],
+        user_mask: Tensor,
+        *,
+        cyclic: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> tuple[Iterator[np.ndarray], int]:
+        total = self.engine.autoencoder.num_frames(len(user_mask))
+        if not cyclic:
+            return self.engine.decode(parts, total, is_user_frame=user_mask, on_progress=on_progress), total
+        # Decoding begins with what the end leaves behind, two frames of it included, and goes on to the first latent
+        # frame once more.
+        autoencoder: Any = self.engine.autoencoder
+        latents = self.join(list(parts))
+        first, second = latents[:, :, :1], latents[:, :, 1:2]
+        before = torch.arange(-autoencoder.memory_frames - 1, 0) % latents.shape[2]
+        with torch.inference_mode():
+            _, state = autoencoder.decode_next(
+                latents[:, :, before], None, first, torch.cat([user_mask[before], user_mask[:1]])
+            )
+        frames = self.engine.decode(
+            self.join([latents, first]),
+            total,
+            state=state,
+            following=second,
+            skip=state[-1].shape[2],
+            is_user_frame=torch.cat([user_mask[-1:], user_mask, user_mask[:2]]),
+            on_progress=on_progress,
+        )
+        return frames, total
+
+    def frame_centers(self, part: slice) -> list[float]:
+        return [frame + self.group / 2 for frame in range(part.start, part.stop, self.group)]
+
+    def place_picture(self, at: int, num_frames: int) -> tuple[int, int]:
+        whole = self.engine.autoencoder.latent_frames(num_frames) * self.group
+        return min(at, whole - self.group), self.group
 
 
-def leading(known: Tensor) -> int:
-    """How many frames are known from the beginning on."""
-    return int(known.int().cumprod(0).sum())
+def leading(mask: Tensor) -> int:
+    """How many entries of a bool mask are True from the beginning on."""
+    return int(mask.int().cumprod(0).sum())
 
 
-def shown_at(can: str, known_t: float | Tensor, frames: int) -> float | Tensor:
-    """At what noise a model that `can` be given "any", the "first" or "none" of its frames is shown known ones.
-
-    What it was not trained to see clean is as noisy as what it makes.
-    """
-    if can == "any":
-        return known_t
-    levels = torch.ones(frames)
-    if can == "first":
-        levels[0] = 0.0
-    return levels
-
-
-def fill(
-    pipeline: "Pipeline",
-    request: Request,
-    latents: Tensor,
-    known: Tensor,
-    on_progress: "OnProgress | None" = None,
-    known_t: float | Tensor = 0.0,
-    also: Change | None = None,
-) -> Tensor:
-    """Latents 1 C T h w with the frames that are not known (T bool) made to fit the others and the prompt.
-
-    `also` may ask for more of them. known_t: the noise that they are shown with to a model that was trained for it.
-    """
-
-    def change(condition: Conditioning) -> Conditioning:
-        condition = also(condition) if also is not None else condition
-        if not bool(known.any()):
-            return condition
-        level = shown_at(pipeline.settings.known, known_t, len(known))
-        return conditioning.with_known_frames(condition, latents, known, level)
-
-    if pipeline.autoencoder.latent_frames(request.num_frames) != latents.shape[2]:
-        request = replace(request, num_frames=pipeline.autoencoder.num_frames(latents.shape[2]))
-    return pipeline.latents(request, change=change, on_progress=on_progress)
-
-
-def led(
-    pipeline: "Pipeline",
-    request: Request,
-    head: Tensor | None,
-    tail: Tensor | None,
-    new: int,
-    on_progress: "OnProgress | None" = None,
-    *,
-    fade: float = 1.0,
-    also: Change | None = None,
-) -> Tensor:
-    """Latents `head`, then `new` ones that are made to lead from it to `tail`, and `tail`; either end may be None.
-
-    fade: the noise level of a cross-fade of both ends that the new ones are made out of; at 1 nothing of it is left.
-    """
-    middle, _ = pipeline.nothing_known(replace(request, num_frames=pipeline.autoencoder.num_frames(new)))
-    if head is not None and tail is not None:
-        share = torch.linspace(0, 1, new + 2, device=head.device)[1:-1].view(-1, 1, 1).to(head.dtype)
-        middle = torch.lerp(head[:, :, -1:], tail[:, :, :1], share)
-    parts = [(head, True), (middle, False), (tail, True)]
-    whole = join([part for part, _ in parts if part is not None])
-    known = torch.tensor([given for part, given in parts if part is not None for _ in range(part.shape[2])])
-
-    def begin_with_both(condition: Conditioning) -> Conditioning:
-        condition = also(condition) if also is not None else condition
-        return replace(condition, start_latents=whole, strength=fade) if fade < 1 else condition
-
-    return fill(pipeline, request, whole, known, on_progress, also=begin_with_both)
-
-
-def onwards(
-    pipeline: "Pipeline",
-    request: Request,
-    given: Tensor,
-    known: Tensor,
-    *,
-    also: Callable[[slice], Change] | None = None,
-    on_progress: "OnProgress | None" = None,
-) -> Iterator[Tensor]:
-    """Latents 1 C T h w from first to last frame, a window at a time; pieces come as soon as they are made.
-
-    given: the whole clip, of which the frames True in known (T bool) are read. also: what else is asked of some frames
-    of the video, a text of its own for example, which what was made does not show yet. Each window has a seed of its
-    own, so that it does not repeat the last.
-    """
-    most, done, group = window(pipeline), 0, pipeline.autoencoder.temporal_compression
-    history = given[:, :, :0]
-    while done < len(known):
-        if there := leading(known[done:]):
-            piece = given[:, :, done : done + there]
-        else:
-            part = next_window(known, done, most)
-            context = done - part.start
-            latents = torch.cat([history[:, :, history.shape[2] - context :], given[:, :, done : part.stop]], dim=2)
-            seen = torch.cat([torch.ones(context, dtype=torch.bool), known[done : part.stop]])
-            step = replace(request, seed=request.seed + done)
-            own = bool(known[part.start : done].all())  # somebody's frames are right
-            noise = torch.full((len(seen),), 0.0 if own else HISTORY_NOISE)
-            noise[context:] = 0.0  # as what is given ahead is
-            if also is None and not own:
-                step = going_on(step)
-            asked = also and also(slice(part.start * group, part.stop * group))
-            piece = fill(pipeline, step, latents, seen, on_progress, noise, asked)[:, :, context:]
-        yield piece
-        history = torch.cat([history, piece], dim=2)[:, :, -most:]
-        done += piece.shape[2]
-
-
-def going_on(request: Request) -> Request:
+def with_less_guidance(request: Request) -> Request:
     """The request of a window that only goes on with what was made."""
 
     def less(scale: float) -> float:
@@ -155,14 +211,14 @@ def going_on(request: Request) -> Request:
     return replace(request, params=params)
 
 
-def next_window(known: Tensor, done: int, most: int) -> slice:
-    """Which of the frames known (T bool) the model is shown to make those from `done` on.
+def next_window(mask: Tensor, done: int, most: int) -> slice:
+    """Which frames the model is shown to make those from `done` on; mask: T bool, those that are given.
 
     Half of them lie before `done`; where given frames come next, as many of the ones before and of those are shown as
     there is room for, so that what is made leads up to them. A gap too wide for one window is filled in several, the
     last of which is left two frames where the window has room for that. What fits into one window is seen whole.
     """
-    gap, total = leading(~known[done:]), len(known)
+    gap, total = leading(~mask[done:]), len(mask)
     if total <= most:
         return slice(0, total)
     context = min(done, most // 2)
@@ -175,23 +231,3 @@ def next_window(known: Tensor, done: int, most: int) -> slice:
         else:
             stop = min(stop, done + max(1, gap - 2))
     return slice(done - context, stop)
-
-
-def backwards(
-    pipeline: "Pipeline", request: Request, given: Tensor, count: int, *, on_progress: "OnProgress | None" = None
-) -> Tensor:
-    """`count` latent frames that come before `given`, made window by window from the last to the first."""
-    most, pieces, made = window(pipeline), [given[:, :, :0]], 0
-    history = given
-    while made < count:
-        context = min(history.shape[2], most // 2)
-        new = min(count - made, most - context)
-        seen = history[:, :, :context]
-        latents = torch.cat([torch.zeros_like(seen[:, :, :1]).expand(-1, -1, new, -1, -1), seen], dim=2)
-        known = torch.arange(context + new) >= new
-        step = replace(request, seed=request.seed + made)
-        step, noise = (going_on(step), HISTORY_NOISE) if made else (step, 0.0)
-        history = fill(pipeline, step, latents, known, on_progress, noise)
-        pieces.insert(0, history[:, :, :new])
-        made += new
-    return torch.cat(pieces, dim=2)
