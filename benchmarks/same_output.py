@@ -6,8 +6,9 @@
 Every command of the list runs in both checkouts, each in a process of its own. What is compared: every frame that is
 handed to the encoder of a video, before it is encoded (SHA-256 of its uint8 pixels); of world clips the files too
 (frames, states, captions); of training the losses and every tensor of the last checkpoint. One line a case, exit code
-1 if any differs. Models and clips that cases begin with are made once, by the checkout of before. With --speed PAIRS the
-time to load, the time of a clip and peak memory are compared instead.
+1 if any differs. Models and clips that cases begin with are made once, by the checkout of before.
+
+--speed PAIRS compares the time to load, the time of a clip and peak memory instead.
 """
 
 import argparse
