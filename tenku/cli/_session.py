@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from tenku.cli._options import Stages, check_output, not_over, parse_size, progress_bars, say, slug
+from tenku.cli._options import check_output, not_over, parse_size, progress_bars, say, slug
 
 if TYPE_CHECKING:
     from tenku.media.clip import Clip, Stream
@@ -99,7 +99,6 @@ class Session:
     pipeline: "Pipeline"
     options: dict[str, Any]  # what the pipeline is asked for
     outputs: list[Path]
-    stages: Stages
     timings: dict[str, float] = field(default_factory=dict)
     video: "Stream | Clip | None" = None  # that was written
 
@@ -154,7 +153,8 @@ def generation_session(
         say(f"note: {note}")
     note_unread_words(pipeline, [request.prompt, request.negative_prompt])
     with progress_bars() as stages:
-        session = Session(pipeline, asked | {"seed": request.seed}, outputs, stages, timings)
+        asked |= {"seed": request.seed, "on_progress": stages}
+        session = Session(pipeline, asked, outputs, timings)
         yield session
     assert session.video is not None
     report(outputs, session.video, session.timings, options.as_json)

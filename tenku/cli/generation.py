@@ -46,14 +46,13 @@ def generate(
         if is_changed:
             say(f"expanded: {prompt}")
         request = session.pipeline.request(prompt, **session.options)
-        video = session.pipeline.run(request, on_progress=session.stages)
+        video = session.pipeline.run(request)
         video.metadata |= {"asked": asked} if is_changed else {}
         session.write(video)
 
 
 def vocabulary(
-    model: Model = "embedded",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
+    model: Model = "embedded", as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False
 ) -> None:
     """List the words that a model has seen in captions."""
     import tenku

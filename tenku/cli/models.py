@@ -23,9 +23,7 @@ def pull(
     say(f"{name} is in {folder}: tenku generate --model {to or name} …")
 
 
-def models(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
-) -> None:
+def models(as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False) -> None:
     """List the models that tenku knows: where they are, how large, what memory they need, under which licence."""
     from tenku.loading import list_models
 

@@ -23,8 +23,7 @@ Minutes = Annotated[float | None, typer.Option(min=0, help="Stop after so many m
 Steps = Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.", rich_help_panel=BUDGET)]
 Batch = Annotated[int | None, typer.Option(min=1, help="Samples a step.", rich_help_panel=OPTIMIZER)]
 Resume = Annotated[
-    str,
-    typer.Option(help="auto goes on from the last complete checkpoint, never starts anew.", rich_help_panel=BUDGET),
+    str, typer.Option(help="auto goes on from the last complete checkpoint, never starts anew.", rich_help_panel=BUDGET)
 ]
 
 
@@ -201,9 +200,7 @@ def train(
     shift: Annotated[
         float | None,
         typer.Option(
-            min=0.1,
-            help="Above 1 trains more on noisy clips: wanted for larger pictures.",
-            rich_help_panel=CORRUPTION,
+            min=0.1, help="Above 1 trains more on noisy clips: wanted for larger pictures.", rich_help_panel=CORRUPTION
         ),
     ] = None,
     image_frac: Annotated[
