@@ -10,7 +10,7 @@ import typer
 
 from tenku.cli._options import check_output, not_over, parse_size, say, slug
 from tenku.cli._session import Model, Options, Prompt, Seconds, check_takes_text_alone, generation_session, with_options
-from tenku.cli.prompts import Chat, ChatModel, expanded, fuller
+from tenku.cli.prompts import Chat, ChatModel, expanded
 
 
 @with_options
@@ -34,10 +34,7 @@ def generate(
     options, asked = Options(**shared), prompt.strip()
     seed = secrets.randbits(32) if options.seed is None else checked_seed(options.seed)
     options = replace(options, seed=seed)
-    if expand is None:
-        prompt = fuller(prompt, options.model, seed)
-    elif expand:
-        prompt = expanded(prompt, options.model, seed, chat, chat_model)
+    prompt = expanded(prompt, options.model, seed, chat, chat_model, wanted=expand)
     is_changed = prompt != asked
     if is_changed:
         options = replace(options, out=options.out or Path(f"{slug(asked)}-{seed}.mp4"))
