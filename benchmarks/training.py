@@ -18,47 +18,47 @@ from torch import nn
 
 from tenku.data.loader import Lengths
 from tenku.sample.stopwatch import stopwatch
-from tenku.train import step
-from tenku.train.diffusion import Run, TrainConfig
+from tenku.train.corruption import corrupt, predict_velocity
+from tenku.train.diffusion import DiffusionTrainer, TrainConfig
 from tenku.train.measure import Window, matmul_peak, shown
 
 FULL = Lengths(full=1, shorter=0, still=0)
 ATTENTION, PRODUCTS = ("flash", "attention", "fmha", "sdpa"), ("mm", "matmul", "nvjet", "cutlass")
 
 
-def parts(run: Run, steps: int) -> dict[str, float]:
+def parts(run: DiffusionTrainer, steps: int) -> dict[str, float]:
     """Seconds of each part of a step, the mean of some."""
     times: dict[str, float] = {}
     for _ in range(steps):
         with stopwatch(times, "draw clips"):
             batch = run.loader.next(FULL)
             data = batch.latents.to(run.device)
-        with stopwatch(times, "ask: noise, known frames, tokens"):
+        with stopwatch(times, "corrupt: noise, conditioning frames, tokens"):
             generators = run.generators["choice"], run.generators["noise"]
-            question = step.ask(data, batch.captions, run.text, run.config.objective, *generators)
+            corrupted = corrupt(data, batch.captions, run.text, run.config.corruption, *generators)
         with stopwatch(times, "forward"):
-            loss = step.loss(run.transformer, run.text, question)
+            loss = corrupted.loss(predict_velocity(run.transformer, run.text, corrupted))
         with stopwatch(times, "backward"):
             run.optimizer.zero_grad()
             loss.backward()
         with stopwatch(times, "clip the gradient"):
-            nn.utils.clip_grad_norm_(run.optimizer.parameters, run.config.clip)
+            nn.utils.clip_grad_norm_(run.optimizer.parameters, run.config.max_grad_norm)
         with stopwatch(times, "update: AdamW and Muon"):
             run.optimizer.step(0.0)
-        with stopwatch(times, "average"):
-            run.average.update(1)
+        with stopwatch(times, "EMA"):
+            run.ema.update(1)
     return {name: seconds / steps for name, seconds in times.items()}
 
 
-def whole(run: Run, steps: int) -> dict[str, float]:
+def whole(run: DiffusionTrainer, steps: int) -> dict[str, float]:
     """Speed of whole steps as a run takes them, with nobody waiting in between."""
     run.window = Window()
     for _ in range(steps):
-        run.update(FULL, 0.0)
-    return run.window.means(run.device)
+        run.update(run.train_step(FULL))
+    return run.window.speed(run.device)
 
 
-def kernels(run: Run, steps: int) -> list[tuple[str, float, float]]:
+def kernels(run: DiffusionTrainer, steps: int) -> list[tuple[str, float, float]]:
     """(name, seconds a step, calls a step) of what ran on the device, the longest first."""
     from torch.profiler import ProfilerActivity, profile
 
@@ -95,9 +95,14 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         config = TrainConfig(
-            arguments.latents, Path(folder), arguments.preset, steps=10**9, batch_size=arguments.batch_size
+            latents=arguments.latents,
+            out=Path(folder),
+            preset=arguments.preset,
+            steps=10**9,
+            batch_size=arguments.batch_size,
+            log_every=10**9,
         )
-        run = Run(config)
+        run = DiffusionTrainer(config)
         matmul_peak(run.device)  # measured once, not within a step
         whole(run, 2)  # warm
         print("| part of a step, waited for | ms |\n|---|---|")

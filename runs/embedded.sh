@@ -56,7 +56,7 @@ case $machine in
         autoencoder_minutes=$(share 20) decoder_minutes=$(share 3) transformer_minutes=$(share 66) made_minutes=$(share 5)
         judge_minutes=1.5
         samples=12
-        training=(--batch-size 192 --conditioned 0.4 --shift 1.5 --stills 0.12 --muon-lr 6e-3)
+        training=(--batch-size 192 --conditioned 0.4 --shift 1.5 --image-frac 0.12 --muon-lr 6e-3)
         ;;
     *) echo "error: --machine is cpu or gpu, not $machine" >&2; exit 2 ;;
 esac
@@ -144,8 +144,8 @@ autoencoder() {
     "$tenku" train-autoencoder "${clips[@]}" ${larger[@]+"${larger[@]}"} --out "$out/autoencoder" \
         --preset "$autoencoder_preset" ${start:+--from "$start"} "${autoencoder_budget[@]}"
 }
-polish() { # FROM TO OPTIONS …: the decoder alone
-    "$tenku" train-autoencoder "${@:3}" --out "$2" --preset "$autoencoder_preset" --polish "$1"
+train_decoder() { # FROM TO OPTIONS …: the decoder alone
+    "$tenku" train-autoencoder "${@:3}" --out "$2" --preset "$autoencoder_preset" --decoder-only-from "$1"
 }
 encode() { "$tenku" encode "${clips[@]}" --autoencoder "$out/decoder" --out "$out/latents"; }
 draw_latents() {
@@ -176,7 +176,7 @@ if [[ $given ]]; then
     once decoder take
 else
     once "autoencoder-$autoencoder_minutes" autoencoder
-    once "decoder-$decoder_minutes" polish "$out/autoencoder" "$out/decoder" "${clips[@]}" \
+    once "decoder-$decoder_minutes" train_decoder "$out/autoencoder" "$out/decoder" "${clips[@]}" \
         ${larger[@]+"${larger[@]}"} "${decoder_budget[@]}"
 fi
 "$tenku" evaluate autoencoder "$out/decoder" --clips "$out/validation" | tee "$out/autoencoder.json"
@@ -199,7 +199,7 @@ export_with() { # AUTOENCODER
         --steps 20 --guidance 3.5 --rescale 0.8 --shift 2
 }
 export_with "$out/decoder"
-once "made-$made_minutes" polish "$out/decoder" "$out/decoder-made" "${clips[@]}" "${made_budget[@]}" --made-by "$out/model"
+once "made-$made_minutes" train_decoder "$out/decoder" "$out/decoder-made" "${clips[@]}" "${made_budget[@]}" --latents-from "$out/model"
 export_with "$out/decoder-made"
 "$tenku" evaluate autoencoder "$out/model" --clips "$out/validation" | tee "$out/autoencoder-made.json"
 

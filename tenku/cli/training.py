@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,11 +19,59 @@ if TYPE_CHECKING:
 DATA, BUDGET, OPTIMIZER, CORRUPTION = "Data and weights", "Budget", "Optimizer", "Corruption and loss"
 WORLD = "Clips of the miniature world, with --draw"
 
-Minutes = Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes.", rich_help_panel=BUDGET)]
-Steps = Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.", rich_help_panel=BUDGET)]
-Batch = Annotated[int | None, typer.Option(min=1, help="Samples a step.", rich_help_panel=OPTIMIZER)]
-Resume = Annotated[
-    str, typer.Option(help="auto goes on from the last complete checkpoint, never starts anew.", rich_help_panel=BUDGET)
+
+def option(panel: str, text: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel, **more)
+
+
+# Those of both kinds of training.
+Minutes = Annotated[float | None, option(BUDGET, "Stop after so many minutes.", min=0)]
+Steps = Annotated[int | None, option(BUDGET, "Stop after so many steps.", min=1)]
+Resume = Annotated[str, option(BUDGET, "auto goes on from the last complete checkpoint, never starts anew.")]
+Batch = Annotated[int | None, option(OPTIMIZER, "Samples a step.", min=1)]
+# Those of the autoencoder.
+HeldOut = Annotated[Path | None, option(DATA, "Held-out clips, measured as it trains.")]
+FromAutoencoder = Annotated[
+    str | None, option(DATA, "Weights to start from: embedded, or a folder with an autoencoder.", "--from")
+]
+DecoderOnlyFrom = Annotated[
+    str | None,
+    option(DATA, "Go on from this autoencoder, its decoder alone: latents encoded before stay valid."),
+]
+LatentsFrom = Annotated[
+    str | None, option(DATA, "With --decoder-only-from: train also on latents that this model makes (SDEdit).")
+]
+# Those of the transformer.
+Latents = Annotated[Path | None, option(DATA, "Folder that `tenku encode` wrote.")]
+OwnClips = Annotated[
+    Path | None, option(DATA, "Instead of latents: a folder of your own clips or pictures with captions.")
+]
+FromModel = Annotated[str | None, option(DATA, "Weights to start from: embedded, or a model folder.", "--from")]
+Size = Annotated[str | None, option(DATA, "With --clips: bring them to this size, as 64x64, not to the model's own.")]
+ImageFrac = Annotated[
+    float | None, option(BUDGET, "Share of the budget spent on single frames, at the beginning.", min=0, max=1)
+]
+MuonLr = Annotated[float | None, option(OPTIMIZER, "Learning rate of the hidden matrices.", min=0)]
+AdamwLr = Annotated[float | None, option(OPTIMIZER, "Learning rate of all else.", min=0)]
+TextLrMult = Annotated[
+    float | None, option(OPTIMIZER, "Factor of both for what reads the text: more for new words.", min=0, max=1)
+]
+LowLr = Annotated[
+    bool,
+    option(
+        OPTIMIZER, "With --from and --latents: low rates, most samples go on from some frames.", "--low-lr-finetune"
+    ),
+]
+Conditioned = Annotated[float | None, option(CORRUPTION, "Share of samples with conditioning frames.", min=0, max=1)]
+Shift = Annotated[
+    float | None, option(CORRUPTION, "Above 1 trains more on noisy clips: wanted for larger pictures.", min=0.1)
+]
+Motion = Annotated[
+    float | None, option(CORRUPTION, "Errors where something moves count up to 1 + so many times.", min=0)
+]
+Compile = Annotated[
+    bool | None,
+    typer.Option("--compile/--no-compile", help="Compile first: default on a GPU; a CPU needs a C++ compiler for it."),
 ]
 
 
@@ -34,30 +82,11 @@ def train_autoencoder(
     steps: Steps = None,
     preset: Annotated[str, typer.Option(help="Size of the autoencoder: embedded or nano.")] = "embedded",
     batch_size: Batch = None,
-    validation: Annotated[
-        Path | None, typer.Option(help="Held-out clips, measured as it trains.", rich_help_panel=DATA)
-    ] = None,
+    validation: HeldOut = None,
     resume: Resume = "auto",
-    start: Annotated[
-        str | None,
-        typer.Option(
-            "--from", help="Weights to start from: embedded, or a folder with an autoencoder.", rich_help_panel=DATA
-        ),
-    ] = None,
-    decoder_only_from: Annotated[
-        str | None,
-        typer.Option(
-            help="Go on from this autoencoder and train its decoder alone: latents encoded before stay valid.",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
-    latents_from: Annotated[
-        str | None,
-        typer.Option(
-            help="With --decoder-only-from: train also on latents that this model's transformer makes (SDEdit).",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
+    start: FromAutoencoder = None,
+    decoder_only_from: DecoderOnlyFrom = None,
+    latents_from: LatentsFrom = None,
 ) -> None:
     """Train the video autoencoder on clips. The budget is --minutes or --steps."""
     for folder in clips:
@@ -95,18 +124,13 @@ def encode(
     clips: Annotated[list[Path] | None, typer.Argument(help="Folders with clips.")] = None,
     draw: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Instead of folders: draw so many clips of the world in a size, as 128x128:1000. Repeatable.",
-            rich_help_panel=WORLD,
-        ),
+        option(WORLD, "Instead of folders: draw so many clips of the world in a size, as 128x128:1000. Repeatable."),
     ] = None,
     mirror: Annotated[bool, typer.Option(help="Each clip also flipped left to right, with its captions.")] = True,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Clips at a time; 2, or 32 on a GPU.")] = None,
-    frames: Annotated[int, typer.Option(min=4, max=960, help="Frames a clip.", rich_help_panel=WORLD)] = 48,
-    samples: Annotated[int, typer.Option(min=4, max=64, help="Rays a pixel at most.", rich_help_panel=WORLD)] = 12,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; one for each core.", rich_help_panel=WORLD)
-    ] = None,
+    frames: Annotated[int, option(WORLD, "Frames a clip.", min=4, max=960)] = 48,
+    samples: Annotated[int, option(WORLD, "Rays a pixel at most.", min=4, max=64)] = 12,
+    workers: Annotated[int | None, option(WORLD, "Processes; one for each core.", min=1)] = None,
 ) -> None:
     """Encode clips to latents, once; training reads only these. Clips of the world need not be written before."""
     for folder in clips or ():
@@ -173,83 +197,25 @@ def parse_count(text: str) -> tuple[tuple[int, int], int]:
 
 def train(
     out: Annotated[Path, typer.Option(help="Folder of the run: checkpoints, log, previews.")],
-    latents: Annotated[
-        Path | None, typer.Option(help="Folder that `tenku encode` wrote.", rich_help_panel=DATA)
-    ] = None,
-    clips: Annotated[
-        Path | None,
-        typer.Option(
-            help="Instead of latents: a folder of your own clips or pictures with captions, see the README.",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
-    start: Annotated[
-        str | None,
-        typer.Option("--from", help="Weights to start from: embedded, or a model folder.", rich_help_panel=DATA),
-    ] = None,
+    latents: Latents = None,
+    clips: OwnClips = None,
+    start: FromModel = None,
     preset: Annotated[str, typer.Option(help="Size of a new model: nano, embedded, …")] = "embedded",
     minutes: Minutes = None,
     steps: Steps = None,
     batch_size: Batch = None,
     seed: Annotated[int, typer.Option(help="Decides weights, order of clips and noise.")] = 0,
     resume: Resume = "auto",
-    conditioned: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="Share of samples with conditioning frames.", rich_help_panel=CORRUPTION),
-    ] = None,
-    shift: Annotated[
-        float | None,
-        typer.Option(
-            min=0.1, help="Above 1 trains more on noisy clips: wanted for larger pictures.", rich_help_panel=CORRUPTION
-        ),
-    ] = None,
-    image_frac: Annotated[
-        float | None,
-        typer.Option(
-            min=0, max=1, help="Share of the budget spent on single frames, at the beginning.", rich_help_panel=BUDGET
-        ),
-    ] = None,
-    muon_lr: Annotated[
-        float | None, typer.Option(min=0, help="Learning rate of the hidden matrices.", rich_help_panel=OPTIMIZER)
-    ] = None,
-    adamw_lr: Annotated[
-        float | None, typer.Option(min=0, help="Learning rate of all else.", rich_help_panel=OPTIMIZER)
-    ] = None,
-    text_lr_mult: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            help="Factor of both rates for what reads the text: more of it for new words.",
-            rich_help_panel=OPTIMIZER,
-        ),
-    ] = None,
-    motion: Annotated[
-        float | None,
-        typer.Option(
-            min=0, help="Errors where something moves count up to 1 + so many times.", rich_help_panel=CORRUPTION
-        ),
-    ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option(
-            help="With --clips: bring them to this size, as 64x64, and not to the model's own.", rich_help_panel=DATA
-        ),
-    ] = None,
-    low_lr_finetune: Annotated[
-        bool,
-        typer.Option(
-            "--low-lr-finetune",
-            help="With --from and --latents: low rates, and most samples go on from some frames.",
-            rich_help_panel=OPTIMIZER,
-        ),
-    ] = False,
-    compiled: Annotated[
-        bool | None,
-        typer.Option(
-            "--compile/--no-compile", help="Compile first: by default on a GPU; a CPU needs a C++ compiler for it."
-        ),
-    ] = None,
+    conditioned: Conditioned = None,
+    shift: Shift = None,
+    image_frac: ImageFrac = None,
+    muon_lr: MuonLr = None,
+    adamw_lr: AdamwLr = None,
+    text_lr_mult: TextLrMult = None,
+    motion: Motion = None,
+    size: Size = None,
+    low_lr_finetune: LowLr = False,
+    compiled: Compile = None,
     autoencoder: Annotated[str | None, typer.Option(help="Draw a contact sheet with it at every checkpoint.")] = None,
 ) -> None:
     """Train the transformer and its text encoder. The budget is --minutes or --steps.
@@ -320,5 +286,5 @@ def check_what_to_train_on(
 
 def say_settings(config: "TrainerConfig") -> None:
     """All settings of a run as one block, by their names in Python."""
-    values = " ".join(f"{name}={value}" for name, value in config.flat().items())
+    values = " ".join(f"{name}={value}" for name, value in vars(config).items())
     say(textwrap.fill(values, 116, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False))

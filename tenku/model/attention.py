@@ -26,8 +26,11 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Te
     q: B N H D; k, v: B M H D; mask: B M bool, True where a key may be looked at, or None for all of them.
     Returns B N H D. A row of the mask that allows nothing gives finite, meaningless values, never NaN.
     """
-    if q.device.type == "meta":  # shapes without numbers, for sample/memory.py: as the fused kernel, no scores are kept
-        return v.new_empty(q.shape)
+    if q.device.type == "meta":  # shapes without numbers, for counting memory: the fused kernel, which keeps no scores
+        if not q.requires_grad:
+            return v.new_empty(q.shape)
+        q, k, v = (each.transpose(1, 2) for each in (q, k, v))
+        return torch.ops.aten._scaled_dot_product_flash_attention(q, k, v)[0].transpose(1, 2)
     if q.device.type != "cpu":
         return _fused(q, k, v, mask)
     if not (torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)):

@@ -68,9 +68,10 @@ def wan_14b_image() -> Preset:
 
 
 def own_3b() -> Preset:
-    """A size of our own between 1.3b and 5b, on the 16-channel latents."""
+    """The size that Sora was estimated to have: 3.2 billion parameters, and 0.24 billion of a text encoder."""
     return Preset(
-        replace(wan_1_3b().transformer, hidden_size=2304, depth=32, num_heads=18, ffn_size=12288),
+        replace(wan_1_3b().transformer, hidden_size=2304, depth=32, num_heads=18, ffn_size=12288, text_size=1024),
+        TextConfig(vocab_size=32768, hidden_size=1024, depth=16, num_heads=16, max_tokens=256),
     )
 
 

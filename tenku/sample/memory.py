@@ -5,17 +5,12 @@ while the bytes of all tensors alive are counted. So the answer follows the code
 length. What a GPU's libraries take for themselves comes on top.
 """
 
-import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch import nn
 
 from tenku.loading import open_weights_settings, recognise
 from tenku.model.precision import fastest_dtype
@@ -25,6 +20,7 @@ from tenku.model.transformer import Transformer
 from tenku.sample.conditioning import Conditioning
 from tenku.sample.guidance import GuidedVelocity
 from tenku.system.device import choose_device
+from tenku.system.live_bytes import counting
 from tenku.system.machine import available_memory
 from tenku.wan.catalogue import TEXT_PARAMETERS, OpenWeights
 from tenku.wan.plan import Plan
@@ -45,39 +41,6 @@ PLANS = (
     Plan("int8", apart=True, tiled=True, one_by_one=True),
     Plan(apart=True, tiled=True, one_by_one=True, stream=True),
 )
-
-
-class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of all tensors made within it that are alive: `now`, and `peak` at the worst moment."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = self.peak = 0
-        self._alive: set[int] = set()
-
-    def __torch_dispatch__(
-        self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        result = function(*args, **(kwargs or {}))
-        for value in tree_leaves(result):
-            if isinstance(value, Tensor):
-                storage = value.untyped_storage()
-                if storage._cdata not in self._alive:
-                    self._alive.add(storage._cdata)
-                    self.now += storage.nbytes()
-                    self.peak = max(self.peak, self.now)
-                    weakref.finalize(storage, self._gone, storage._cdata, storage.nbytes())
-        return result
-
-    def _gone(self, storage: int, size: int) -> None:
-        self._alive.discard(storage)
-        self.now -= size
-
-
-@contextmanager
-def counting() -> Iterator[LiveBytes]:
-    with LiveBytes() as live, torch.inference_mode():
-        yield live
 
 
 def stages(entry: OpenWeights, plan: Plan, size: tuple[int, int], num_frames: int, device: str) -> dict[str, int]:

@@ -57,7 +57,7 @@ def orthogonalize(matrices: Tensor) -> Tensor:
     bf16 is exact enough; a device that only emulates it computes in float32.
     """
     a, b, c = NEWTON_SCHULZ
-    x = matrices.to(fastest_dtype(matrices.device))
+    x = matrices.to(torch.bfloat16 if matrices.is_meta else fastest_dtype(matrices.device))
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
     for _ in range(NEWTON_SCHULZ_STEPS):
         gram = x @ x.mT

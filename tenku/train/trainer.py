@@ -87,13 +87,6 @@ class TrainerConfig:
         """The settings as RUN/config.json holds them."""
         return _stored(self)
 
-    def flat(self) -> dict[str, Any]:
-        """The settings by their own names, those of parts among the others."""
-        values = {each.name: getattr(self, each.name) for each in fields(self)}
-        parts = {name: vars(value) for name, value in values.items() if is_dataclass(value)}
-        values = {name: value for name, value in values.items() if name not in parts}
-        return values | {f"{part}.{name}": value for part, inner in parts.items() for name, value in inner.items()}
-
 
 def _stored(config: Any) -> dict[str, Any]:
     """A dataclass by its keys on disk; paths become text."""
