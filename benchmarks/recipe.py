@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from tenku.train.step import Question
 from torch import Tensor, nn
 
 from tenku import flow
@@ -30,10 +31,8 @@ from tenku.data.loader import Batch, Lengths, held_out_seeds
 from tenku.model import Transformer, presets
 from tenku.model.transformer import rotary_table
 from tenku.system.files import read_json
-from tenku.train import step
 from tenku.train.diffusion import Run, TrainConfig
 from tenku.train.ema import Average
-from tenku.train.step import Objective, Question
 from tenku.world.camera import tangents
 
 # Further averages beside the recipe's, which forgets what is older than a ninth of the run until it settles: decay, and
@@ -81,11 +80,11 @@ class LongCaptions(Run):
 class Contrastive(Run):
     """Also away from the velocity of another sample of the batch (contrastive flow matching, arXiv 2506.05350)."""
 
-    def loss(self, question: Question) -> Tensor:
-        predicted = step.answer(self.transformer, self.text, question)
-        loss = flow.loss(predicted, question.data, question.noise, question.known)
-        others = (each.roll(1, 0) for each in (question.data, question.noise))
-        return loss - CONTRAST * flow.loss(predicted, *others, question.known)
+    def loss(self, batch: Question) -> Tensor:
+        predicted = step.answer(self.transformer, self.text, batch)
+        loss = flow.loss(predicted, batch.latents, batch.noise, batch.cond_mask)
+        others = (each.roll(1, 0) for each in (batch.latents, batch.noise))
+        return loss - CONTRAST * flow.loss(predicted, *others, batch.cond_mask)
 
 
 class Routed(Run):
@@ -148,10 +147,10 @@ class StateHead(Run):
         self.states = batch.latents[:, -STATE:, :, 0, 0].transpose(1, 2).to(self.device)
         return Batch(batch.latents[:, :-STATE], batch.captions)
 
-    def loss(self, question: Question) -> Tensor:
-        loss = super().loss(question)
-        height, width = (each // self.transformer.config.patch_size[1] for each in question.data.shape[3:])
-        told = self.head(self.tokens).unflatten(1, (question.data.shape[2], -1))  # B T S STATE
+    def loss(self, batch: Question) -> Tensor:
+        loss = super().loss(batch)
+        height, width = (each // self.transformer.config.patch_size[1] for each in batch.latents.shape[3:])
+        told = self.head(self.tokens).unflatten(1, (batch.latents.shape[2], -1))  # B T S STATE
         return loss + STATE_WEIGHT * state_loss(told, self.states, height, width)
 
 
@@ -221,8 +220,8 @@ def variations(clips: Path | None) -> dict[str, Variation]:
         "as it is": Variation({}),
         "as it is, another seed": Variation({"seed": 1}, SeveralAverages),
         "AdamW alone, 2e-3": Variation({}, AdamWAlone),
-        "shift 2": Variation({"objective": Objective(conditioned=0.3, shift=2.0)}),
-        "where something moves 4 times": Variation({"objective": Objective(conditioned=0.3, motion=3.0)}),
+        "shift 2": Variation({"objective": CorruptionConfig(cond_prob=0.3, shift=2.0)}),
+        "where something moves 4 times": Variation({"objective": CorruptionConfig(cond_prob=0.3, motion=3.0)}),
         "no stills first": Variation({"stills_until": 0.0}),
         "text encoder 256x4": Variation({}, Run, text_of(hidden_size=256, depth=4)),
         "text encoder 128x1": Variation({}, Run, text_of(hidden_size=128, depth=1)),
@@ -264,7 +263,7 @@ def main() -> None:
     everything = variations(arguments.clips)
     if unknown := set(arguments.only or ()) - set(everything):
         parser.error(f"no variation {', '.join(unknown)} (the state needs --clips); there are {', '.join(everything)}")
-    objective = Objective(conditioned=0.3)
+    config = CorruptionConfig(cond_prob=0.3)
     common = dict(minutes=arguments.minutes, batch_size=arguments.batch_size, objective=objective, show_progress=False)
     print("| changed | steps | samples | held-out loss | caption gain |\n|---|---|---|---|---|", flush=True)
     usual: dict[str, Any] = {}

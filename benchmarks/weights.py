@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from tenku.train.step import answer
 from torch import Tensor
 
 from tenku import flow
@@ -21,7 +22,6 @@ from tenku.loading import load_transformer
 from tenku.model import TextEncoder, Transformer, load_text_encoder
 from tenku.train.build import mix
 from tenku.train.motion import either_side
-from tenku.train.step import answer
 from tenku.train.validation import fixed_questions
 
 TIMES = (0.2, 0.4, 0.6, 0.8, 0.9, 0.97)

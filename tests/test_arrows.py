@@ -95,7 +95,84 @@ def test_files_stay_readable() -> None:
     for path in python_files():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
-                assert node.end_lineno - node.lineno < 90, f"{path}: {node.name} is too long to read"
+                assert node.end_lineno - node.lineno < 80, f"{path}: {node.name} is too long to read"
+
+
+def module_of(path: Path) -> str:
+    return ".".join(["tenku", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__")
+
+
+def imported_modules(node: ast.AST, known: set[str]) -> set[str]:
+    """Modules of tenku that are imported anywhere below a node; a name of a package counts as the package."""
+    found = set()
+    for each in ast.walk(node):
+        if isinstance(each, ast.Import):
+            found |= {alias.name for alias in each.names}
+        elif isinstance(each, ast.ImportFrom) and each.module and not each.level:
+            inner = {f"{each.module}.{alias.name}" for alias in each.names}
+            found |= {name if name in known else each.module for name in inner}
+    return found & known
+
+
+def test_no_circle_hidden_imports_counted() -> None:
+    """No file needs itself by way of others, imports in functions and under TYPE_CHECKING included."""
+    trees = {module_of(path): ast.parse(path.read_text(encoding="utf-8")) for path in python_files()}
+    packages = {module_of(path) for path in python_files() if path.stem == "__init__"}
+    edges = {name: imported_modules(tree, set(trees)) - {name} for name, tree in trees.items()}
+    lazy = {"tenku"}  # its names are looked up when they are used
+    done: set[str] = set()
+
+    def visit(name: str, way: list[str]) -> None:
+        assert name not in way, " → ".join([*way[way.index(name) :], name])
+        if name not in done:
+            for other in sorted(edges[name] - lazy):
+                # A package's own file lists its parts: that they lie in it is no arrow back.
+                if not (other in packages and name.startswith(f"{other}.")):
+                    visit(other, [*way, name])
+            done.add(name)
+
+    for name in edges:
+        if name not in lazy:
+            visit(name, [])
+
+
+def test_files_of_one_room_know_one_another_openly() -> None:
+    """Between files of one room, nothing is imported inside a function or under TYPE_CHECKING."""
+    known = {module_of(path) for path in python_files()}
+    for path in python_files():
+        room = path.relative_to(ROOT).parts[0]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.If):
+                hidden = {name for name in imported_modules(node, known) if name.split(".")[1:2] == [room]}
+                assert not hidden, f"{path.relative_to(ROOT)}, line {node.lineno}: {hidden}"
+
+
+def frames_of_ours(error: BaseException) -> list[str]:
+    """The functions of tenku that a traceback passes, outermost first."""
+    names, step = [], error.__traceback__
+    while step is not None:
+        if Path(step.tb_frame.f_code.co_filename).is_relative_to(ROOT):
+            names.append(step.tb_frame.f_code.co_name)
+        step = step.tb_next
+    return names
+
+
+def test_a_prompt_reaches_the_network_in_ten_frames(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the command to the network, counted with a traceback that is raised there."""
+    from tenku.cli import main
+    from tenku.model.transformer import Transformer
+
+    def forward(self: Transformer, *arguments: object, **more: object) -> None:
+        raise RuntimeError("the network")
+
+    monkeypatch.setattr(Transformer, "forward", forward)
+    with pytest.raises(RuntimeError, match="the network") as caught:
+        main(["generate", "a red ball", "--model", str(tiny_folder), "--out", str(tmp_path / "a.mp4")])
+    frames = frames_of_ours(caught.value)
+    # `forward` itself is the test's, and stands for the network's.
+    assert frames[:2] == ["main", "generate"] and len(frames) + 1 <= 10, frames
 
 
 def test_nothing_heavy_is_imported_for_help() -> None:

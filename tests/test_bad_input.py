@@ -94,7 +94,7 @@ def test_prompt_with_half_a_character(fails: Callable[..., str]) -> None:
         (["--seed", "-1"], "seed"),
         (["--seed", str(10**30)], "seed"),
         (["--solver", "dpm"], "multistep"),
-        (["--negative", "x" * 10_000], "negative"),
+        (["--negative-prompt", "x" * 10_000], "negative"),
         (["--sparkle"], "--sparkle"),
         (["one", "two"], "two"),
         (["--out", "video.avi"], ".mp4"),

@@ -17,7 +17,7 @@ from tenku.model.autoencoder import load_autoencoder
 from tenku.model.settings import ModelSettings
 from tenku.model.weights import read_tensors, tensor_files
 from tenku.train.measure import encoding_flops
-from tenku.train.sdedit_latents import Maker
+from tenku.train.sdedit_latents import SDEdit
 
 
 def load_state(folder: Path) -> dict[str, torch.Tensor]:
@@ -64,7 +64,7 @@ def test_the_text_may_learn_at_rates_of_its_own(place: Path, tmp_path: Path) -> 
     def change(share: str) -> float:
         out = tmp_path / share
         command = ["train", "--latents", str(place / "latents"), "--from", str(place / "model"), "--out", str(out)]
-        assert main([*command, "--steps", "1", "--batch-size", "2", "--text-share", share]) == 0
+        assert main([*command, "--steps", "1", "--batch-size", "2", "--text-lr-mult", share]) == 0
         assert json.loads((out / "config.json").read_text())["run"]["text_share"] == float(share)
         saved = next((out / "checkpoints").glob("step-*"))
         before, after = load_state(place / "model" / "text"), load_file(next(saved.glob("text*.safetensors")))
@@ -76,7 +76,7 @@ def test_the_text_may_learn_at_rates_of_its_own(place: Path, tmp_path: Path) -> 
 
 def test_polishing_changes_the_decoder_alone(place: Path, tmp_path: Path) -> None:
     command = ["train-autoencoder", str(place / "square"), "--out", str(tmp_path / "decoder"), "--preset", "nano"]
-    assert main([*command, "--steps", "2", "--polish", str(place / "autoencoder")]) == 0
+    assert main([*command, "--steps", "2", "--decoder-only-from", str(place / "autoencoder")]) == 0
     before, after = (load_state(folder / "autoencoder") for folder in (place / "autoencoder", tmp_path / "decoder"))
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"decoder"}
@@ -86,25 +86,25 @@ def test_polishing_learns_from_what_the_model_makes(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["train-autoencoder", str(place / "square"), "--preset", "nano", "--steps", "2", "--out"]
-    made_by = ["--made-by", str(place / "model")]
+    made_by = ["--latents-from", str(place / "model")]
 
     def trained(name: str) -> torch.Tensor:
-        assert main([*command, str(tmp_path / name), "--polish", str(place / "autoencoder"), *made_by]) == 0
+        assert main([*command, str(tmp_path / name), "--decoder-only-from", str(place / "autoencoder"), *made_by]) == 0
         return load_state(tmp_path / name / "autoencoder")["decoder.head.weight"]
 
     made = trained("made")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Maker, "__call__", lambda self, latents, generator: latents)
+        patch.setattr(SDEdit, "__call__", lambda self, latents, generator: latents)
         assert not torch.equal(made, trained("plain"))  # all else is the same
     capsys.readouterr()
     other = tmp_path / "other"
     assert main([*command, str(other)]) == 0  # another encoder
-    assert main([*command, str(tmp_path / "strange"), "--polish", str(other), *made_by]) == 2
+    assert main([*command, str(tmp_path / "strange"), "--decoder-only-from", str(other), *made_by]) == 2
     assert "was trained on another encoder" in capsys.readouterr().err
     assert main([*command, str(tmp_path / "wrong"), *made_by]) == 2
-    assert "--made-by is for --polish" in capsys.readouterr().err
-    polish = ["--polish", str(place / "autoencoder")]
-    assert main([*command, str(tmp_path / "wrong"), *polish, "--made-by", "nowhere"]) == 2
+    assert "--latents-from is for --decoder-only-from" in capsys.readouterr().err
+    polish = ["--decoder-only-from", str(place / "autoencoder")]
+    assert main([*command, str(tmp_path / "wrong"), *polish, "--latents-from", "nowhere"]) == 2
     assert "nowhere" in capsys.readouterr().err and not (tmp_path / "wrong").exists()
 
 
@@ -219,19 +219,32 @@ def test_encoding_goes_on_and_says_how_fast(place: Path, tmp_path: Path, capsys:
 
 def test_weights_are_polished_on_latents_and_read_as_before(place: Path, tmp_path: Path) -> None:
     run, model = tmp_path / "run", tmp_path / "model"
-    command = ["train", "--polish", "--from", str(place / "model"), "--latents", str(place / "latents")]
+    command = ["train", "--low-lr-finetune", "--from", str(place / "model"), "--latents", str(place / "latents")]
     assert main([*command, "--out", str(run), "--steps", "2", "--conditioned", "0.6", "--motion", "3"]) == 0
     asked = json.loads((run / "config.json").read_text())["run"]
     assert (asked["objective"]["conditioned"], asked["objective"]["motion"]) == (0.6, 3) and asked["muon_lr"] == 1e-3
     export = ["export", str(run), "--autoencoder", str(place / "autoencoder"), "--out", str(model)]
     assert (
-        main([*export, "--mix", str(place / "model"), "--share", "0.6", "--guidance", "3.5", "--rescale", "0.8"]) == 0
+        main(
+            [
+                *export,
+                "--merge-with",
+                str(place / "model"),
+                "--merge-ratio",
+                "0.6",
+                "--guidance",
+                "3.5",
+                "--rescale",
+                "0.8",
+            ]
+        )
+        == 0
     )
     for wrong in (
-        [model, "--mix", "embedded"],
-        [run, "--share", "0.6"],
-        [run, "--mix", "nowhere"],
-        [run, "--mix", model],
+        [model, "--merge-with", "embedded"],
+        [run, "--merge-ratio", "0.6"],
+        [run, "--merge-with", "nowhere"],
+        [run, "--merge-with", model],
     ):
         out = model if wrong[-1] == model else tmp_path / "other"
         command = ["export", *map(str, wrong), "--autoencoder", str(place / "autoencoder"), "--out", str(out)]
@@ -253,7 +266,10 @@ def test_weights_are_polished_on_latents_and_read_as_before(place: Path, tmp_pat
     assert changed("transformer") and not changed("text")
     known = [(folder / "text" / "vocabulary.json").read_bytes() for folder in (place / "model", model)]
     assert known[0] == known[1]
-    assert main(["train", "--polish", "--latents", str(place / "latents"), "--out", str(run), "--steps", "3"]) == 2
+    assert (
+        main(["train", "--low-lr-finetune", "--latents", str(place / "latents"), "--out", str(run), "--steps", "3"])
+        == 2
+    )
 
 
 def test_own_clips_fine_tune_a_model(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 
 import tenku
 from tenku.cli import main
+from tenku.cli._aliases import with_new_names
 from tenku.cli._options import parse_size, slug
 from tenku.media.clip import Clip
 
@@ -122,7 +123,7 @@ def test_same_seed_same_video(run, tmp_path):
 
 
 def test_options_reach_the_model(run, tmp_path):
-    options = ("--size", "80x48", "--guidance", "2.5", "--solver", "euler", "--negative", "snow", "--json")
+    options = ("--size", "80x48", "--guidance", "2.5", "--solver", "euler", "--negative-prompt", "snow", "--json")
     said = run("generate", PROMPT, *QUICK, *options, "--out", "wide.mp4")
     line = json.loads(said.out)
     assert line["size"] == [80, 48] and Clip.load(tmp_path / "wide.mp4").size == (80, 48)
@@ -249,7 +250,7 @@ def test_a_reader_that_goes_away_is_no_failure():
 
 def test_words_never_seen_are_named_wherever_they_stand(run, tmp_path):
     still = ("--seconds", "0", "--steps", "1", "--out", "a.png")
-    assert "never seen: unicorn." in run("generate", "a red ball", *still, "--negative", "unicorn").err
+    assert "never seen: unicorn." in run("generate", "a red ball", *still, "--negative-prompt", "unicorn").err
     said = run("generate", "a unicorn", *still, "--expand")
     assert "never seen: unicorn." in said.err and "expanded:" in said.err
     assert "never seen: unicorn." in run("expand", "a unicorn").err
@@ -262,3 +263,13 @@ def test_words_never_seen_are_named_wherever_they_stand(run, tmp_path):
 
 def test_help_shows_brackets_as_they_are(run):
     assert "[[card]]" in " ".join(run("storyboard", "--help").out.split())
+
+
+def test_former_names_of_options_still_work(run):
+    """For one version, with a word about it; what comes after -- is no option."""
+    still = ("--steps", "1", "--seconds", "0", "--seed", "1")
+    old = run("generate", "a red ball", *still, "--negative", "snow", "--json")
+    new = run("generate", "a red ball", *still, "--negative-prompt=snow", "--json")
+    assert json.loads(old.out)["negative_prompt"] == json.loads(new.out)["negative_prompt"] == "snow"
+    assert "--negative is called --negative-prompt now" in old.err and "is called" not in new.err
+    assert with_new_names(["animate", "--ends", "--", "--negative"]) == ["animate", "--as-last", "--", "--negative"]

@@ -14,6 +14,7 @@ import typer
 
 from tenku import __version__
 from tenku.cli import edits, evaluation, export, generation, models, prompts, training, world
+from tenku.cli._aliases import with_new_names
 from tenku.cli._options import say
 from tenku.system.machine import keep_freed_memory
 
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = os.environ.get("TENKU_DEBUG", "") not in ("", "0")
     keep_freed_memory()
     try:
-        code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
+        code = app(args=with_new_names(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
         if code == INTERRUPTED:  # typer's own answer to Ctrl-C
             say("interrupted")
         return code if isinstance(code, int) else 0

@@ -57,10 +57,18 @@ def extend(
     from tenku.sample.user_frames import read_user_clip
 
     given = read_user_clip(clip)
-    lengths = {"forward": parse_seconds(forward), "backward": parse_seconds(backward)}
+    after, before = parse_seconds(forward), parse_seconds(backward)
     with generation_session(prompt, Options(**shared), [clip]) as session:
         session.write(
-            edits.extend(session.pipeline, prompt, given, on_progress=session.stages, **lengths, **session.options)
+            edits.extend(
+                session.pipeline,
+                prompt,
+                given,
+                forward=after,
+                backward=before,
+                on_progress=session.stages,
+                **session.options,
+            )
         )
 
 

@@ -25,11 +25,11 @@ def export(
     ] = None,
     shift: Annotated[float | None, typer.Option(help="Default shift of the noise schedule.")] = None,
     layout: Annotated[str, typer.Option(help="tenku, or diffusers: OUT/transformer then loads there too.")] = "tenku",
-    mix: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Mix the weights of a run with those it began from.")
+    merge_with: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Merge the weights of a run with those it began from.")
     ] = None,
-    share: Annotated[
-        float | None, typer.Option(min=0, max=1, help="With --mix: how much is the run's own, half of it by default.")
+    merge_ratio: Annotated[
+        float | None, typer.Option(min=0, max=1, help="With --merge-with: how much is the run's own, 0.5 by default.")
     ] = None,
 ) -> None:
     """Make a model folder out of a run's last checkpoint: everything that `tenku generate --model` needs."""
@@ -43,10 +43,10 @@ def export(
             f"{run} holds open weights, which are in diffusers' layout as they are: there is nothing to export"
         )
     is_model = (run / "model.json").is_file()
-    if is_model and mix is not None:
-        raise ValueError("--mix takes the weights of a training run, and this is a model")
-    if mix is None and share is not None:
-        raise ValueError("--share is for --mix: it says how much of the mixture is the run's own")
+    if is_model and merge_with is not None:
+        raise ValueError("--merge-with takes the weights of a training run, and this is a model")
+    if merge_with is None and merge_ratio is not None:
+        raise ValueError("--merge-ratio is for --merge-with: it says how much of the mean is the run's own")
     if not is_model:
         existing_folder(run, "run")
         if autoencoder is None:
@@ -60,17 +60,17 @@ def export(
     decoder = None if autoencoder is None or is_model else find(autoencoder)
     if decoder is not None:
         load_autoencoder(decoder)
-    mixed_with = None if mix is None else find(mix)
-    model = run if is_model else mixed_with
+    merged = None if merge_with is None else find(merge_with)
+    model = run if is_model else merged
     if model is not None and out.resolve() == model.resolve():
         raise ValueError("a model cannot be written over itself: choose another folder with --out")
     check_folder(out)
     if is_model:
         export_model(run, out, layout)
     else:
-        export(run, out, decoder, layout=layout, mixed_with=mixed_with, **given(share=share))
+        export(run, out, decoder, layout=layout, merge_with=merged, **given(merge_ratio=merge_ratio))
         origin = began_from(run)
-        if mixed_with is None and origin is not None and not (origin / "model.json").is_file():
+        if merged is None and origin is not None and not (origin / "model.json").is_file():
             say(f"note: {origin}, from which this run began, is gone, and with it how it was sampled")
     settings = ModelSettings.load(out)
     defaults = replace(settings.defaults, **wanted)

@@ -91,6 +91,17 @@ def doctor(
 ) -> None:
     """Say what this machine can run, how long a video takes on it and, for open weights, how much memory."""
     width_height = parse_size(size) if size is not None else None
-    from tenku.doctor import examine
+    from rich.console import Console
 
-    examine(model, width_height, seconds)
+    from tenku.doctor import findings
+
+    console = Console(highlight=False)
+    marks = {True: "[green]ok[/]", None: "[yellow]--[/]", False: "[red]no[/]"}
+    bad = []
+    for finding in findings(model, width_height, seconds):
+        console.print(f"{marks[finding.good]}  {finding.subject:<10}", end=" ")
+        console.print(finding.text, markup=False, soft_wrap=True)
+        if finding.good is False:
+            bad.append(finding.subject)
+    if bad:
+        raise ValueError(f"this machine cannot make a video yet: {', '.join(bad)}")

@@ -1,4 +1,4 @@
-"""Somebody's own clips and pictures, made into training clips of the size, rate and length of a model.
+"""Load user clips and pictures, and make them training clips of the size, rate and length of a model.
 
 FOLDER/…/NAME.mp4        or mov, m4v, mkv, webm, gif, webp, png, jpg; captions as in caption_files.py
 OUT/KEY-PIECE.mp4        what is trained on, with its JSON, as `data.source` reads it
@@ -24,7 +24,7 @@ MADE = re.compile(r"[0-9a-f]{12}-\d+\.(mp4|json)")
 
 
 @dataclass(frozen=True)
-class OwnClip:
+class UserClip:
     path: Path
     captions: dict[str, list[str]]  # by language, en or zh
 
@@ -37,14 +37,12 @@ class OwnClip:
 
 @dataclass(frozen=True)
 class Found:
-    """A folder of clips: those with captions, files without one, rows of tables that name no file, and files with a
-    caption that are of a kind that is not read.
-    """
+    """What a folder holds."""
 
-    clips: list[OwnClip]
-    silent: list[str]
-    lost: list[str]
-    strange: list[str]
+    clips: list[UserClip]  # with captions
+    uncaptioned: list[str]  # files
+    unmatched: list[str]  # captions in tables whose file is not there
+    unsupported: list[str]  # files with a caption of a kind that is not read
 
 
 def find_clips(folder: str | Path, without: Collection[Path] = ()) -> Found:
@@ -65,30 +63,30 @@ def find_clips(folder: str | Path, without: Collection[Path] = ()) -> Found:
     files = [path for path in everything if path.suffix.lower() in ENDINGS]
     if not files:
         raise ValueError(f"{folder} holds no clips or pictures ({', '.join(ENDINGS)})")
-    clips, silent = [], []
+    clips, uncaptioned = [], []
     for path in files:
         place = caption_files.place_of(path, folder)
         if own := caption_files.beside(path) or captions.get(place, []):
-            clips.append(OwnClip(path, caption_files.by_language(own)))
+            clips.append(UserClip(path, caption_files.by_language(own)))
         else:
-            silent.append(place)
+            uncaptioned.append(place)
     if not clips:
         raise ValueError(
             f"none of the {len(files)} clips in {folder} has a caption: write it into NAME.txt beside NAME.mp4, "
             'or into metadata.jsonl, a line a clip: {"file_name": "NAME.mp4", "text": "…"}'
         )
-    lost = sorted(captions.keys() - {caption_files.place_of(path, folder) for path in files})
+    unmatched = sorted(captions.keys() - {caption_files.place_of(path, folder) for path in files})
     known, read = {*ENDINGS, ".txt", ".json"}, {path.with_suffix("") for path in files}
-    strange = [
+    unsupported = [
         path
         for path in everything
         if path.suffix.lower() not in known and path.with_suffix("") not in read and path.with_suffix(".txt").is_file()
     ]
-    return Found(clips, silent, lost, [caption_files.place_of(path, folder) for path in strange])
+    return Found(clips, uncaptioned, unmatched, [caption_files.place_of(path, folder) for path in unsupported])
 
 
 def prepare(
-    clips: Sequence[OwnClip],
+    clips: Sequence[UserClip],
     folder: Path,
     out: Path,
     model: ModelSettings,
@@ -101,8 +99,8 @@ def prepare(
     Returns a line for each file that cannot be read; ValueError when none can, or OUT holds clips of another origin.
     """
     out.mkdir(parents=True, exist_ok=True)
-    if strange := sorted(path.name for path in out.glob("*.mp4") if not MADE.fullmatch(path.name)):
-        raise ValueError(f"{out} holds other clips ({strange[0]}): choose another folder for the run")
+    if others := sorted(path.name for path in out.glob("*.mp4") if not MADE.fullmatch(path.name)):
+        raise ValueError(f"{out} holds other clips ({others[0]}): choose another folder for the run")
     wrong: list[str] = []
     kept: set[str] = set()
     for done, clip in enumerate(clips):
@@ -130,7 +128,7 @@ def prepare(
     return wrong
 
 
-def write_pieces(clip: OwnClip, key: str, out: Path, model: ModelSettings) -> None:
+def write_pieces(clip: UserClip, key: str, out: Path, model: ModelSettings) -> None:
     """The pieces of one clip, the first one's JSON last: with it, all are there. ValueError for a file that is none."""
     whole = Clip.load(clip.path, longest_side=4 * max(max(size) for size in model.sizes))
     size = nearest_size(model.sizes, whole.size)

@@ -94,7 +94,7 @@ def identity(pipeline: Pipeline, clip: Clip, given: Clip, at: float = 0.0) -> di
     if not count:
         raise ValueError(f"nothing that was given lies in the clip at {at:g} s: whole groups of {group} frames count")
     with torch.inference_mode():
-        own = to_frames(pipeline.autoencoder.decode(pipeline.encode(frames[:count])))
+        own = to_frames(pipeline.autoencoder.decode(pipeline.engine.encode(frames[:count])))
     values = {"psnr": psnr(shown[:count], frames[:count]), "round_trip": psnr(own, frames[:count])}
     return values | {"lost": values["round_trip"] - values["psnr"]}
 

@@ -3,9 +3,8 @@
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -30,6 +29,7 @@ def build_models(
     initial weights take another number of latent channels.
     """
     if initial is not None:
+        check_text_encoder(initial)
         transformer = load_transformer(initial, dtype=torch.float32)
         if transformer.config.latent_channels != latent_channels:
             raise ValueError(
@@ -42,6 +42,12 @@ def build_models(
         raise ValueError(f"the preset {preset!r} has no text encoder to train with it; choose embedded or nano")
     tokenizer = train_tokenizer(all_captions(buckets), sizes.text.vocab_size)
     return TextEncoder(sizes.text, tokenizer), Transformer(replace(sizes.transformer, latent_channels=latent_channels))
+
+
+def check_text_encoder(model: Path) -> None:
+    """ValueError unless a model folder has a text encoder of ours, which training goes on with."""
+    if not (model / "text" / "tokenizer.json").is_file():
+        raise ValueError(f"{model} has no text encoder of ours: start from embedded, or a model of `tenku export`")
 
 
 def learn_words(text: TextEncoder, buckets: Sequence[Bucket]) -> None:
@@ -61,10 +67,6 @@ def save_text(text: TextEncoder, run: Path) -> None:
         os.replace(folder / f"{name}.partial", folder / name)
 
 
-def describe_models(text: TextEncoder, transformer: Transformer) -> dict[str, Any]:
-    return {"transformer": asdict(transformer.config), "text": asdict(text.config)}
-
-
 def rebuild_models(run: Path) -> tuple[TextEncoder, Transformer]:
     """The models of a run as RUN/config.json and RUN/text describe them, with fresh weights."""
     sizes = read_json(run / "config.json")
@@ -81,14 +83,14 @@ def export(
     dtype: torch.dtype = torch.bfloat16,
     name: str | None = None,
     layout: str = "tenku",
-    mixed_with: Path | None = None,
-    share: float = 0.5,
+    merge_with: Path | None = None,
+    merge_ratio: float = 0.5,
 ) -> Path:
     """Averaged weights of a run's last checkpoint to FOLDER/{transformer,text}, with model.json.
 
     With `autoencoder`, that folder's weights are copied to FOLDER/autoencoder, which makes FOLDER a whole
-    model, which samples by default as that one does that it is mixed with or began from. layout: see
-    `write_transformer`. mixed_with: a model folder, see `mix`. ValueError when the run has no complete checkpoint, or
+    model, which samples by default as that one does that it is merged with or began from. layout: see
+    `write_transformer`. merge_with: a model folder, see `merge`. ValueError when the run has no complete checkpoint, or
     that model is of another kind.
     """
     run, folder = Path(run), Path(folder)
@@ -100,21 +102,21 @@ def export(
     for module, part in ((transformer, "transformer."), (text, "text.")):
         average = tensors["average"].items()
         module.load_state_dict({key.removeprefix(part): value for key, value in average if key.startswith(part)})
-    if mixed_with is not None:
-        other = load_text_encoder(mixed_with)
+    if merge_with is not None:
+        other = load_text_encoder(merge_with)
         if text.tokenizer is None or other.tokenizer is None or text.tokenizer.to_str() != other.tokenizer.to_str():
             raise ValueError(
-                f"{mixed_with} reads texts with another tokenizer: mix a run with weights that it began from"
+                f"{merge_with} reads texts with another tokenizer: merge a run with weights that it began from"
             )
-        mix(transformer, load_transformer(mixed_with, dtype=torch.float32), share)
-        mix(text, other, share)
+        merge(transformer, load_transformer(merge_with, dtype=torch.float32), merge_ratio)
+        merge(text, other, merge_ratio)
     write_transformer(transformer, folder / "transformer", dtype, layout)
     text.save(folder / "text", dtype)
     if autoencoder is not None:
         copy_part(weights.part_folder(autoencoder, "autoencoder"), folder / "autoencoder")
     clips = read_json(run / "config.json")["clips"]
     sizes = tuple((width, height) for width, height in clips["sizes"])
-    like = mixed_with or began_from(run)
+    like = merge_with or began_from(run)
     defaults = ModelSettings.load(like).defaults if like and (like / "model.json").is_file() else SamplingParams()
     ModelSettings(name or folder.resolve().name, clips["fps"], sizes, clips["max_frames"], defaults).save(folder)
     return folder
@@ -127,18 +129,18 @@ def began_from(run: Path) -> Path | None:
 
 
 @torch.no_grad()
-def mix(module: nn.Module, other: nn.Module, share: float) -> None:
-    """So much of a module's own weights, 0 to 1, and the rest of another's, from which its training began.
+def merge(module: nn.Module, other: nn.Module, ratio: float) -> None:
+    """Interpolate a module's weights with those of another, from which its training began: `ratio` of its own.
 
     Such means often know what either knows (arXiv 2109.01903). ValueError when their tensors differ in name or shape.
     """
     own, others = module.state_dict(), other.state_dict()
     if {name: value.shape for name, value in own.items()} != {name: value.shape for name, value in others.items()}:
         raise ValueError(
-            f"only weights of one kind of model can be mixed; these two differ in the {type(module).__name__}"
+            f"only weights of one kind of model can be merged; these two differ in the {type(module).__name__}"
         )
     for name, value in own.items():
-        value.copy_(torch.lerp(others[name].to(value), value, share))
+        value.copy_(torch.lerp(others[name].to(value), value, ratio))
 
 
 def export_model(model: str | Path, folder: str | Path, layout: str = "tenku") -> Path:

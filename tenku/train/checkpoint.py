@@ -8,12 +8,13 @@ A checkpoint is written to a hidden folder, synced, renamed, and only then marke
 SIGKILL at any moment leaves either a complete checkpoint or one that `latest` passes over.
 """
 
+import fcntl
 import os
 import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from safetensors.torch import load_file
@@ -22,6 +23,23 @@ from torch import Tensor
 from tenku.system.files import read_json, sync, write_json, write_tensors
 
 _NAME = re.compile(r"step-(\d{8})$")
+
+
+def lock(run: Path) -> IO[bytes]:
+    """Hold a run's folder until the file that is returned is closed, or the process ends in whatever way.
+
+    ValueError when another process, or another trainer in this one, holds it.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    file = (run / ".lock").open("wb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise ValueError(f"another process trains in {run}: wait for it, or choose another folder") from None
+    except OSError:  # a file system without locks
+        pass
+    return file
 
 
 def save(

@@ -18,7 +18,7 @@ from tenku.media.video import read_video
 FIRST = 64  # clips to wait for, or all there are
 RELIST_SECONDS = 10.0
 AHEAD = 8  # clips read while one is taken in
-CANDIDATES = 4  # places looked at for a busy crop
+CANDIDATES = 4  # places looked at for a crop that moves
 
 
 class ClipCache:
@@ -105,7 +105,7 @@ def draw_crops(
     size: int,
     frames: int,
     random: np.random.Generator,
-    busy: float = 0.0,
+    motion_prob: float = 0.0,
     multiple: int = 8,
 ) -> Tensor:
     """uint8 B 3 T H W: crops of one shape from random places and moments, half of them mirrored.
@@ -113,8 +113,8 @@ def draw_crops(
     Both sides are multiples of `multiple` pixels, at most `size`.
 
     Every pixel of every clip is as likely as any other, so larger clips are drawn more often. The first clip drawn
-    decides the shape; the others are drawn until they offer it too. A share `busy` of the crops is the one of
-    CANDIDATES that changes most over time: most places of most clips stand still, and what moves is the hard part.
+    decides the shape; the others are drawn until they offer it too. A crop is, with the probability `motion_prob`, that
+    of CANDIDATES which changes most over time: most places of most clips stand still, and what moves is the hard part.
     ValueError when a clip is smaller than a single latent.
     """
     pixels = np.cumsum([clip.numel() for clip in clips])
@@ -130,7 +130,7 @@ def draw_crops(
             shape = own
         if own != shape:
             continue
-        choices = [_cut(clip, shape, random) for _ in range(CANDIDATES if random.random() < busy else 1)]
+        choices = [_cut(clip, shape, random) for _ in range(CANDIDATES if random.random() < motion_prob else 1)]
         crop = max(choices, key=_change) if len(choices) > 1 else choices[0]
         crops.append(crop.flip(2) if random.random() < 0.5 else crop)
     return torch.stack(crops).permute(0, 4, 1, 2, 3)

@@ -1,6 +1,6 @@
-"""A running average of weights: what is shown, validated and shipped.
+"""Exponential moving average of weights: what is shown, validated and shipped.
 
-The average forgets fast at first (its first steps are worth little) and settles at `decay`.
+Ours rather than `torch.optim.swa_utils.AveragedModel`, whose `multi_avg_fn` gives the same bytes: see the log.
 """
 
 from collections.abc import Mapping
@@ -10,26 +10,25 @@ import torch
 from torch import Tensor, nn
 
 
-class Average:
-    """Averages of named modules, themselves modules that can be called."""
+class EMA:
+    """Averages of named modules, themselves modules that can be called.
+
+    The decay grows from 2/11 after the first step, whose weights are worth little, to `decay`.
+    """
 
     def __init__(self, modules: Mapping[str, nn.Module], decay: float = 0.999) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"decay must be at least 0 and below 1, got {decay}")
         self.decay = decay
         self.modules = {name: deepcopy(module).eval().requires_grad_(False) for name, module in modules.items()}
-        self._pairs = [
-            (average, parameter)
-            for name, module in modules.items()
-            for average, parameter in zip(self.modules[name].parameters(), module.parameters(), strict=True)
-        ]
+        self._averages: list[Tensor] = [average for name in modules for average in self.modules[name].parameters()]
+        self._parameters: list[Tensor] = [parameter for module in modules.values() for parameter in module.parameters()]
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after optimizer step number `step` (the first is 1)."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        averages, parameters = (list(side) for side in zip(*self._pairs, strict=True))
-        torch._foreach_lerp_(averages, parameters, 1 - decay)
+        torch._foreach_lerp_(self._averages, self._parameters, 1 - decay)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Flat: MODULE.NAME."""

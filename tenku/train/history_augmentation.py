@@ -1,8 +1,8 @@
-"""What a long video does to its frames: small errors that each window hands on, a little larger, to the next.
+"""Augment history latents with the small errors that each window of a long video hands on to the next.
 
-They show as contrast and colour that creep, texture that sharpens or fades, patterns that stay in place. History that
-is worn like this in training, while what follows it stays as it was, teaches a model to lead such errors back instead
-of going on with them (the thought of Stable Video Infinity, arXiv 2510.09212, whose errors are a model's own).
+They show as contrast and colour that creep, texture that sharpens or fades, patterns that stay in place. Conditioning
+frames that carry them in training, while what follows is as it was, teach a model to correct such errors instead of
+going on with them (the thought of Stable Video Infinity, arXiv 2510.09212, whose errors are a model's own).
 """
 
 import torch
@@ -16,10 +16,10 @@ PATTERN, BLOTCHES = 0.25, 0.25  # deviation of patterns that stand still, of one
 BLOTCH = 4  # latent places across
 
 
-def wear(latents: Tensor, generator: torch.Generator) -> Tensor:
-    """B C T h w of about unit variance, each sample worn in its own way, by each kind to a degree of its own.
+def augment_history(latents: Tensor, generator: torch.Generator) -> Tensor:
+    """Change B C T h w of about unit variance, by each kind of error to a degree of its own, drawn for each sample.
 
-    What happens to a sample happens to all of its frames alike. The generator lives on the device of the latents.
+    All frames of a sample are changed alike. The generator lives on the device of the latents.
     """
     batch, channels, _, height, width = latents.shape
 
@@ -32,9 +32,9 @@ def wear(latents: Tensor, generator: torch.Generator) -> Tensor:
     amount = low + (high - low) * torch.rand(batch, 1, 1, 1, 1, generator=generator, device=latents.device)
     coarse = normal(channels, -(-height // BLOTCH), -(-width // BLOTCH))
     large = F.interpolate(coarse, (height, width), mode="bilinear")[:, :, None]
-    worn = latents + texture * amount * (latents - blurred(latents))
-    worn = worn * (1 + GAIN * gain * normal(channels, 1, 1, 1)) + SHIFT * shift * normal(channels, 1, 1, 1)
-    return worn + PATTERN * pattern * normal(channels, 1, height, width) + BLOTCHES * blotches * large
+    changed = latents + texture * amount * (latents - blurred(latents))
+    changed = changed * (1 + GAIN * gain * normal(channels, 1, 1, 1)) + SHIFT * shift * normal(channels, 1, 1, 1)
+    return changed + PATTERN * pattern * normal(channels, 1, height, width) + BLOTCHES * blotches * large
 
 
 def blurred(latents: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import time
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tenku.model import TextConfig, TransformerConfig
 from tenku.model.autoencoder import Autoencoder, AutoencoderConfig
+from tenku.model.weights import load_config, part_folder
+from tenku.system.files import read_json
 
 
 @cache
@@ -68,6 +71,16 @@ def encoding_flops(config: AutoencoderConfig, manifest: dict[str, Any]) -> float
     return total
 
 
+def encoding_speed(counts: Sequence[int], seconds: float, autoencoder: Path, manifest: Path, device: str) -> str:
+    """How many clips were encoded and how fast; `counts` are those that were there, at first and in the end."""
+    new, total = counts[-1] - counts[0], counts[-1]
+    if not new:
+        return f"all {total} clips were there"
+    config = load_config(part_folder(autoencoder, "autoencoder"), AutoencoderConfig)
+    flops = new / total * encoding_flops(config, read_json(manifest))
+    return ", ".join([f"{new} clips in {seconds:.0f} s", *shown(speed(new, flops, seconds, torch.device(device)))])
+
+
 def step_flops(
     transformer: TransformerConfig, text: TextConfig, latent_shape: tuple[int, ...], text_tokens: int
 ) -> float:
@@ -86,25 +99,24 @@ class Window:
     """The steps since the last log line."""
 
     def __init__(self) -> None:
-        self.losses: list[Tensor] = []
-        self.norms: list[Tensor] = []
-        self.samples = 0
+        self.values: dict[str, list[Tensor]] = {}
+        self.steps = self.samples = 0
         self.flops = 0.0
         self.started = time.monotonic()
 
-    def add(self, loss: Tensor, norm: Tensor, samples: int, flops: float) -> None:
+    def add(self, values: dict[str, Tensor], samples: int, flops: float) -> None:
         # Tensors, not numbers: asking for a number would make the CPU wait for the GPU at every step.
-        self.losses.append(loss.detach())
-        self.norms.append(norm.detach())
+        for name, value in values.items():
+            self.values.setdefault(name, []).append(value.detach())
+        self.steps += 1
         self.samples += samples
         self.flops += flops
 
-    def means(self, device: torch.device) -> dict[str, float]:
-        """Loss, gradient norm and speed. The window must hold a step."""
-        loss, norm = torch.stack(self.losses).mean().item(), torch.stack(self.norms).mean().item()
-        seconds = time.monotonic() - self.started
-        measured = speed(self.samples, self.flops, seconds, device)
-        return {"loss": loss, "grad_norm": round(norm, 5), **measured}
+    def means(self) -> dict[str, Tensor]:
+        return {name: torch.stack(values).mean(0) for name, values in self.values.items()}
+
+    def speed(self, device: torch.device) -> dict[str, float]:
+        return speed(self.samples, self.flops, time.monotonic() - self.started, device)
 
 
 class Log:

@@ -40,15 +40,15 @@ def is_hidden(name: str, parameter: Tensor) -> bool:
     return is_hidden_matrix(name, parameter) and not name.startswith("text.")
 
 
-def rate_share(name: str, text: float) -> float:
-    """The text encoder and the embedding of its output learn slowly, at the share `text` of the others' rate.
+def text_lr_mult(name: str, mult: float) -> float:
+    """Factor of a parameter's learning rate: `mult` for the text encoder and the embedding of its output, else 1.
 
     Their gradient is mostly noise until cross-attention reads something, and both optimizers make every update
     full-sized: at the rate of the others they walk away at random and all texts become one vector. Random
     embeddings that differ are enough for cross-attention to begin with. Weights that read already may learn new words
     at the full rate.
     """
-    return text if name.startswith("text.") or "text_embedding" in name else 1.0
+    return mult if name.startswith("text.") or "text_embedding" in name else 1.0
 
 
 def orthogonalize(matrices: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ class Optimizer:
         adamw_lr: float,
         weight_decay: float,
         hidden: Callable[[str, Tensor], bool],
-        share: Callable[[str], float] = lambda name: 1.0,
+        lr_mult: Callable[[str], float] = lambda name: 1.0,
     ):
         named = [(name, parameter) for name, parameter in named_parameters if parameter.requires_grad]
         if not named:
@@ -90,10 +90,10 @@ class Optimizer:
         self.rest = {name: parameter for name, parameter in named if name not in self.matrices}
         self.adamw: torch.optim.AdamW | None = None
         if self.rest:
-            by_share: dict[float, list[nn.Parameter]] = {}
+            by_mult: dict[float, list[nn.Parameter]] = {}
             for name, parameter in self.rest.items():
-                by_share.setdefault(share(name), []).append(parameter)
-            groups = [{"params": members, "share": part} for part, members in by_share.items()]
+                by_mult.setdefault(lr_mult(name), []).append(parameter)
+            groups = [{"params": members, "lr_mult": mult} for mult, members in by_mult.items()]
             self.adamw = torch.optim.AdamW(groups, lr=adamw_lr, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
 
     def zero_grad(self) -> None:
@@ -104,7 +104,7 @@ class Optimizer:
         """One update from the gradients held by the parameters; those without a gradient stay as they are."""
         if self.adamw is not None:
             for group in self.adamw.param_groups:
-                group["lr"] = self.adamw_lr * group["share"] * lr_scale
+                group["lr"] = self.adamw_lr * group["lr_mult"] * lr_scale
             self.adamw.step()
         self._muon_step(self.muon_lr * lr_scale)
 
@@ -177,12 +177,12 @@ def build_optimizer(
     adamw_lr: float = 1e-3,
     weight_decay: float = 0.01,
     hidden: Callable[[str, Tensor], bool] = is_hidden_matrix,
-    share: Callable[[str], float] = lambda name: 1.0,
+    lr_mult: Callable[[str], float] = lambda name: 1.0,
 ) -> Optimizer:
     """An optimizer over a module, several named modules, or named parameters.
 
     `weight_decay` acts on Muon's matrices only. `hidden(name, parameter)` decides what Muon trains,
-    `share(name)` how much of `adamw_lr` one of the others gets.
+    `lr_mult(name)` the factor of `adamw_lr` for one of the others.
     ValueError when there is nothing to train.
     """
     if isinstance(modules, nn.Module):
@@ -195,4 +195,4 @@ def build_optimizer(
         ]
     else:
         named = list(modules)
-    return Optimizer(named, muon_lr, adamw_lr, weight_decay, hidden, share)
+    return Optimizer(named, muon_lr, adamw_lr, weight_decay, hidden, lr_mult)

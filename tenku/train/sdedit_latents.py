@@ -1,8 +1,8 @@
-"""Latents as a transformer makes them: near the true ones, with its errors in them, for the decoder to learn from.
+"""SDEdit latents (arXiv 2108.01073): noised and denoised again by a transformer, for the decoder to train on.
 
-A decoder that has only seen what the encoder says makes much of every small disagreement between the latent frames
-that a transformer gives it. So some of a clip's latents are noised and denoised again (SDEdit, arXiv 2108.01073),
-often with the others held, which makes the joints that continuing a clip makes; the true video stays the answer.
+A decoder that has only seen the encoder's latents makes much of every small disagreement between the latent frames that
+a transformer gives it. So some of a clip's latents are made anew, often with the others held, which makes the joints
+that continuing a clip makes; the true video stays the target.
 """
 
 import itertools
@@ -15,17 +15,17 @@ from tenku import flow
 from tenku.loading import load_transformer
 from tenku.model import Autoencoder, TextEncoder, Transformer, load_autoencoder, load_text_encoder
 from tenku.model.precision import autocast
-from tenku.train.step import Objective, draw_known
+from tenku.train.corruption import CorruptionConfig, draw_cond_mask
 
-SHARE = 0.6  # of the clips; the others stay as they are
-LEVELS = (0.15, 0.5)  # of the noise they are made from
+PROBABILITY = 0.6  # of a clip; the others stay as they are
+NOISE_LEVELS = (0.15, 0.5)  # that they are noised to
 STEPS = 5
 # Half of these are all made, the others with frames held at one end or both.
-HELD = Objective(conditioned=0.5, kinds=(0.4, 0.4, 0.2, 0.0))
+COND_FRAMES = CorruptionConfig(cond_prob=0.5, cond_patterns=(0.4, 0.4, 0.2, 0.0))
 
 
-class Maker:
-    """A model's transformer, which makes latents of `autoencoder` anew. ValueError when it knows those of another."""
+class SDEdit:
+    """A model's transformer, which makes latents of `autoencoder` anew. ValueError when it was trained on another's."""
 
     def __init__(self, folder: Path, autoencoder: Autoencoder) -> None:
         device = autoencoder.latent_mean.device
@@ -45,17 +45,19 @@ class Maker:
         choice = torch.Generator().manual_seed(
             int(torch.randint(2**62, (), generator=generator, device=latents.device).item())
         )
-        known = draw_known(batch, frames, HELD, choice) | (torch.rand(batch, 1, generator=choice) > SHARE)
-        known = known.to(latents.device)  # B T
-        low, high = LEVELS
+        held = draw_cond_mask(batch, frames, COND_FRAMES, choice) | (
+            torch.rand(batch, 1, generator=choice) > PROBABILITY
+        )
+        held = held.to(latents.device)  # B T
+        low, high = NOISE_LEVELS
         start = low + (high - low) * torch.rand(batch, 1, generator=choice).to(latents.device)
         noise = torch.randn(latents.shape, generator=generator, device=latents.device)
         text, mask = self.text.encode([""] * batch)
-        shares = flow.schedule(STEPS).tolist()
+        fractions = flow.schedule(STEPS).tolist()
         with autocast(latents.device):
             keys_values = self.transformer.text_keys_values(text)
-            x = flow.interpolate(latents, noise, start * ~known)
-            for share, following in itertools.pairwise(shares):
-                velocity = self.transformer(x, share * start * ~known, None, mask, text_keys_values=keys_values)
-                x = x + flow.broadcast_time((following - share) * start * ~known, x) * velocity.float()
+            x = flow.interpolate(latents, noise, start * ~held)
+            for fraction, following in itertools.pairwise(fractions):
+                velocity = self.transformer(x, fraction * start * ~held, None, mask, text_keys_values=keys_values)
+                x = x + flow.broadcast_time((following - fraction) * start * ~held, x) * velocity.float()
         return x

@@ -38,7 +38,7 @@ def test_captions_beside_the_clips(tmp_path):
         "a.mp4": {"en": ["a red kite", "a kite"], "zh": ["一只风筝"]},
         "b.mp4": {"en": ["a boat"]},
     }
-    assert find_clips(tmp_path).silent == ["c.mp4"]
+    assert find_clips(tmp_path).uncaptioned == ["c.mp4"]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_tables_in_folders_below_accents_and_rows_without_a_clip(tmp_path):
     (tmp_path / "train" / "metadata.jsonl").write_text("\n\n".join(map(json.dumps, rows)) + "\n  \n")
     found = find_clips(tmp_path)
     assert [clip.captions for clip in found.clips] == [{"en": ["a café"]}]
-    assert found.lost == ["train/gone.mp4", "train/x.mp4"]
+    assert found.unmatched == ["train/gone.mp4", "train/x.mp4"]
 
 
 def test_hidden_files_are_passed_over(tmp_path):
@@ -80,7 +80,7 @@ def test_hidden_files_are_passed_over(tmp_path):
     for name in ("._a.mp4", "._a.txt", "__MACOSX/a.mp4", ".cache/metadata.csv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"\x00\x05\x16\x07\xff")
-    assert found_in(tmp_path) == {"a.mp4": {"en": ["a kite"]}} and not find_clips(tmp_path).silent
+    assert found_in(tmp_path) == {"a.mp4": {"en": ["a kite"]}} and not find_clips(tmp_path).uncaptioned
 
 
 def test_clips_of_the_world_bring_their_captions(tmp_path):
@@ -116,7 +116,7 @@ def test_the_runs_own_folder_is_not_read(tmp_path):
     for path in (tmp_path / "a.txt", tmp_path / "run" / "clips" / "b.txt"):
         path.write_text("a kite")
     found = find_clips(tmp_path, without=[tmp_path / "run" / "clips"])
-    assert [clip.path.name for clip in found.clips] == ["a.mp4"] and not found.silent
+    assert [clip.path.name for clip in found.clips] == ["a.mp4"] and not found.uncaptioned
 
 
 def test_a_folder_without_clips_is_named(tmp_path):
@@ -215,7 +215,7 @@ def test_files_of_other_kinds_are_named_where_they_have_a_caption(tmp_path):
         (tmp_path / name).write_text("a kite")
     (tmp_path / "notes.pdf").write_bytes(b"")
     (tmp_path / "notes.txt").write_bytes(b"caf\xe9")
-    assert find_clips(tmp_path).strange == ["b.avi", "notes.pdf"]
+    assert find_clips(tmp_path).unsupported == ["b.avi", "notes.pdf"]
     with pytest.raises(ValueError, match="is where the run keeps what it makes of clips"):
         find_clips(tmp_path / "clips", without=[tmp_path / "clips"])
 

@@ -6,14 +6,22 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tenku.model.settings import SamplingParams
 from tenku.model.transformer import Transformer, TransformerConfig
 from tenku.sample import memory
+from tenku.sample.conditioning import Conditioning
+from tenku.sample.guidance import GuidedVelocity
 from tenku.sample.memory import choose_plan, counting, decoding, denoising, plans_for, stages
 from tenku.wan.catalogue import OPEN_WEIGHTS
 from tenku.wan.plan import Plan
 from tenku.wan.vae import WanAutoencoder, published_autoencoder
 
 diffusers = pytest.importorskip("diffusers")
+
+
+def guided(transformer, text, sigma, **more):
+    conditioning = Conditioning(text, None, torch.zeros_like(text), None)
+    return GuidedVelocity(transformer, conditioning, SamplingParams(guidance_scale=5.0), lambda _: sigma, **more)
 
 
 def decode_as_planned(autoencoder, latents, tiled):
@@ -74,9 +82,6 @@ def test_the_dry_run_of_decoding_is_the_real_one(tiled):
 
 
 def test_the_dry_run_of_denoising_is_the_real_one(monkeypatch):
-    from tenku.sample.conditioning import Conditioning
-    from tenku.sample.guidance import guided_velocity
-
     config = TransformerConfig(4, hidden_size=256, depth=3, num_heads=2, ffn_size=1024, text_size=64)
     monkeypatch.setattr(memory, "TEXT_SIZE", 64)
     shape = (1, 4, 5, 32, 32)
@@ -88,9 +93,9 @@ def test_the_dry_run_of_denoising_is_the_real_one(monkeypatch):
     real = Transformer(config).to(torch.bfloat16).requires_grad_(False)
     with counting() as live:
         text = torch.zeros(1, memory.TEXT_TOKENS, 64, dtype=torch.bfloat16)
-        velocity = guided_velocity(real, Conditioning(text, None, torch.zeros_like(text), None), 5.0)
+        velocity = guided(real, text, torch.ones(1))
         kept = torch.zeros(3, *shape)
-        velocity(torch.zeros(shape), torch.ones(1), 1.0)
+        velocity(torch.zeros(shape), 1.0)
         del kept
     assert found[False] == pytest.approx(live.peak, rel=0.1)
 
@@ -143,8 +148,6 @@ def seen_on_the_gpu(name, predicted, work):
 def test_the_prediction_of_a_step_on_a_gpu(one_by_one):
     """Within 10 % of what the GPU's allocator gave, for wan2.1-1.3b with random weights."""
     from tenku.model.presets import get
-    from tenku.sample.conditioning import Conditioning
-    from tenku.sample.guidance import guided_velocity
 
     entry, size, frames = OPEN_WEIGHTS["wan2.1-1.3b"], (832, 480), 33
     plan = Plan(apart=True, one_by_one=one_by_one)
@@ -155,11 +158,9 @@ def test_the_prediction_of_a_step_on_a_gpu(one_by_one):
     def step():
         with torch.device("cuda"):
             text = torch.zeros(1, 512, 4096, dtype=torch.bfloat16)
-            velocity = guided_velocity(
-                transformer, Conditioning(text, None, torch.zeros_like(text), None), 5.0, one_by_one=one_by_one
-            )
+            velocity = guided(transformer, text, torch.ones(1), sequential_cfg=one_by_one)
             kept = torch.zeros(3, 1, 16, 9, 60, 104)
-            velocity(kept[0].clone(), torch.ones(1), 1.0)
+            velocity(kept[0].clone(), 1.0)
 
     seen, outside = seen_on_the_gpu("a step", predicted, step)
     assert predicted == pytest.approx(seen, rel=0.1)

@@ -325,7 +325,7 @@ def test_texts_one_by_one_and_parts_apart_change_nothing(copied):
     )
     assert not frugal.text_encoder.keep and plain.text_encoder.keep
     request = ask(plain)
-    torch.testing.assert_close(frugal.latents(request), plain.latents(request), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(frugal.engine.sample(request), plain.engine.sample(request), atol=1e-5, rtol=1e-5)
     assert frugal.text_encoder._model is None  # given back
 
 
@@ -337,14 +337,14 @@ def some_clip(frames):
 def test_frames_are_held_by_models_that_were_not_trained_for_it(ours):
     """Shown as noisy as the rest, they still come out as given; the 5B, trained for it, sees the first one clean."""
     picture, levels = some_clip(1), []
-    forward = [network.forward for network in ours.networks]
+    forward = [network.forward for network in ours.engine.networks]
 
     def watched(network, *arguments, **more):
         levels.append(arguments[1])
         return network(*arguments, **more)
 
     options = {"size": SIZE, "seconds": FRAMES / ours.settings.fps, "steps": 3, "seed": 1}
-    for network, call in zip(ours.networks, forward, strict=True):
+    for network, call in zip(ours.engine.networks, forward, strict=True):
         network.forward = partial(watched, call)
     try:
         clip = edits.animate(ours, PROMPT, picture, **options).clip()
@@ -352,7 +352,7 @@ def test_frames_are_held_by_models_that_were_not_trained_for_it(ours):
         levels.clear()
         edits.animate(ours, PROMPT, picture, picture, **options).clip()
     finally:
-        for network in ours.networks:
+        for network in ours.engine.networks:
             del network.forward
     clean = ours.settings.known == "first"
     assert all(level.ndim == (2 if clean else 1) for level in asked)

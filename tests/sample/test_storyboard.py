@@ -10,8 +10,9 @@ import tenku
 from tenku.cli import main
 from tenku.media.clip import Clip
 from tenku.model.autoencoder import to_frames
+from tenku.model.settings import SamplingParams
 from tenku.sample import conditioning
-from tenku.sample.guidance import guided_velocity
+from tenku.sample.guidance import GuidedVelocity
 from tenku.sample.storyboard import Card, Storyboard, card_at, read_storyboard, render_storyboard
 
 ICE, BOXES = "a red rubber ball drops onto the ice", "the pyramid of green boxes topples"
@@ -38,8 +39,11 @@ def test_a_text_for_each_frame(text_encoder, transformer):
     mixed = conditioning.with_frame_texts(plain, text_encoder, [ICE, ICE, BOXES, BOXES])
     assert same.text_embeds.ndim == 4 and same.text_embeds.shape[:2] == (1, 4)
     latents = torch.randn(1, 16, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    params = SamplingParams(guidance_scale=3.0)
     found = [
-        guided_velocity(transformer, each, 3.0, one_by_one=one_by_one)(latents, torch.tensor([0.7]), 0.7)
+        GuidedVelocity(transformer, each, params, lambda _: torch.tensor([0.7]), sequential_cfg=one_by_one)(
+            latents, 0.7
+        )
         for each in (plain, same, mixed)
         for one_by_one in (False, True)
     ]

@@ -1,6 +1,7 @@
 """Training of the autoencoder: it learns, resumes exactly, and finishes with measured latents."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,11 +10,20 @@ import torch
 from tenku.media.video import write_clip
 from tenku.model.autoencoder import load_autoencoder
 from tenku.train import checkpoint
-from tenku.train.autoencoder import AutoencoderRun, AutoencoderTraining, train_autoencoder
+from tenku.train.autoencoder import AutoencoderTrainConfig, AutoencoderTrainer
 from tenku.train.crops import ClipCache, draw_crops
 from tenku.train.reconstruction import halve, loss_parts, moving
 
-TINY = {"preset": "nano", "batch_size": 2, "crop": 32, "groups": 2, "log_every": 5, "warmup_steps": 2}
+TINY = {
+    "preset": "nano",
+    "batch_size": 2,
+    "crop": 32,
+    "groups": 2,
+    "log_every": 5,
+    "warmup_steps": 2,
+    "show_progress": False,
+    "device": "cpu",
+}
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +41,8 @@ def clips(tmp_path_factory):
 
 
 def test_it_learns_and_writes_measured_weights(clips, tmp_path):
-    settings = AutoencoderTraining(steps=60, **TINY)
-    folder = train_autoencoder([clips], tmp_path, validation=clips, settings=settings, show_progress=False)
+    config = AutoencoderTrainConfig(clips=[clips], out=tmp_path, validation=clips, steps=60, **TINY)
+    folder = AutoencoderTrainer(config).fit()
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in lines if "loss" in line]
     assert losses[-1] < 0.6 * losses[0]
@@ -45,14 +55,11 @@ def test_it_learns_and_writes_measured_weights(clips, tmp_path):
 def test_a_resumed_run_equals_an_uninterrupted_one(clips, tmp_path):
     def run(out, stops):
         for steps in stops:
-            settings = AutoencoderTraining(steps=8, **TINY)
-            cache = ClipCache([clips], 2**30)
-            cache.start()
-            one = AutoencoderRun(settings, out, cache, device="cpu")
+            one = AutoencoderTrainer(AutoencoderTrainConfig(clips=[clips], out=out, steps=8, **TINY))
             while one.step < steps:
-                one.one_step()
+                one.update(one.train_step())
             one.save()
-            cache.close()
+            one.close()
         return checkpoint.load(checkpoint.latest(out))[0]["autoencoder"]
 
     whole, resumed = run(tmp_path / "a", [6]), run(tmp_path / "b", [2, 5, 6])
@@ -114,9 +121,9 @@ def test_errors_count_more_where_something_moves():
 )  # fmt: skip
 def test_bad_settings_are_named(settings, words):
     with pytest.raises(ValueError, match=words):
-        AutoencoderTraining(**settings)
+        AutoencoderTrainConfig(clips=[], out=Path("o"), **settings)
 
 
 def test_no_clips_is_said(tmp_path):
     with pytest.raises(ValueError, match="no clips"):
-        train_autoencoder([tmp_path], tmp_path / "run", steps=1, show_progress=False)
+        AutoencoderTrainer(AutoencoderTrainConfig(clips=[tmp_path], out=tmp_path / "run", steps=1))

@@ -40,13 +40,13 @@ def test_crops_are_whole_pieces_from_everywhere() -> None:
     assert (min(times), max(times)) == (0, 8) and max(rows) >= 20 and max(columns) >= 28
 
 
-def test_busy_crops_show_what_moves() -> None:
+def test_motion_prob_crops_show_what_moves() -> None:
     clip = torch.full((8, 96, 96, 3), 90, dtype=torch.uint8)
     for index in range(8):
         clip[index, 70:78, 2 * index + 60 : 2 * index + 68] = 200
 
-    def moving(busy: float) -> float:
-        batch = draw_crops([clip], 200, 32, 8, np.random.default_rng(1), busy)
+    def moving(motion_prob: float) -> float:
+        batch = draw_crops([clip], 200, 32, 8, np.random.default_rng(1), motion_prob)
         return float((batch != 90).flatten(1).any(dim=1).float().mean())
 
     assert moving(1.0) > 1.5 * moving(0.0) > 0

@@ -18,8 +18,8 @@ from tenku.loading import load_transformer
 from tenku.model import load_text_encoder
 from tenku.model.settings import ModelSettings
 from tenku.train import checkpoint
-from tenku.train.build import export, mix
-from tenku.train.diffusion import Run, TrainConfig, train
+from tenku.train.build import export, merge
+from tenku.train.diffusion import DiffusionTrainer, TrainConfig
 from tenku.train.measure import read_log
 
 
@@ -32,8 +32,8 @@ def latents(tmp_path_factory) -> Path:
 
 def small_run(latents: Path, out: Path, **changes) -> TrainConfig:
     config = TrainConfig(
-        latents,
-        out,
+        latents=latents,
+        out=out,
         preset="nano",
         steps=8,
         batch_size=4,
@@ -45,6 +45,10 @@ def small_run(latents: Path, out: Path, **changes) -> TrainConfig:
         lengths=Lengths(full=0.6, shorter=0.2, still=0.2),
     )
     return dataclasses.replace(config, **changes)
+
+
+def train(config: TrainConfig, preview=None) -> Path:
+    return DiffusionTrainer(config, preview).fit()
 
 
 def numbers(run: Path) -> list[tuple]:
@@ -85,20 +89,21 @@ def test_a_run_leaves_log_checkpoints_and_tokenizer(whole):
 
 
 def test_the_first_share_of_a_run_sees_stills_alone(latents, tmp_path):
-    run = Run(small_run(latents, tmp_path, stills_until=0.5, lengths=Lengths(1, 0, 0)))
+    run = DiffusionTrainer(small_run(latents, tmp_path, image_frac=0.5, lengths=Lengths(1, 0, 0)))
     frames = []
     run.transformer.register_forward_pre_hook(lambda _, inputs: frames.append(inputs[0].shape[2]))
     for _ in range(8):
-        run.one_step()
+        run.update(run.train_step())
     assert frames[:4] == [1, 1, 1, 1] and min(frames[4:]) > 1
 
 
 def test_resumed_run_equals_the_uninterrupted_one_bit_for_bit(latents, whole, tmp_path):
     config = small_run(latents, tmp_path)
-    interrupted = Run(config)
+    interrupted = DiffusionTrainer(config)
     while interrupted.step < 5:  # saves at step 3, then is lost at step 5
-        interrupted.one_step()
+        interrupted.update(interrupted.train_step())
     assert [line["step"] for line in read_log(tmp_path / "log.jsonl")][-1] == 5
+    interrupted.close()
     train(config)
     same_run(tmp_path, whole)
 
@@ -113,7 +118,7 @@ def killed(latents: Path, out: Path) -> bool:
     """Train in a process of its own and kill it at a moment that nobody chose; False when it was done before that."""
     code = (
         "import sys, torch; torch.set_num_threads(int(sys.argv[3]));"
-        "from pathlib import Path; from test_diffusion import small_run; from tenku.train.loop import train;"
+        "from pathlib import Path; from test_diffusion import small_run, train;"
         "train(small_run(Path(sys.argv[1]), Path(sys.argv[2]), checkpoint_steps=1))"
     )
     command = [sys.executable, "-c", code, str(latents), str(out), str(torch.get_num_threads())]
@@ -187,22 +192,22 @@ def test_exported_weights_can_be_mixed_with_others(latents, whole, tmp_path):
     export(whole, before, dtype=torch.float32)
     train(small_run(latents, tmp_path / "run", initial=before))
     export(tmp_path / "run", after, dtype=torch.float32)
-    mixed = export(tmp_path / "run", tmp_path / "mixed", dtype=torch.float32, mixed_with=before, share=0.75)
+    mixed = export(tmp_path / "run", tmp_path / "mixed", dtype=torch.float32, merge_with=before, merge_ratio=0.75)
     for load in (load_transformer, load_text_encoder):
         old, new, between = (load(folder).state_dict() for folder in (before, after, mixed))
         assert any(not torch.equal(old[name], new[name]) for name in old)
         for name, value in between.items():
             torch.testing.assert_close(value - old[name], 0.75 * (new[name] - old[name]), rtol=1e-3, atol=3e-7)
     with pytest.raises(ValueError, match="one kind of model"):
-        mix(torch.nn.Linear(2, 3), torch.nn.Linear(3, 2), 0.5)
+        merge(torch.nn.Linear(2, 3), torch.nn.Linear(3, 2), 0.5)
 
 
 def test_exported_weights_can_start_another_run(latents, whole, tmp_path):
     export(whole, tmp_path / "model")
-    run = Run(small_run(latents, tmp_path / "run", initial=tmp_path / "model"))
+    run = DiffusionTrainer(small_run(latents, tmp_path / "run", initial=tmp_path / "model"))
     average = weights_of(whole)["average.transformer.blocks.0.ffn.0.weight"]
     assert torch.equal(run.transformer.blocks[0].ffn[0].weight, average.bfloat16().float())
-    run.one_step()
+    run.update(run.train_step())
 
 
 def test_another_run_in_the_same_folder_is_refused(latents, whole, tmp_path):
@@ -213,11 +218,13 @@ def test_another_run_in_the_same_folder_is_refused(latents, whole, tmp_path):
     with pytest.raises(ValueError, match="unknown preset"):
         train(small_run(latents, tmp_path, preset="giant"))
     with pytest.raises(ValueError, match="minutes or steps"):
-        TrainConfig(latents, tmp_path)
+        TrainConfig(latents=latents, out=tmp_path)
 
 
 def test_rates_rise_stay_and_fall():
-    config = TrainConfig(Path("l"), Path("o"), minutes=10, warmup_steps=10, decay_from=0.5, final_lr=0.02)
+    config = TrainConfig(
+        latents=Path("l"), out=Path("o"), minutes=10, warmup_steps=10, warmdown_start=0.5, final_lr=0.02
+    )
     assert config.lr_scale(0, 0.0) == pytest.approx(0.1)
     assert config.lr_scale(100, 0.4) == 1.0
     assert config.lr_scale(100, 0.75) == pytest.approx(0.51)
@@ -227,11 +234,11 @@ def test_rates_rise_stay_and_fall():
 
 def test_a_run_meets_clips_that_are_encoded_later(tmp_path):
     write_latents(tmp_path / "latents", 30)
-    run = Run(small_run(tmp_path / "latents", tmp_path / "run", checkpoint_steps=2))
+    run = DiffusionTrainer(small_run(tmp_path / "latents", tmp_path / "run", checkpoint_steps=2))
     before = sum(len(bucket.captions) for bucket in run.loader.buckets)
-    run.one_step()
+    run.update(run.train_step())
     write_latents(tmp_path / "latents", 60)
-    run.one_step()
+    run.update(run.train_step())
     after = sum(len(bucket.captions) for bucket in run.loader.buckets)
     assert after > before and read_log(tmp_path / "run" / "log.jsonl")[-1]["clips"] == after
 

@@ -2,14 +2,14 @@ import pytest
 import torch
 from torch import nn
 
-from tenku.train.ema import Average
+from tenku.train.ema import EMA
 
 
 def test_average_follows_and_settles():
     module = nn.Linear(1, 1, bias=False)
     with torch.no_grad():
         module.weight.fill_(0.0)
-    average = Average({"m": module}, decay=0.9)
+    average = EMA({"m": module}, decay=0.9)
     with torch.no_grad():
         module.weight.fill_(1.0)
     average.update(1)
@@ -26,7 +26,7 @@ def test_average_follows_and_settles():
 
 def test_state_goes_round():
     module = nn.Linear(2, 3)
-    average, fresh = Average({"a": module}), Average({"a": nn.Linear(2, 3)})
+    average, fresh = EMA({"a": module}), EMA({"a": nn.Linear(2, 3)})
     assert set(average.state_dict()) == {"a.weight", "a.bias"}
     fresh.load_state_dict(average.state_dict())
     assert torch.equal(fresh.modules["a"].weight, module.weight)

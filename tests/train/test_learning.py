@@ -10,9 +10,9 @@ from tenku.model.settings import SamplingParams
 from tenku.sample.conditioning import Conditioning
 from tenku.sample.denoise import denoise
 from tenku.train.build import export
-from tenku.train.diffusion import TrainConfig, train
+from tenku.train.corruption import CorruptionConfig
+from tenku.train.diffusion import DiffusionTrainer, TrainConfig
 from tenku.train.measure import read_log
-from tenku.train.step import Objective
 
 PER_CAPTION = 2
 
@@ -21,24 +21,24 @@ PER_CAPTION = 2
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("learning")
     write_latents(folder / "latents", 240)
-    return train(
+    return DiffusionTrainer(
         TrainConfig(
-            folder / "latents",
-            folder / "run",
+            latents=folder / "latents",
+            out=folder / "run",
             preset="nano",
             steps=260,
             batch_size=24,
             muon_lr=1e-2,
             adamw_lr=4e-3,
             ema_decay=0.98,
-            objective=Objective(conditioned=0.2),
+            corruption=CorruptionConfig(cond_prob=0.2),
             log_every=10,
             validate_every=130,
             checkpoint_minutes=60,
             device="cpu",
             show_progress=False,
         )
-    )
+    ).fit()
 
 
 def test_velocity_loss_falls_below_60_percent_of_its_start(run):

@@ -64,11 +64,11 @@ def test_muon_update_of_a_kernel_has_the_size_of_adamw_whatever_its_memory_forma
     assert size == pytest.approx(0.1 * 0.2, rel=0.15)
 
 
-def test_some_parameters_may_get_a_share_of_the_rate():
+def test_some_parameters_may_have_a_lower_rate():
     before, module = small_network(), small_network()
     give_gradients(module, 1)
     share = {"patch_embedding.weight": 0.1, "head.weight": 1.0}
-    build_optimizer(module, adamw_lr=1e-2, share=lambda name: share.get(name, 0.0)).step(0.5)
+    build_optimizer(module, adamw_lr=1e-2, lr_mult=lambda name: share.get(name, 0.0)).step(0.5)
     moved = {n: (p - before.get_parameter(n)).abs().max().item() for n, p in module.named_parameters()}
     # The first step of AdamW moves every number by its rate.
     assert moved["head.weight"] == pytest.approx(5e-3, rel=1e-3)

@@ -2,8 +2,15 @@ import pytest
 import torch
 
 from tenku import flow
-from tenku.train import step
-from tenku.train.step import Objective, draw_known, draw_times, drop_captions
+from tenku.train.corruption import (
+    CorruptionConfig,
+    corrupt,
+    draw_cond_mask,
+    draw_noise_levels,
+    drop_captions,
+    motion_weights,
+    predict_velocity,
+)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -11,35 +18,35 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def test_known_frames_stand_where_their_kind_says():
-    everywhere = dict(conditioned=1.0)
-    head = draw_known(500, 6, Objective(kinds=(1.0, 0.0, 0.0, 0.0), **everywhere), generator())
+    everywhere = dict(cond_prob=1.0)
+    head = draw_cond_mask(500, 6, CorruptionConfig(cond_patterns=(1.0, 0.0, 0.0, 0.0), **everywhere), generator())
     assert head[:, 0].all() and not head[:, 3:].any() and head[:, 2].any()
     assert (head.sum(1) == 1).float().mean() > 0.5  # one picture is the most wanted
-    tail = draw_known(500, 6, Objective(kinds=(0.0, 1.0, 0.0, 0.0), **everywhere), generator())
+    tail = draw_cond_mask(500, 6, CorruptionConfig(cond_patterns=(0.0, 1.0, 0.0, 0.0), **everywhere), generator())
     assert tail[:, -1].all() and not tail[:, :3].any()
-    both = draw_known(500, 7, Objective(kinds=(0.0, 0.0, 1.0, 0.0), **everywhere), generator())
+    both = draw_cond_mask(500, 7, CorruptionConfig(cond_patterns=(0.0, 0.0, 1.0, 0.0), **everywhere), generator())
     assert both[:, 0].all() and both[:, -1].all() and not both[:, 3].any()
-    scattered = draw_known(500, 6, Objective(kinds=(0.0, 0.0, 0.0, 1.0), **everywhere), generator())
+    scattered = draw_cond_mask(500, 6, CorruptionConfig(cond_patterns=(0.0, 0.0, 0.0, 1.0), **everywhere), generator())
     assert 0.15 < scattered.float().mean() < 0.4
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 12])
 def test_something_is_always_left_to_make(frames):
-    known = draw_known(2000, frames, Objective(conditioned=1.0), generator())
+    known = draw_cond_mask(2000, frames, CorruptionConfig(cond_prob=1.0), generator())
     assert not known.all(1).any()
     assert known.any() == (frames > 1)
 
 
 def test_share_of_conditioned_samples():
-    known = draw_known(4000, 12, Objective(conditioned=0.3), generator())
+    known = draw_cond_mask(4000, 12, CorruptionConfig(cond_prob=0.3), generator())
     assert known.any(1).float().mean() == pytest.approx(0.3, abs=0.03)
-    assert not draw_known(100, 12, Objective(conditioned=0.0), generator()).any()
+    assert not draw_cond_mask(100, 12, CorruptionConfig(cond_prob=0.0), generator()).any()
 
 
 def test_times_are_told_truly():
-    objective = Objective(conditioned=0.5, noisy=0.3, history_noise=0.2, independent=0.2)
-    known = draw_known(4000, 8, objective, generator())
-    t = draw_times(known, objective, generator(1))
+    config = CorruptionConfig(cond_prob=0.5, history_noise_prob=0.3, history_noise_max=0.2, diffusion_forcing_prob=0.2)
+    known = draw_cond_mask(4000, 8, config, generator())
+    t = draw_noise_levels(known, config, generator(1))
     assert t[known].min() == 0 and 0.19 < t[known].max() < 0.2
     assert (t[known] > 0).float().mean() == pytest.approx(0.3, abs=0.05)
     unknown = t.masked_fill(known, float("nan"))
@@ -52,7 +59,7 @@ def test_times_are_told_truly():
 
 def test_each_half_has_a_noise_of_its_own():
     known = torch.tensor([[True] * 3 + [False] * 2 + [True] * 2]).expand(500, 7)
-    t = draw_times(known, Objective(noisy=0.5), generator())
+    t = draw_noise_levels(known, CorruptionConfig(history_noise_prob=0.5), generator())
     assert torch.equal(t[:, 0], t[:, 2]) and torch.equal(t[:, 5], t[:, 6])
     clean = (t[:, 0] == 0) & (t[:, 6] == 0), (t[:, 0] > 0) & (t[:, 6] == 0), (t[:, 0] > 0) & (t[:, 6] > 0)
     assert all(share.float().mean().item() == pytest.approx(0.25, abs=0.06) for share in clean)
@@ -73,58 +80,60 @@ class Tokens:
 
 def test_known_frames_are_shown_clean_and_cost_nothing():
     data = torch.randn(8, 4, 6, 2, 2, generator=generator())
-    objective = Objective(conditioned=1.0, noisy=0.0)
-    question = step.ask(data, [""] * 8, Tokens(), objective, generator(1), generator(2))
-    assert question.known.any()
-    known = question.known[:, None, :, None, None]
-    assert torch.equal(question.noised[known.expand_as(data)], data[known.expand_as(data)])
+    config = CorruptionConfig(cond_prob=1.0, history_noise_prob=0.0)
+    batch = corrupt(data, [""] * 8, Tokens(), config, generator(1), generator(2))
+    assert batch.cond_mask.any()
+    known = batch.cond_mask[:, None, :, None, None]
+    assert torch.equal(batch.noised[known.expand_as(data)], data[known.expand_as(data)])
 
     def network(x, t, *_):  # right about what it must make, absurd about what it was given
-        return torch.where(known, torch.tensor(100.0), flow.velocity(question.data, question.noise))
+        return torch.where(known, torch.tensor(100.0), flow.velocity(batch.latents, batch.noise))
 
-    assert step.loss(network, lambda *_: None, question).item() < 1e-3  # autocast may round, nothing more
+    assert (
+        batch.loss(predict_velocity(network, lambda *_: None, batch)).item() < 1e-3
+    )  # autocast may round, nothing more
 
 
 def test_errors_where_something_moves_count_more():
     data = torch.zeros(2, 4, 5, 3, 3)
     data[0, :, 2, 1, 1] = 1.0  # there in one frame: it comes and goes; the other sample stands still
     t = torch.tensor([0.25, 0.5])[:, None].expand(2, 5)
-    weights = step.moving_weights(data, t, 3.0)
+    weights = motion_weights(data, t, 3.0)
     assert weights.shape == (2, 1, 5, 3, 3)
     torch.testing.assert_close(weights.mean((1, 2, 3, 4)), torch.ones(2))
     assert torch.equal(weights[1], torch.ones(1, 5, 3, 3))
     still = weights[0, 0, 0, 0, 0]
     torch.testing.assert_close(weights[0, 0, 1:4, 1, 1], (still * (1 + 3 * 0.75)).expand(3))  # before, then and after
     assert (weights[0] == still).sum() == 5 * 9 - 3
-    assert torch.equal(step.moving_weights(data, torch.ones(2, 5), 3.0), torch.ones(2, 1, 5, 3, 3))  # nothing shows
-    assert torch.equal(step.moving_weights(data[:, :, :1], t[:, :1], 3.0), torch.ones(2, 1, 1, 3, 3))  # a picture
+    assert torch.equal(motion_weights(data, torch.ones(2, 5), 3.0), torch.ones(2, 1, 5, 3, 3))  # nothing shows
+    assert torch.equal(motion_weights(data[:, :, :1], t[:, :1], 3.0), torch.ones(2, 1, 1, 3, 3))  # a picture
 
-    objective = Objective(conditioned=0.0, independent=0.0, motion=3.0)
-    question = step.ask(data, [""] * 2, Tokens(), objective, generator(1), generator(2))
+    config = CorruptionConfig(cond_prob=0.0, diffusion_forcing_prob=0.0, motion=3.0)
+    batch = corrupt(data, [""] * 2, Tokens(), config, generator(1), generator(2))
     place = torch.zeros_like(data)
     place[0, :, 2, 1, 1] = 1.0
 
     def loss(wrong):
-        true = flow.velocity(question.data, question.noise)
-        return step.loss(lambda *_: true + wrong, lambda *_: None, question).item()
+        true = flow.velocity(batch.latents, batch.noise)
+        return batch.loss(predict_velocity(lambda *_: true + wrong, lambda *_: None, batch)).item()
 
     moves, stands = loss(place), loss(place.roll(1, dims=3))
-    assert moves / stands == pytest.approx(1 + 3 * (1 - question.t[0, 0].item()), rel=1e-3)
+    assert moves / stands == pytest.approx(1 + 3 * (1 - batch.t[0, 0].item()), rel=1e-3)
 
 
-def test_same_generators_same_question():
+def test_same_generators_same_batch():
     data = torch.randn(4, 4, 6, 2, 2, generator=generator())
     first, second, other = (
-        step.ask(data, ["a"] * 4, Tokens(), Objective(), generator(seed), generator(9)) for seed in (1, 1, 2)
+        corrupt(data, ["a"] * 4, Tokens(), CorruptionConfig(), generator(seed), generator(9)) for seed in (1, 1, 2)
     )
     assert torch.equal(first.noised, second.noised) and torch.equal(first.t, second.t)
     assert not torch.equal(first.t, other.t)
 
 
 def test_shares_out_of_range_are_refused():
-    with pytest.raises(ValueError, match="conditioned must be between 0 and 1, got 1.5"):
-        Objective(conditioned=1.5)
+    with pytest.raises(ValueError, match="cond_prob must be between 0 and 1, got 1.5"):
+        CorruptionConfig(cond_prob=1.5)
     with pytest.raises(ValueError, match="add up to 1"):
-        Objective(kinds=(1.0, 1.0, 0.0, 0.0))
+        CorruptionConfig(cond_patterns=(1.0, 1.0, 0.0, 0.0))
     with pytest.raises(ValueError, match="motion must be at least 0, got -1"):
-        Objective(motion=-1.0)
+        CorruptionConfig(motion=-1.0)
