@@ -1,6 +1,6 @@
 """Train from nothing to a video: python examples/train.py --clips 2000 --minutes 60 --preset embedded
 
-As it stands, 8 clips and 2 steps: minutes of work that show every stage, and weights that know nothing yet.
+By itself, 8 clips and 2 steps: it shows every stage, and leaves weights that know nothing yet.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import tenku
 from tenku.data.latents import encode_clips
 from tenku.loading import find
 from tenku.train.build import export
-from tenku.train.diffusion import TrainConfig, train
+from tenku.train.diffusion import DiffusionTrainer, TrainConfig
 from tenku.world.dataset import write_clips
 
 options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -35,7 +35,8 @@ encode_clips(clips, autoencoder, latents)
 
 # 3. Train a transformer and the text encoder with it. A second call resumes.
 steps = None if given.minutes else given.steps
-train(TrainConfig(latents, run, preset=given.preset, minutes=given.minutes, steps=steps, batch_size=4))
+config = TrainConfig(latents=latents, out=run, preset=given.preset, minutes=given.minutes, steps=steps, batch_size=4)
+DiffusionTrainer(config).fit()
 
 # 4. Export the averaged weights as a folder that `tenku generate --model` takes.
 export(run, model, autoencoder)

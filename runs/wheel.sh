@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if [[ ${1:-} ]]; then
     mkdir -p "$1"
     place=$(cd "$1" && pwd)
-    rm -rf "$place"/{dist,build,venv,empty}
+    rm -rf "$place"/{dist,build,build.log,venv,empty}
 else
     place=$(mktemp -d)
     trap 'rm -rf "$place"' EXIT
@@ -19,8 +19,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_QUIET=1
 python=${PYTHON:-python3}
 
 "$python" -m venv "$place/build"
-"$place/build/bin/python" -m pip install build
-"$place/build/bin/python" -m build --outdir "$place/dist" . > "$place/build.log" 2>&1 || { cat "$place/build.log" >&2; exit 1; }
+"$place/build/bin/python" -m pip install --no-compile build hatchling
+"$place/build/bin/python" -m build --no-isolation --outdir "$place/dist" . > "$place/build.log" 2>&1 ||
+    { cat "$place/build.log" >&2; exit 1; }
 
 "$python" - "$place"/dist/*.tar.gz "$place"/dist/*.whl <<'EOF'
 import sys
@@ -40,7 +41,7 @@ for path in sys.argv[1:]:
 EOF
 
 "$python" -m venv "$place/venv"
-"$place/venv/bin/python" -m pip install -c constraints.txt "$place"/dist/*.whl
+"$place/venv/bin/python" -m pip install --no-compile -c constraints.txt "$place"/dist/*.whl
 mkdir "$place/empty"
 cd "$place/empty"
 "$place/venv/bin/tenku" generate "A red ball rolls over wet asphalt at night." \
