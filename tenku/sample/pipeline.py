@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from tenku.model.transformer import Transformer
 from tenku.model.vocabulary import Vocabulary
 from tenku.sample.engine import Engine
 from tenku.sample.memory import plan_for
-from tenku.sample.request import OnProgress, Request, make_request
+from tenku.sample.request import GenerateOptions, Request, make_request
 from tenku.sample.user_frames import UserFrames
 from tenku.sample.windows import FramesFn, wants_user_frames, windows_for
 from tenku.system.machine import keep_freed_memory
@@ -94,51 +94,19 @@ class Pipeline:
         """
         self.engine.compile()
 
-    def generate(
-        self,
-        prompt: str,
-        *,
-        negative_prompt: str | None = None,
-        seconds: float | None = None,
-        size: tuple[int, int] | None = None,
-        seed: int | None = None,
-        steps: int | None = None,
-        guidance: float | None = None,
-        rescale: float | None = None,
-        shift: float | None = None,
-        solver: str | None = None,
-        on_progress: OnProgress | None = None,
-    ) -> Clip:
-        """Make a clip of what the prompt says.
+    def generate(self, prompt: str, **options: Unpack[GenerateOptions]) -> Clip:
+        """Make a clip of what the prompt says; what is left out of the options comes from the model's own defaults.
 
-        size: (width, height) in pixels; seconds: 0 for a still picture; seed None draws one, kept in the
-        metadata; rescale: how far guidance leaves contrast as it is, 0 to 1. What is left None comes from the
-        model's own defaults. Raises ValueError for what the model cannot make. The same seed and settings give the
-        same frames on the same kind of machine.
+        Raises ValueError for what the model cannot make. The same seed and settings give the same frames on the same
+        kind of machine.
         """
-        request = self.request(
-            prompt,
-            negative_prompt=negative_prompt,
-            seconds=seconds,
-            size=size,
-            seed=seed,
-            steps=steps,
-            guidance=guidance,
-            rescale=rescale,
-            shift=shift,
-            solver=solver,
-            on_progress=on_progress,
-        )
-        return self.run(request).clip()
+        return self.stream(prompt, **options).clip()
 
-    def stream(self, prompt: str, **options: Any) -> Stream:
-        """Make the same video frame by frame: `for frame in pipeline.stream("…", seconds=60)`, each as soon as decoded.
-
-        The options are those of `generate`, and so are the errors.
-        """
+    def stream(self, prompt: str, **options: Unpack[GenerateOptions]) -> Stream:
+        """Make the same video frame by frame: `for frame in pipeline.stream("…", seconds=60)`, each when decoded."""
         return self.run(self.request(prompt, **options))
 
-    def request(self, prompt: str, **options: Any) -> Request:
+    def request(self, prompt: str, **options: Unpack[GenerateOptions]) -> Request:
         """Check the options of `generate` without doing the work. Raises ValueError as that would."""
         return make_request(self.settings, self.engine.size_multiple, prompt, **options)
 

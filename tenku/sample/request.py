@@ -4,7 +4,7 @@ import math
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from tenku.model.settings import ModelSettings, SamplingParams
 
@@ -48,52 +48,62 @@ class Request:
         return self.crop or (self.width, self.height)
 
 
-def make_request(
-    settings: ModelSettings,
-    multiple: int,
-    prompt: str,
-    *,
-    negative_prompt: str | None = None,
-    seconds: float | None = None,
-    size: tuple[int, int] | None = None,
-    seed: int | None = None,
-    steps: int | None = None,
-    guidance: float | None = None,
-    rescale: float | None = None,
-    shift: float | None = None,
-    solver: str | None = None,
-    on_progress: OnProgress | None = None,
-) -> Request:
-    """Fill in the model's defaults; a ValueError refuses what it cannot make and says what would do.
+class GenerateOptions(TypedDict, total=False):
+    """What a generation can be asked for beside the prompt; None is the model's own default.
 
-    multiple: what width and height must be multiples of. seconds 0 asks for a still picture.
+    seconds: 0 for a still picture. size: (width, height) in pixels. seed: None draws one, which the metadata keeps.
+    guidance: how strictly the prompt is followed; 1 is off and twice as fast. rescale: how far guidance leaves contrast
+    as it is, 0 to 1. shift: how much of the steps goes to high noise. on_progress: see `OnProgress`.
     """
-    params = settings.defaults
-    if steps is not None:
-        params = replace(params, num_steps=_whole_number("steps", steps))
-    if guidance is not None:
-        params = replace(params, guidance_scale=_number("guidance", guidance), low_guidance=None)
-    if rescale is not None:
-        params = replace(params, guidance_rescale=_number("rescale", rescale))
-    if shift is not None:
-        params = replace(params, shift=_number("shift", shift))
-    if solver is not None:
-        params = replace(params, solver=solver)
-    asked = settings.sizes[0] if size is None else _checked_size(size, settings, multiple)
-    width, height = (-(-side // multiple) * multiple for side in asked)  # the model's multiples, and the rest cut off
+
+    negative_prompt: str | None
+    seconds: float | None
+    size: tuple[int, int] | None
+    seed: int | None
+    steps: int | None
+    guidance: float | None
+    rescale: float | None
+    shift: float | None
+    solver: str | None
+    on_progress: OnProgress | None
+
+
+def make_request(settings: ModelSettings, multiple: int, prompt: str, **options: Unpack[GenerateOptions]) -> Request:
+    """Check what is asked for and fill in the model's defaults. ValueError says what cannot be made and what would do.
+
+    multiple: what width and height must be multiples of.
+    """
+    if unknown := options.keys() - GenerateOptions.__annotations__:
+        raise TypeError(
+            f"unknown option {sorted(unknown)[0]!r}; there are {', '.join(GenerateOptions.__annotations__)}"
+        )
+    asked: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    shown = _checked_size(asked["size"], settings, multiple) if "size" in asked else settings.sizes[0]
+    width, height = (-(-side // multiple) * multiple for side in shown)  # the model's multiples, and the rest cut off
     return Request(
         prompt=checked_prompt(prompt),
-        negative_prompt=_checked_text(
-            "negative prompt", settings.negative if negative_prompt is None else negative_prompt
-        ),
-        num_frames=settings.max_frames if seconds is None else _frame_count(seconds, settings),
+        negative_prompt=_checked_text("negative prompt", asked.get("negative_prompt", settings.negative)),
+        num_frames=_frame_count(asked["seconds"], settings) if "seconds" in asked else settings.max_frames,
         width=width,
         height=height,
-        seed=secrets.randbits(32) if seed is None else checked_seed(seed),
-        params=params,
-        crop=None if asked == (width, height) else asked,
-        on_progress=on_progress or say_nothing,
+        seed=checked_seed(asked["seed"]) if "seed" in asked else secrets.randbits(32),
+        params=_params(settings.defaults, asked),
+        crop=None if shown == (width, height) else shown,
+        on_progress=asked.get("on_progress", say_nothing),
     )
+
+
+def _params(params: SamplingParams, asked: dict[str, Any]) -> SamplingParams:
+    """How to sample, with what was asked for; a guidance that is asked for holds for both of two experts."""
+    if "steps" in asked:
+        params = replace(params, num_steps=_whole_number("steps", asked["steps"]))
+    if "guidance" in asked:
+        params = replace(params, guidance_scale=_number("guidance", asked["guidance"]), low_guidance=None)
+    if "rescale" in asked:
+        params = replace(params, guidance_rescale=_number("rescale", asked["rescale"]))
+    if "shift" in asked:
+        params = replace(params, shift=_number("shift", asked["shift"]))
+    return replace(params, solver=asked.get("solver", params.solver))
 
 
 def checked_prompt(prompt: str) -> str:

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tenku.world.clip import make_clip
-from tenku.world.clip import _compose
+from tenku.world.clip import _compose, make_clip
 from tenku.world.cuda import FAR, pad
 from tenku.world.pictures import develop, draw
 
