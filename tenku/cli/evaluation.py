@@ -2,17 +2,13 @@
 
 import json
 import math
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from tenku.cli._options import check_folder, check_output, existing_folder, parse_size, progress_bars, say
-
-if TYPE_CHECKING:
-    import numpy as np
 
 app = typer.Typer(help="Measure a model against held-out clips.", no_args_is_help=True)
 
@@ -72,6 +68,7 @@ def recogniser(
     existing_folder(clips, "clip")
     existing_folder(validation, "clip")
     check_folder(out)
+    from tenku.evaluate.distances import round_trip
     from tenku.evaluate.recogniser import read_clip_folder
     from tenku.evaluate.recogniser_training import train_recogniser
 
@@ -81,28 +78,6 @@ def recogniser(
     for label, row in accuracy.items():
         say(f"{label:<6} right on {100 * row['right']:.0f} % of {row['n']} held-out clips")
     print(json.dumps(accuracy))
-
-
-def round_trip(model: str) -> "Callable[[np.ndarray], np.ndarray]":
-    """Frames through a model's autoencoder and back: uint8 T H W 3 both ways."""
-    import torch
-
-    from tenku.loading import find
-    from tenku.model.autoencoder import load_autoencoder, to_video
-    from tenku.system.device import choose_device
-
-    device = choose_device("auto")
-    autoencoder = load_autoencoder(find(model)).eval().to(device)
-    group = autoencoder.temporal_compression
-
-    @torch.inference_mode()
-    def through(frames: "np.ndarray") -> "np.ndarray":
-        whole = max(1, len(frames) // group * group) if len(frames) >= group else 1
-        video = to_video(frames[:whole], device)
-        back = autoencoder.decode(autoencoder.encode(video))[0, :, :whole]
-        return (back.clamp(-1, 1) + 1).mul(127.5).round().to(torch.uint8).permute(1, 2, 3, 0).cpu().numpy()
-
-    return through
 
 
 @app.command("autoencoder")

@@ -9,9 +9,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from tenku.loading import find
 from tenku.media.sheet import contact_sheet
 from tenku.media.video import read_video, write_png
+from tenku.model.autoencoder import load_autoencoder, to_frames, to_video
+from tenku.model.precision import autocast
+from tenku.system.device import choose_device
+from tenku.train.reconstruction import moving
 
 SIGMA = 1.5
 RADIUS = 5  # a window of 11 pixels
@@ -87,6 +93,21 @@ def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
     return kernel(a, a) + kernel(b, b) - 2 * kernel(a, b)
 
 
+def round_trip(model: str | Path) -> Callable[[np.ndarray], np.ndarray]:
+    """Frames through a model's autoencoder and back: a function of uint8 T H W 3, in whole groups of frames."""
+    device = choose_device()
+    autoencoder = load_autoencoder(find(model)).to(device)
+    group = autoencoder.temporal_compression
+
+    @torch.inference_mode()
+    def through(frames: np.ndarray) -> np.ndarray:
+        whole = max(1, len(frames) // group * group) if len(frames) >= group else 1
+        latents = autoencoder.encode(to_video(frames[:whole], device))
+        return to_frames(autoencoder.decode(latents)[:, :, :whole])
+
+    return through
+
+
 def evaluate_autoencoder(
     folder: str | Path,
     clips: str | Path | Sequence[Path],
@@ -102,17 +123,11 @@ def evaluate_autoencoder(
     (`train.reconstruction.moving`), None without such. With `sheet` a png shows clips above what came back.
     ValueError without clips.
     """
-    import torch
-
-    from tenku.model.autoencoder import load_autoencoder
-    from tenku.model.precision import autocast
-    from tenku.train.reconstruction import moving
-
     paths = sorted(Path(clips).glob("*.mp4")) if isinstance(clips, str | Path) else list(clips)
     if not paths:
         raise ValueError(f"there are no clips (*.mp4) in {clips}")
     paths = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, min(limit, len(paths))).astype(int))]
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = choose_device()
     autoencoder = load_autoencoder(folder).to(device)
     group = autoencoder.temporal_compression
     rows: list[tuple[float, float, float, float]] = []
@@ -121,14 +136,14 @@ def evaluate_autoencoder(
     for index, path in enumerate(paths):
         frames = read_video(path)[0]
         frames = frames[: max(1, len(frames) // group * group)]
-        video = torch.from_numpy(frames).to(device).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+        video = to_video(frames, device)
         with torch.inference_mode(), autocast(device):
             start = time.perf_counter()
             latents = autoencoder.encode(video)
             encoded = time.perf_counter()
-            decoded = autoencoder.decode(latents)[0, :, : len(frames)].float().cpu()
+            decoded = autoencoder.decode(latents)[:, :, : len(frames)].float().cpu()
             end = time.perf_counter()
-        pixels = (decoded.clamp(-1, 1) + 1).mul(127.5).round().to(torch.uint8).permute(1, 2, 3, 0).numpy()
+        pixels = to_frames(decoded)
         if len(frames) > 1:
             moves = (moving(video)[0, 0] == 1).cpu().numpy()
             for side, values in zip(moved, (frames, pixels), strict=True):

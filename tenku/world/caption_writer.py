@@ -27,7 +27,7 @@ def group_color(description: dict[str, Any]) -> str:
     return found.pop() if len(found) == 1 else "colorful"
 
 
-class Voice:
+class CaptionWriter:
     """A description being told in one language.
 
     `full` tells every variable; otherwise only the subject and the event, and floor or light when asked for.

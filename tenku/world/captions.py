@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from tenku.world.caption_writer import Voice
+from tenku.world.caption_writer import CaptionWriter
 from tenku.world.chinese import Chinese
 from tenku.world.english import English
 
-VOICES: dict[str, type[Voice]] = {"en": English, "zh": Chinese}
+VOICES: dict[str, type[CaptionWriter]] = {"en": English, "zh": Chinese}
 STYLES = ("short", "long", "plain")
 WRITTEN = ("short", "long", "long", "plain")  # of each clip, in each language
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tenku.world import lexicon
-from tenku.world.caption_writer import Voice, group_color
+from tenku.world.caption_writer import CaptionWriter, group_color
 
 
 def counted(kind: str, phrase: str) -> str:
@@ -16,7 +16,7 @@ def colored(color: str, noun: str) -> str:
     return color + ("" if color.endswith("的") else "的") + noun
 
 
-class Chinese(Voice):
+class Chinese(CaptionWriter):
     language = "zh"
 
     def sentence(self, say_light: bool) -> str:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tenku.world import lexicon
-from tenku.world.caption_writer import Voice, group_color
+from tenku.world.caption_writer import CaptionWriter, group_color
 
 
 def with_article(phrase: str) -> str:
@@ -15,7 +15,7 @@ def listed(phrases: list[str]) -> str:
     return phrases[0] if len(phrases) == 1 else ", ".join(phrases[:-1]) + " and " + phrases[-1]
 
 
-class English(Voice):
+class English(CaptionWriter):
     language = "en"
 
     def sentence(self, say_light: bool) -> str:
