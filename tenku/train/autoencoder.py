@@ -187,28 +187,22 @@ class AutoencoderTrainer(Trainer):
         values = [decibel(float(np.mean((a / 127.5 - b / 127.5) ** 2))) for a, b in pairs]
         return {"validation_psnr": round(float(np.mean(values)), 3)} if values else {}
 
-    @property
-    def averaged(self) -> Autoencoder:
-        module = self.ema.modules["autoencoder"]
-        assert isinstance(module, Autoencoder)
-        return module
-
     @torch.no_grad()
     def reconstruct(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(frames, their reconstruction), uint8 T H W 3, cut to whole groups and multiples of 8 pixels."""
-        frames = cut_to_fit(frames)
+        frames, averaged = cut_to_fit(frames), self.ema.modules["autoencoder"]
         with autocast(self.device):
-            decoded = self.averaged.decode(self.averaged.encode(to_video(frames, self.device)))
+            decoded = averaged.decode(averaged.encode(to_video(frames, self.device)))
         return frames, to_frames(decoded)[: len(frames)]
 
     def finish(self) -> Path:
         """Measure the latents, write the weights and the sheet; returns the weights' folder."""
         seen = [clip.cpu().numpy() for clip in self.clips[:MEASURED_CLIPS]]
         examples = [read_video(path)[0] for path in self.held_out[:SHEET_CLIPS]] or seen[:SHEET_CLIPS]
+        averaged, folder = self.ema.modules["autoencoder"], self.config.out / "autoencoder"
         if not self.config.decoder_only:
-            measure_latents(self.averaged, [*seen, *examples], self.device)
-        folder = self.config.out / "autoencoder"
-        save_module(self.averaged, self.averaged.config, folder)
+            measure_latents(averaged, [*seen, *examples], self.device)
+        save_module(averaged, averaged.config, folder)
         rows = [row for clip in examples for row in self.reconstruct(clip)]
         write_png(self.config.out / "sheet.png", contact_sheet(rows))
         return folder

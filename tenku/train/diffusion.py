@@ -160,10 +160,8 @@ class DiffusionTrainer(Trainer):
         """Let the caller draw what the averaged weights can; a failed picture does not end training."""
         folder = self.config.out / "previews"
         folder.mkdir(exist_ok=True)
-        text, transformer = self.ema.modules["text"], self.ema.modules["transformer"]
-        assert isinstance(text, TextEncoder) and isinstance(transformer, Transformer)
         try:
-            preview(text, transformer, folder / f"step-{self.step:08d}.png")
+            preview(self.ema.modules["text"], self.ema.modules["transformer"], folder / f"step-{self.step:08d}.png")
         except Exception as error:
             self.log.write(self.step, preview_failed=f"{type(error).__name__}: {error}")
 

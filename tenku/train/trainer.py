@@ -28,7 +28,7 @@ from tenku.train import checkpoint
 from tenku.train.ema import EMA
 from tenku.train.interrupt import interruptible
 from tenku.train.measure import Log, Window, shown
-from tenku.train.optim import Optimizer, build_optimizer
+from tenku.train.optim import Optimizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,9 +261,9 @@ class Trainer:
         self.lock.close()
 
     def optimizer_over(self, modules: nn.Module | Mapping[str, nn.Module], **kinds: Any) -> Optimizer:
-        """An optimizer with the run's rates; kinds: `hidden` and `lr_mult` of `build_optimizer`."""
+        """An optimizer with the run's rates; kinds: `hidden` and `lr_mult` of `Optimizer`."""
         rates = {name: getattr(self.config, name) for name in ("muon_lr", "adamw_lr", "weight_decay")}
-        return build_optimizer(modules, **rates, **kinds)
+        return Optimizer(modules, **rates, **kinds)
 
     @property
     def elapsed(self) -> float:
