@@ -1,4 +1,4 @@
-"""Clips to latents, once: training then reads only these shards.
+"""Encode clips to latent shards, once: training then reads only these.
 
     OUT/t12-h16-w16-00000.safetensors   "latents" N C T H W, the clips of one latent shape
     OUT/t12-h16-w16-00000.json          what they show: seeds, captions, descriptions, split, mirrored or not

@@ -25,8 +25,6 @@ class EMA:
             name: deepcopy(module).eval().requires_grad_(False) for name, module in modules.items()
         }
         self._averages: list[Tensor] = [average for name in modules for average in self.modules[name].parameters()]
-        for average in self._averages:
-            average.requires_grad_(False)
         self._parameters: list[Tensor] = [parameter for module in modules.values() for parameter in module.parameters()]
 
     @torch.no_grad()

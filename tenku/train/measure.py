@@ -1,4 +1,4 @@
-"""What a run is measured by: a log of JSON lines, floating-point work a step, share of the device's peak."""
+"""Measure a run: a log of JSON lines, floating-point operations a step, model FLOPs utilization (MFU)."""
 
 import json
 import math
