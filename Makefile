@@ -1,7 +1,7 @@
 # `make video` and `make test` set themselves up: a virtual environment in .venv, filled once.
 PYTHON ?= python3
 VENV   ?= .venv
-PROMPT ?= A red rubber ball falls onto wet asphalt at night and bounces under neon lights.
+PROMPT ?= A person in a red coat walks on wet asphalt at night under neon signs.
 ARGS   ?=
 
 BIN     := $(VENV)/bin
@@ -15,8 +15,9 @@ export TENKU_PROMPT := $(value PROMPT)
 video: $(VENV)/installed-base
 	@$(BIN)/tenku generate $(ARGS) -- "$$TENKU_PROMPT"
 
+# -rs names every test that is skipped, and why.
 test: $(VENV)/installed-dev
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -rs $(ARGS)
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -7,12 +7,16 @@ Every command of the list runs in both checkouts, each in a process of its own. 
 handed to the encoder of a video, before it is encoded (SHA-256 of its uint8 pixels); of world clips the files too
 (frames, states, captions); of training the losses and every tensor of the last checkpoint. One line a case, exit code
 1 if any differs. Models and clips that cases begin with are made once, by the checkout of before.
+
+--speed PAIRS compares the time to load, the time of a clip and peak memory instead.
 """
 
 import argparse
 import hashlib
 import json
+import math
 import os
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +34,20 @@ av.VideoFrame.from_ndarray = staticmethod(watched)
 from tenku.cli import main
 code = main(sys.argv[1:])
 print("\\n" + json.dumps({"code": code, "frames": count, "digest": digest.hexdigest()}))
+"""
+# Times a model in a process of its own: loading, and a clip when everything is warm.
+TIMED = """
+import json, resource, time
+clock = time.perf_counter()
+import tenku
+pipeline = tenku.load("embedded")
+loaded = time.perf_counter() - clock
+for _ in range(2):
+    clock = time.perf_counter()
+    pipeline.generate("a red ball falls onto wet asphalt at night", seed=1, steps=8)
+    clip = time.perf_counter() - clock
+memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps({"time to load": loaded, "time of a clip": clip, "peak memory": memory}))
 """
 # Writes open weights in diffusers' layout, tiny and random, and a LoRA for them.
 OPEN_WEIGHTS = """
@@ -173,13 +191,36 @@ def results(checkout: Path, place: Path, out: Path, only: str) -> dict[str, obje
     return found
 
 
+def speed(before: Path, after: Path, pairs: int) -> None:
+    """Print the ratio after / before of time to load, time of a clip and peak memory: mean and its 95 % interval.
+
+    The two take turns, and which goes first does too. The interval is that of the mean of logarithms (normal).
+    """
+    ratios: dict[str, list[float]] = {}
+    for pair in range(pairs):
+        turns = [("before", before), ("after", after)][:: -1 if pair % 2 else 1]
+        found = {name: json.loads(run(checkout, TIMED).splitlines()[-1]) for name, checkout in turns}
+        for key, value in found["after"].items():
+            ratios.setdefault(key, []).append(math.log(value / found["before"][key]))
+    for key, values in ratios.items():
+        middle, half = statistics.mean(values), 1.96 * statistics.stdev(values) / len(values) ** 0.5
+        low, high = math.exp(middle - half), math.exp(middle + half)
+        print(f"{key:<15} {math.exp(middle):.3f} ({low:.3f} to {high:.3f}) of {pairs} pairs")
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--before", type=Path, required=True, help="a checkout")
     options.add_argument("--after", type=Path, default=Path(), help="another one")
-    options.add_argument("--out", type=Path, required=True, help="a folder; what the first checkout made stays there")
+    options.add_argument(
+        "--out", type=Path, default=Path("out/same"), help="a folder; what the first checkout made stays there"
+    )
     options.add_argument("--only", default="", help="cases whose names hold this")
+    options.add_argument("--speed", type=int, default=0, metavar="PAIRS", help="time loading and a clip instead")
     asked = options.parse_args()
+    if asked.speed:
+        speed(asked.before, asked.after, asked.speed)
+        return
     place, former = asked.out / "given", asked.out / f"before{asked.only and '-' + asked.only.replace(' ', '-')}.json"
     if not (place / "latents" / "manifest.json").is_file():
         prepare(place, asked.before)

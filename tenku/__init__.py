@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tenku.media.clip import Clip, Stream
+    from tenku.prompts.auto_expand import auto_expand
     from tenku.prompts.expand import expand
     from tenku.sample.edits import animate, connect, extend, loop, remix
     from tenku.sample.pipeline import Pipeline, load
@@ -23,6 +24,7 @@ _HOMES = {
     "tenku.sample.edits": ("animate", "connect", "extend", "loop", "remix"),
     "tenku.sample.storyboard": ("Card", "Storyboard", "read_storyboard", "render_storyboard"),
     "tenku.prompts.expand": ("expand",),
+    "tenku.prompts.auto_expand": ("auto_expand",),
 }
 __all__ = [
     "Card",
@@ -32,6 +34,7 @@ __all__ = [
     "Stream",
     "__version__",
     "animate",
+    "auto_expand",
     "connect",
     "expand",
     "extend",

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from tenku.system.machine import available_memory, total_memory, usable_cores
 
 if TYPE_CHECKING:
@@ -26,20 +24,6 @@ class Finding:
     subject: str
     text: str
     good: bool | None = True
-
-
-def examine(model: str = "embedded", size: tuple[int, int] | None = None, seconds: float | None = None) -> None:
-    """Print every finding as it is made. Raises ValueError at the end when no video can be made here."""
-    console = Console(highlight=False)
-    marks = {True: "[green]ok[/]", None: "[yellow]--[/]", False: "[red]no[/]"}
-    bad = []
-    for finding in findings(model, size, seconds):
-        console.print(f"{marks[finding.good]}  {finding.subject:<10}", end=" ")
-        console.print(finding.text, markup=False, soft_wrap=True)
-        if finding.good is False:
-            bad.append(finding.subject)
-    if bad:
-        raise ValueError(f"this machine cannot make a video yet: {', '.join(bad)}")
 
 
 def findings(model: str, size: tuple[int, int] | None = None, seconds: float | None = None) -> Iterator[Finding]:

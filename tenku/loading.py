@@ -6,9 +6,11 @@
 Nothing here unpickles, and nothing is read before names and shapes have been compared from the headers alone.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -26,11 +28,12 @@ from tenku.model.weights import (
     part_folder,
     read_config_file,
     stored,
+    tensor_files,
     write_state,
 )
 from tenku.system.device import choose_device
 from tenku.wan import lora, names
-from tenku.wan.catalogue import OPEN_WEIGHTS, OpenWeights, is_complete, models_folder
+from tenku.wan.catalogue import OPEN_WEIGHTS, OpenWeights, is_complete, models_folder, parameters_of
 from tenku.wan.experts import Experts
 from tenku.wan.lora import EXPERTS, Lora
 from tenku.wan.offload import stream_blocks
@@ -74,6 +77,35 @@ def find(model: str | Path) -> Path:
         shipped_names = sorted(path.parent.name for path in SHIPPED.glob("*/model.json"))
         raise ValueError(f"no model folder {model}; known by name: {', '.join([*shipped_names, *OPEN_WEIGHTS])}")
     return Path(model)
+
+
+def list_models() -> list[dict[str, Any]]:
+    """The models that tenku knows, shipped, then open: parameters of all parts, bytes on this disk or else in bf16."""
+    rows = []
+    for path in sorted(SHIPPED.glob("*/model.json")):
+        shipped = [tensor_files(part) for part in path.parent.iterdir() if part.is_dir()]
+        parameters = sum(math.prod(shape) for files in shipped for _, shape in files.values())
+        rows.append(_row(path.parent.name, parameters, parameters, path.parent, "Apache-2.0"))
+    for name, entry in OPEN_WEIGHTS.items():
+        folder = models_folder() / name
+        parts = parameters_of(entry)
+        largest = max(parts["text"], parts["transformer"] // entry.experts, parts["autoencoder"])
+        there = folder if is_complete(folder) else None
+        rows.append(_row(name, sum(parts.values()), largest, there, entry.licence))
+    return rows
+
+
+def _row(name: str, parameters: int, largest: int, folder: Path | None, licence: str) -> dict[str, Any]:
+    """largest: parameters of what must be in memory at the same time when the parts take turns."""
+    size = 2 * parameters if folder is None else sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
+    return {
+        "name": name,
+        "parameters": parameters,
+        "bytes": size,
+        "memory_at_least": 2 * largest,
+        "licence": licence,
+        "folder": None if folder is None else str(folder),
+    }
 
 
 def is_open_weights(folder: Path) -> bool:

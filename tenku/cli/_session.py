@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from tenku.cli._options import Stages, check_output, not_over, parse_size, progress_bars, say, slug
+from tenku.cli._options import check_output, not_over, parse_size, progress_bars, say, slug
 
 if TYPE_CHECKING:
     from tenku.media.clip import Clip, Stream
@@ -25,72 +25,44 @@ Seconds = Annotated[float | None, typer.Option(help="Length; 0 is a still pictur
 SAMPLING, MODEL, OUTPUT = "Sampling", "Model", "Output"
 
 
+def option(panel: str, help: str, *names: str) -> Any:
+    """An option of `--help`'s panel of that name."""
+    return typer.Option(*names, help=help, rich_help_panel=panel)
+
+
 @dataclass(frozen=True)
 class Options:
     """The options that all ways of prompting share, in the order of `--help`."""
 
-    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels.", rich_help_panel=SAMPLING)] = None
-    steps: Annotated[
-        int | None, typer.Option(help="Denoising steps; more is slower and finer.", rich_help_panel=SAMPLING)
-    ] = None
-    guidance: Annotated[
-        float | None,
-        typer.Option(help="How strictly the prompt is followed; 1 is off and twice as fast.", rich_help_panel=SAMPLING),
-    ] = None
-    shift: Annotated[
-        float | None,
-        typer.Option(help="How much of the steps goes to high noise; 1 spreads them evenly.", rich_help_panel=SAMPLING),
-    ] = None
-    seed: Annotated[
-        int | None, typer.Option(help="Same seed, same video; random by default.", rich_help_panel=SAMPLING)
-    ] = None
-    negative_prompt: Annotated[
-        str | None,
-        typer.Option(
-            help="What should not be seen; open weights have a usual one, which '' leaves out.",
-            rich_help_panel=SAMPLING,
-        ),
-    ] = None
-    solver: Annotated[str | None, typer.Option(help="multistep, heun, unipc or euler.", rich_help_panel=SAMPLING)] = (
+    size: Annotated[str | None, option(SAMPLING, "WIDTHxHEIGHT in pixels.")] = None
+    steps: Annotated[int | None, option(SAMPLING, "Denoising steps; more is slower and finer.")] = None
+    guidance: Annotated[float | None, option(SAMPLING, "How strictly the prompt is followed; 1 is twice as fast.")] = (
         None
     )
-    model: Annotated[
-        str,
-        typer.Option(help="A name that `tenku models` lists, or a folder with weights.", rich_help_panel=MODEL),
-    ] = "embedded"
+    shift: Annotated[float | None, option(SAMPLING, "How much of the steps goes to high noise; 1: even.")] = None
+    seed: Annotated[int | None, option(SAMPLING, "Same seed, same video; random by default.")] = None
+    negative_prompt: Annotated[
+        str | None, option(SAMPLING, "What should not be seen; open weights have a usual one, which '' leaves out.")
+    ] = None
+    solver: Annotated[str | None, option(SAMPLING, "multistep, heun, unipc or euler.")] = None
+    model: Annotated[str, option(MODEL, "A name that `tenku models` lists, or a folder with weights.")] = "embedded"
     lora: Annotated[
         list[str] | None,
-        typer.Option(
-            help="A LoRA (.safetensors) for the model, as FILE or FILE:0.8; of two experts as high=FILE, low=FILE. "
-            "Repeatable.",
-            rich_help_panel=MODEL,
-        ),
+        option(MODEL, "A LoRA (.safetensors), as FILE or FILE:0.8; of two experts as high=FILE, low=FILE. Repeatable."),
     ] = None
     weights: Annotated[
-        str | None,
-        typer.Option(help="How open weights are held: bf16, int8 or fp8; what fits by default.", rich_help_panel=MODEL),
+        str | None, option(MODEL, "How open weights are held: bf16, int8 or fp8; what fits by default.")
     ] = None
     compile: Annotated[
-        bool,
-        typer.Option(
-            "--compile",
-            help="Compile the network first: half a minute, which large models repay.",
-            rich_help_panel=MODEL,
-        ),
+        bool, option(MODEL, "Compile the network first: half a minute, which large models repay.", "--compile")
     ] = False
     out: Annotated[
-        Path | None,
-        typer.Option(
-            help="The .mp4, .gif, .webp or .png to write; named after the prompt and seed if left out.",
-            rich_help_panel=OUTPUT,
-        ),
+        Path | None, option(OUTPUT, "The .mp4, .gif, .webp or .png to write; named after prompt and seed if left out.")
     ] = None
-    gif: Annotated[bool, typer.Option("--gif", help="Also write a .gif.", rich_help_panel=OUTPUT)] = False
-    webp: Annotated[bool, typer.Option("--webp", help="Also write a .webp.", rich_help_panel=OUTPUT)] = False
-    png: Annotated[bool, typer.Option("--png", help="Also write a .png contact sheet.", rich_help_panel=OUTPUT)] = False
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one line of JSON on stdout.", rich_help_panel=OUTPUT)
-    ] = False
+    gif: Annotated[bool, option(OUTPUT, "Also write a .gif.", "--gif")] = False
+    webp: Annotated[bool, option(OUTPUT, "Also write a .webp.", "--webp")] = False
+    png: Annotated[bool, option(OUTPUT, "Also write a .png contact sheet.", "--png")] = False
+    as_json: Annotated[bool, option(OUTPUT, "Print one line of JSON on stdout.", "--json")] = False
 
     def request(self) -> dict[str, Any]:
         """What a pipeline is asked for besides the prompt and the length."""
@@ -127,7 +99,6 @@ class Session:
     pipeline: "Pipeline"
     options: dict[str, Any]  # what the pipeline is asked for
     outputs: list[Path]
-    stages: Stages
     timings: dict[str, float] = field(default_factory=dict)
     video: "Stream | Clip | None" = None  # that was written
 
@@ -182,7 +153,8 @@ def generation_session(
         say(f"note: {note}")
     note_unread_words(pipeline, [request.prompt, request.negative_prompt])
     with progress_bars() as stages:
-        session = Session(pipeline, asked | {"seed": request.seed}, outputs, stages, timings)
+        asked |= {"seed": request.seed, "on_progress": stages}
+        session = Session(pipeline, asked, outputs, timings)
         yield session
     assert session.video is not None
     report(outputs, session.video, session.timings, options.as_json)

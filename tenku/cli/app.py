@@ -19,11 +19,7 @@ from tenku.cli._options import say
 from tenku.system.machine import keep_freed_memory
 
 app = typer.Typer(
-    name="tenku",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    name="tenku", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
 )
 
 

@@ -39,48 +39,30 @@ def animate(
     given = read_user_clip(picture)
     first, end = (None, given) if as_last else (given, read_user_clip(last) if last is not None else None)
     with generation_session(prompt, Options(**shared), (picture, last), seconds=seconds) as session:
-        session.write(
-            edits.animate(session.pipeline, prompt, first, end, on_progress=session.stages, **session.options)
-        )
+        session.write(edits.animate(session.pipeline, prompt, first, end, **session.options))
 
 
 @with_options
-def extend(
-    clip: ClipFile,
-    prompt: Prompt,
-    forward: Length = "0",
-    backward: Length = "0",
-    **shared: Any,
-) -> None:
+def extend(clip: ClipFile, prompt: Prompt, forward: Length = "0", backward: Length = "0", **shared: Any) -> None:
     """Make what comes after a clip, before it, or both."""
     from tenku.sample import edits
     from tenku.sample.user_frames import read_user_clip
 
     given = read_user_clip(clip)
-    lengths = {"forward": parse_seconds(forward), "backward": parse_seconds(backward)}
+    after, before = parse_seconds(forward), parse_seconds(backward)
     with generation_session(prompt, Options(**shared), [clip]) as session:
-        session.write(
-            edits.extend(session.pipeline, prompt, given, on_progress=session.stages, **lengths, **session.options)
-        )
+        session.write(edits.extend(session.pipeline, prompt, given, forward=after, backward=before, **session.options))
 
 
 @with_options
-def connect(
-    before: ClipFile,
-    after: ClipFile,
-    prompt: Prompt,
-    seconds: Length = "1.5",
-    **shared: Any,
-) -> None:
+def connect(before: ClipFile, after: ClipFile, prompt: Prompt, seconds: Length = "1.5", **shared: Any) -> None:
     """Join two clips by new frames that lead from the end of the first into the start of the second."""
     from tenku.sample import edits
     from tenku.sample.user_frames import read_user_clip
 
     a, b, length = read_user_clip(before), read_user_clip(after), parse_seconds(seconds)
     with generation_session(prompt, Options(**shared), (before, after)) as session:
-        session.write(
-            edits.connect(session.pipeline, prompt, a, b, length, on_progress=session.stages, **session.options)
-        )
+        session.write(edits.connect(session.pipeline, prompt, a, b, length, **session.options))
 
 
 @with_options
@@ -97,9 +79,7 @@ def loop(
     given = read_user_clip(clip) if clip is not None else None
     length = parse_seconds(seconds) if seconds is not None else None
     with generation_session(prompt, Options(**shared), [clip]) as session:
-        session.write(
-            edits.loop(session.pipeline, prompt, given, seconds=length, on_progress=session.stages, **session.options)
-        )
+        session.write(edits.loop(session.pipeline, prompt, given, seconds=length, **session.options))
 
 
 @with_options
@@ -121,11 +101,7 @@ def remix(
     level = parse_strength(strength)
     given, mask = read_user_clip(clip), read_user_clip(keep) if keep is not None else None
     with generation_session(prompt, options, (clip, keep)) as session:
-        session.write(
-            edits.remix(
-                session.pipeline, prompt, given, level, keep=mask, on_progress=session.stages, **session.options
-            )
-        )
+        session.write(edits.remix(session.pipeline, prompt, given, level, keep=mask, **session.options))
 
 
 @with_options
@@ -164,4 +140,4 @@ def storyboard(
         for at, length, words in reversed(inserts):
             script = recut.insert(script, at, length, words, step)
         note_unread_words(session.pipeline, [card.prompt for card in script.cards if card.prompt != prompt])
-        session.write(render_storyboard(session.pipeline, script, on_progress=session.stages, **session.options))
+        session.write(render_storyboard(session.pipeline, script, **session.options))

@@ -10,7 +10,7 @@ import typer
 
 from tenku.cli._options import check_output, not_over, parse_size, say, slug
 from tenku.cli._session import Model, Options, Prompt, Seconds, check_takes_text_alone, generation_session, with_options
-from tenku.cli.prompts import Chat, ChatModel, expanded, fuller
+from tenku.cli.prompts import Chat, ChatModel, expanded
 
 
 @with_options
@@ -34,10 +34,7 @@ def generate(
     options, asked = Options(**shared), prompt.strip()
     seed = secrets.randbits(32) if options.seed is None else checked_seed(options.seed)
     options = replace(options, seed=seed)
-    if expand is None:
-        prompt = fuller(prompt, options.model, seed)
-    elif expand:
-        prompt = expanded(prompt, options.model, seed, chat, chat_model)
+    prompt = expanded(prompt, options.model, seed, chat, chat_model, wanted=expand)
     is_changed = prompt != asked
     if is_changed:
         options = replace(options, out=options.out or Path(f"{slug(asked)}-{seed}.mp4"))
@@ -46,14 +43,13 @@ def generate(
         if is_changed:
             say(f"expanded: {prompt}")
         request = session.pipeline.request(prompt, **session.options)
-        video = session.pipeline.run(request, on_progress=session.stages)
+        video = session.pipeline.run(request)
         video.metadata |= {"asked": asked} if is_changed else {}
         session.write(video)
 
 
 def vocabulary(
-    model: Model = "embedded",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
+    model: Model = "embedded", as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False
 ) -> None:
     """List the words that a model has seen in captions."""
     import tenku
@@ -91,6 +87,17 @@ def doctor(
 ) -> None:
     """Say what this machine can run, how long a video takes on it and, for open weights, how much memory."""
     width_height = parse_size(size) if size is not None else None
-    from tenku.doctor import examine
+    from rich.console import Console
 
-    examine(model, width_height, seconds)
+    from tenku.doctor import findings
+
+    console = Console(highlight=False)
+    marks = {True: "[green]ok[/]", None: "[yellow]--[/]", False: "[red]no[/]"}
+    bad = []
+    for finding in findings(model, width_height, seconds):
+        console.print(f"{marks[finding.good]}  {finding.subject:<10}", end=" ")
+        console.print(finding.text, markup=False, soft_wrap=True)
+        if finding.good is False:
+            bad.append(finding.subject)
+    if bad:
+        raise ValueError(f"this machine cannot make a video yet: {', '.join(bad)}")

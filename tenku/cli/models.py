@@ -1,9 +1,8 @@
 """`tenku pull` and `tenku models`: open weights from the hub, and what is on this machine."""
 
 import json
-import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -24,10 +23,10 @@ def pull(
     say(f"{name} is in {folder}: tenku generate --model {to or name} …")
 
 
-def models(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
-) -> None:
+def models(as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False) -> None:
     """List the models that tenku knows: where they are, how large, what memory they need, under which licence."""
+    from tenku.loading import list_models
+
     rows = list_models()
     if as_json:
         print(json.dumps(rows, ensure_ascii=False))
@@ -37,36 +36,3 @@ def models(
         print(f"{row['name']:<15} {row['parameters'] / 1e9:6.2f}B parameters, {row['bytes'] / 1e9:5.2f} GB", end="")
         print(f", memory from {row['memory_at_least'] / 1e9:5.2f} GB, {row['licence']}, {place}")
     say("memory is for the weights in bf16: `tenku doctor --model NAME` predicts all of it and knows smaller ways")
-
-
-def list_models() -> list[dict[str, Any]]:
-    """Shipped, then open: parameters of all parts, and their bytes on this disk or, if not here, in bf16."""
-    from tenku.loading import SHIPPED
-    from tenku.model.weights import tensor_files
-    from tenku.wan.catalogue import OPEN_WEIGHTS, is_complete, models_folder, parameters_of
-
-    rows = []
-    for path in sorted(SHIPPED.glob("*/model.json")):
-        shipped = [tensor_files(part) for part in path.parent.iterdir() if part.is_dir()]
-        parameters = sum(math.prod(shape) for files in shipped for _, shape in files.values())
-        rows.append(row_of(path.parent.name, parameters, parameters, path.parent, "Apache-2.0"))
-    for name, entry in OPEN_WEIGHTS.items():
-        folder = models_folder() / name
-        parts = parameters_of(entry)
-        largest = max(parts["text"], parts["transformer"] // entry.experts, parts["autoencoder"])
-        there = folder if is_complete(folder) else None
-        rows.append(row_of(name, sum(parts.values()), largest, there, entry.licence))
-    return rows
-
-
-def row_of(name: str, parameters: int, largest: int, folder: Path | None, licence: str) -> dict[str, Any]:
-    """largest: parameters of what must be in memory at the same time when the parts take turns."""
-    size = 2 * parameters if folder is None else sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
-    return {
-        "name": name,
-        "parameters": parameters,
-        "bytes": size,
-        "memory_at_least": 2 * largest,
-        "licence": licence,
-        "folder": None if folder is None else str(folder),
-    }

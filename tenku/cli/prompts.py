@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
+from tenku.cli._session import note_unread_words
+
 Chat = Annotated[
     str | None,
     typer.Option(envvar="TENKU_CHAT_URL", help="An OpenAI-compatible endpoint to expand with; key: TENKU_CHAT_KEY."),
 ]
 ChatModel = Annotated[str, typer.Option(envvar="TENKU_CHAT_MODEL", help="The model that the endpoint is asked for.")]
-
-OTHER_WORDS = 12  # expansions that show which words the grammar has for the same
 
 
 def expand(
@@ -21,53 +21,26 @@ def expand(
     chat_model: ChatModel = "default",
 ) -> None:
     """Print the full prompt that --expand would use."""
-    print(expanded(prompt, "embedded", seed, chat, chat_model))
+    print(expanded(prompt, "embedded", seed, chat, chat_model, wanted=True))
 
 
-def fuller(prompt: str, model: str, seed: int) -> str:
-    """The prompt made full where that loses nothing, as the model that ships reads full captions far better than short
-    ones (Sora does the same); else as it is.
+def expanded(prompt: str, model: str, seed: int, chat: str | None, chat_model: str, wanted: bool | None) -> str:
+    """The prompt made full; wanted: None where nothing is lost, True with a note of what the grammar leaves out.
 
-    It stays as it is for another model, when it is full, and when it has a word that the model or the grammar does not
-    know, or a colour, a number or a thing that would be left out.
+    ValueError for a prompt that is empty or too long.
     """
-    from tenku.loading import SHIPPED, find
-    from tenku.model.vocabulary import Vocabulary
-    from tenku.prompts import expand
-    from tenku.sample.request import checked_prompt
-
-    prompt = checked_prompt(prompt)
-    shipped = SHIPPED / "embedded"
-    if find(model) != shipped or expand.says_all(prompt):
-        return prompt
-    full = expand.expand(prompt, seed)
-    seen = Vocabulary.load(shipped / "text" / "vocabulary.json")
-    same = [expand.expand(prompt, other) for other in range(OTHER_WORDS)]  # said in the grammar's other words
-    understood = Vocabulary.from_captions(*[[full, *same, *expand.understood()]] * 2)
-    _, text, _ = expand.read(prompt)
-    lost = [word for word in understood.unknown_words(text) if not set(word) <= understood.characters]
-    return full if expand.keeps(prompt, full) and not lost and not seen.unknown_words(text) else prompt
-
-
-def expanded(prompt: str, model: str, seed: int, chat: str | None, chat_model: str) -> str:
-    """By the endpoint that the user named, else by the grammar of the miniature world, for models that know it.
-
-    The grammar leaves out what it does not know, and a note names it. ValueError for a model of another world without
-    an endpoint, and for a prompt that is empty or too long.
-    """
-    from tenku.sample.request import checked_prompt
-
-    prompt = checked_prompt(prompt)
-    if chat:
-        from tenku.prompts.chat import expand as by_chat
-
-        return by_chat(prompt, chat, chat_model, os.environ.get("TENKU_CHAT_KEY"), seed)
-    from tenku.cli._session import note_unread_words
-    from tenku.loading import find
+    from tenku.loading import find, is_open_weights
     from tenku.model import load_text_encoder
-    from tenku.prompts.expand import expand as by_grammar
+    from tenku.prompts.auto_expand import auto_expand, expand_prompt
+    from tenku.sample.request import checked_prompt
 
-    if (find(model) / "model_index.json").is_file():
-        raise ValueError(f"--expand for {model} needs a chat endpoint: name one with --chat URL or TENKU_CHAT_URL")
-    note_unread_words(load_text_encoder(find(model)), [prompt])
-    return by_grammar(prompt, seed)
+    prompt = checked_prompt(prompt)
+    if wanted is None:
+        return auto_expand(prompt, model, seed)
+    if not wanted:
+        return prompt
+    key = os.environ.get("TENKU_CHAT_KEY")
+    full = expand_prompt(prompt, model, seed, chat=chat, chat_model=chat_model, chat_key=key)
+    if not chat and not is_open_weights(find(model)):
+        note_unread_words(load_text_encoder(find(model)), [prompt])
+    return full

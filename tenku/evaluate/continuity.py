@@ -94,7 +94,7 @@ def identity(pipeline: Pipeline, clip: Clip, given: Clip, at: float = 0.0) -> di
     if not count:
         raise ValueError(f"nothing that was given lies in the clip at {at:g} s: whole groups of {group} frames count")
     with torch.inference_mode():
-        own = to_frames(pipeline.autoencoder.decode(pipeline.encode(frames[:count])))
+        own = to_frames(pipeline.autoencoder.decode(pipeline.engine.encode(frames[:count])))
     values = {"psnr": psnr(shown[:count], frames[:count]), "round_trip": psnr(own, frames[:count])}
     return values | {"lost": values["round_trip"] - values["psnr"]}
 
@@ -180,7 +180,7 @@ def cost(pipeline: Pipeline, prompt: str, seconds: float = 60.0, **options: Any)
     pairs = int(SPAN * fps) // window
     if seconds < COST_SECONDS or not pairs:
         raise ValueError(f"cost needs a video of at least {COST_SECONDS:g} s made in windows, got {seconds:g} s")
-    if pipeline.plan.apart:
+    if pipeline.engine.plan.apart:
         raise ValueError("cost runs two videos in turns: it needs a plan in which all parts stay on the device")
     request = pipeline.request(prompt, seconds=seconds, **options)
     ahead, behind = (iter(pipeline.run(request)) for _ in range(2))

@@ -102,14 +102,14 @@ def read(prompt: str) -> tuple[str, str, str | None]:
     return language, without_camera(text, camera), camera
 
 
-def says_all(prompt: str) -> bool:
-    """Whether nothing is left open: event, light, floor and camera are all said."""
+def is_complete(prompt: str) -> bool:
+    """Whether a prompt leaves nothing open: event, light, floor and camera are all said."""
     _, text, camera = read(prompt)
     said = (found(each, text) for each in (patterns.EVENTS, patterns.LIGHTS, patterns.FLOORS))
     return camera is not None and all(said)
 
 
-def keeps(prompt: str, full: str) -> bool:
+def preserves(prompt: str, full: str) -> bool:
     """Whether a long caption has every colour, number and kind of thing that a prompt names, and the same event."""
     (language, text, _), (_, longer, _) = read(prompt), read(full)
     event = event_of(text, nouns(text, language))

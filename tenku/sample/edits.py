@@ -24,7 +24,6 @@ from torch import Tensor
 from tenku.media.clip import Clip, Stream
 from tenku.media.resize import at_rate, fit, nearest_size
 from tenku.sample.conditioning import ConditioningFn
-from tenku.sample.engine import OnProgress
 from tenku.sample.pipeline import Pipeline
 from tenku.sample.request import Request, checked_length
 
@@ -39,7 +38,6 @@ def animate(
     last: Clip | None = None,
     *,
     size: Size | None = None,
-    on_progress: OnProgress | None = None,
     **options: Any,
 ) -> Stream:
     """Make a clip that begins with the picture `first`, ends with `last`, or both; options as in `Pipeline.generate`.
@@ -58,7 +56,7 @@ def animate(
         for at, picture in ((0, first), (request.num_frames - 1, last))
         if picture is not None
     ]
-    return pipeline.fill(request, user_frames, on_progress=on_progress, task="animate")
+    return pipeline.fill(request, user_frames, task="animate")
 
 
 def extend(
@@ -69,7 +67,6 @@ def extend(
     forward: float = 0.0,
     backward: float = 0.0,
     size: Size | None = None,
-    on_progress: OnProgress | None = None,
     **options: Any,
 ) -> Stream:
     """Make `forward` seconds after a clip and `backward` seconds before it, in whole latent frames.
@@ -84,10 +81,10 @@ def extend(
     request, windows = clip_request(pipeline, prompt, clip, size, options), pipeline.windows
     later, earlier = windows.latent_count(forward), windows.latent_count(backward)
     given = windows.take(resized(pipeline, clip, request), keep="end" if forward else "start")
-    before = windows.extend_backward(request, given, earlier, on_progress=on_progress)
-    after = windows.continue_from(request, given, later, earlier=earlier, on_progress=on_progress)
+    before = windows.extend_backward(request, given, earlier)
+    after = windows.continue_from(request, given, later, earlier=earlier)
     mask = user_mask((earlier * windows.unit, False), (windows.length(given), True), (later * windows.unit, False))
-    frames, count = windows.to_frames(chain(before, after), mask, on_progress=on_progress)
+    frames, count = windows.to_frames(request, chain(before, after), mask)
     return pipeline.video(request, frames, count, task="extend", forward=forward, backward=backward)
 
 
@@ -99,7 +96,6 @@ def connect(
     seconds: float = 1.5,
     *,
     size: Size | None = None,
-    on_progress: OnProgress | None = None,
     **options: Any,
 ) -> Stream:
     """Join two clips by `seconds` of new frames in which the end of the one becomes the start of the other.
@@ -114,9 +110,9 @@ def connect(
     request, windows = clip_request(pipeline, prompt, before, size, options), pipeline.windows
     first = windows.take(resized(pipeline, before, request), keep="end")
     second = windows.take(resized(pipeline, after, request), keep="start")
-    middle = windows.bridge(request, first, second, seconds, cross_fade=CROSS_FADE, on_progress=on_progress)
+    middle = windows.bridge(request, first, second, seconds, cross_fade=CROSS_FADE)
     mask = user_mask((windows.length(first), True), (windows.length(middle), False), (windows.length(second), True))
-    frames, count = windows.to_frames([windows.join([first, middle, second])], mask, on_progress=on_progress)
+    frames, count = windows.to_frames(request, [windows.join([first, middle, second])], mask)
     return pipeline.video(request, frames, count, task="connect", seconds=seconds)
 
 
@@ -127,7 +123,6 @@ def loop(
     *,
     seconds: float | None = None,
     size: Size | None = None,
-    on_progress: OnProgress | None = None,
     **options: Any,
 ) -> Stream:
     """Make a clip that can be played over and over without a seam.
@@ -139,16 +134,16 @@ def loop(
     windows, asked = pipeline.windows, dict[str, Any]()
     if clip is None:
         request = pipeline.request(prompt, seconds=seconds, size=size, **options)
-        whole = windows.sample_cyclic(request, on_progress)
+        whole = windows.sample_cyclic(request)
         mask = user_mask((windows.length(whole), False))
     else:
         request = clip_request(pipeline, prompt, clip, size, options)
         asked["seconds"] = seconds = 1.5 if seconds is None else checked_length(seconds)
         given = windows.take(resized(pipeline, clip, request), keep="start")
-        way_back = windows.bridge(request, given, given, seconds, on_progress=on_progress)
+        way_back = windows.bridge(request, given, given, seconds)
         whole = windows.join([given, way_back])
         mask = user_mask((windows.length(given), True), (windows.length(way_back), False))
-    frames, count = windows.to_frames([whole], mask, cyclic=True, on_progress=on_progress)
+    frames, count = windows.to_frames(request, [whole], mask, cyclic=True)
     return pipeline.video(request, frames, count, task="loop", **asked)
 
 
@@ -160,7 +155,6 @@ def remix(
     *,
     keep: Clip | None = None,
     size: Size | None = None,
-    on_progress: OnProgress | None = None,
     **options: Any,
 ) -> Stream:
     """Make a clip anew after the prompt: noised to the level `strength` and denoised from there (SDEdit, 2108.01073).
@@ -181,7 +175,7 @@ def remix(
         kept = None if keep is None else kept_places(pipeline, keep, request, part)
         return lambda each: replace(each, start_latents=start, strength=level(part), keep_mask=kept)
 
-    return pipeline.fill(request, frames_fn=start_from_clip, on_progress=on_progress, task="remix", strength=strength)
+    return pipeline.fill(request, frames_fn=start_from_clip, task="remix", strength=strength)
 
 
 # ----------------------------------------------------------------------------------------------------------

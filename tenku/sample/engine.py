@@ -3,7 +3,7 @@
 prompt ─ text encoder ─ Conditioning ─ denoise (guidance → transformer) ─ autoencoder ─ frames
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -17,13 +17,9 @@ from tenku.model.compiled import compile_blocks
 from tenku.model.transformer import Transformer
 from tenku.sample.conditioning import ConditioningFn, from_text
 from tenku.sample.denoise import denoise
-from tenku.sample.request import Request
+from tenku.sample.request import OnProgress, Request, say_nothing
 from tenku.sample.stopwatch import stopwatch
 from tenku.wan.experts import Experts, move
-
-# Called as on_progress(stage, done, total) with stage "text", "denoise" or "decode"; an exception raised in it ends the
-# generation, which is how to cancel one.
-OnProgress = Callable[[str, int, int], None]
 
 # Latent frames decoded at a time: memory stays the same for a long video, and the first frames come early.
 DECODE_FRAMES = 2
@@ -117,15 +113,9 @@ class Engine:
             return torch.cat([self.autoencoder.encode(part).float() for part in parts], dim=2)
 
     @torch.inference_mode()
-    def sample(
-        self,
-        request: Request,
-        *,
-        conditioning_fn: ConditioningFn | None = None,
-        on_progress: OnProgress | None = None,
-    ) -> Tensor:
+    def sample(self, request: Request, *, conditioning_fn: ConditioningFn | None = None) -> Tensor:
         """Sample latents 1 C T h w of a request. `conditioning_fn` may add to its text: given frames, for example."""
-        report = on_progress or (lambda stage, done, total: None)
+        report = request.on_progress
         with stopwatch(self.timings, "text"):
             report("text", 0, 1)
             conditioning = from_text(self.text_encoder, [request.prompt], request.negative_prompt)
@@ -150,7 +140,7 @@ class Engine:
         latents: Tensor | Iterable[Tensor],
         num_frames: int,
         *,
-        on_progress: OnProgress | None = None,
+        on_progress: OnProgress = say_nothing,
         state: Any = None,
         following: Tensor | None = None,
         is_user_frame: Tensor | None = None,
@@ -166,12 +156,11 @@ class Engine:
         total, done, earlier = self.autoencoder.latent_frames(num_frames), 0, int(state is not None)
         pieces = [latents] if isinstance(latents, Tensor) else latents
         size = DECODE_FRAMES if self.autoencoder.streams else total
-        report = on_progress or (lambda stage, done, total: None)
         for piece, after in with_next(pieces, following, self.autoencoder.looks_ahead):
             parts = piece.split(size, dim=2)
             firsts = [part[:, :, :1] for part in parts[1:]]
             with self.at_work(self.autoencoder):
-                report("decode", min(done, total), total)
+                on_progress("decode", min(done, total), total)
                 for part, next_frame in zip(parts, [*firsts, after], strict=True):
                     # Not around the yield: the mode would leak into the caller.
                     with stopwatch(self.timings, "decode"), torch.inference_mode():
@@ -183,12 +172,12 @@ class Engine:
                         yield frames[skip:]
                     skip = max(0, skip - len(frames))
                     done += part.shape[2]
-                    report("decode", min(done, total), total)
+                    on_progress("decode", min(done, total), total)
 
-    def frames(self, request: Request, on_progress: OnProgress | None = None) -> Iterator[np.ndarray]:
+    def frames(self, request: Request) -> Iterator[np.ndarray]:
         """The frames uint8 k H W 3 of a request that is text alone and no longer than the model makes at once."""
-        latents = self.sample(request, on_progress=on_progress)
-        yield from self.decode(latents, request.num_frames, on_progress=on_progress)
+        latents = self.sample(request)
+        yield from self.decode(latents, request.num_frames, on_progress=request.on_progress)
 
 
 def with_next(

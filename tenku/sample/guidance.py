@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tenku import flow
 from tenku.model.settings import SamplingParams
-from tenku.model.transformer import Transformer
+from tenku.model.transformer import KeysValues, Transformer
 from tenku.sample.conditioning import Conditioning
 from tenku.wan.experts import Experts
 
@@ -39,6 +39,9 @@ class GuidedVelocity:
         self.transformer, self.conditioning, self.params = transformer, conditioning, params
         self.sigma, self.sequential_cfg = sigma, sequential_cfg
         self.network: Transformer | None = None  # that works now
+        self.keys_values: KeysValues = []  # of both texts, and of each alone
+        self.prompt_only: KeysValues = []
+        self.negative_only: KeysValues = []
 
     def __call__(self, latents: Tensor, t: float) -> Tensor:
         t = flow.to_level(t, self.params.levels)

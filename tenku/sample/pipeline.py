@@ -16,9 +16,9 @@ from tenku.model.settings import ModelSettings
 from tenku.model.text import TextEncoder
 from tenku.model.transformer import Transformer
 from tenku.model.vocabulary import Vocabulary
-from tenku.sample.engine import Engine, OnProgress
+from tenku.sample.engine import Engine
 from tenku.sample.memory import plan_for
-from tenku.sample.request import Request, make_request
+from tenku.sample.request import OnProgress, Request, make_request
 from tenku.sample.user_frames import UserFrames
 from tenku.sample.windows import FramesFn, wants_user_frames, windows_for
 from tenku.system.machine import keep_freed_memory
@@ -127,30 +127,31 @@ class Pipeline:
             rescale=rescale,
             shift=shift,
             solver=solver,
+            on_progress=on_progress,
         )
-        return self.run(request, on_progress=on_progress).clip()
+        return self.run(request).clip()
 
-    def stream(self, prompt: str, *, on_progress: OnProgress | None = None, **options: Any) -> Stream:
+    def stream(self, prompt: str, **options: Any) -> Stream:
         """Make the same video frame by frame: `for frame in pipeline.stream("…", seconds=60)`, each as soon as decoded.
 
         The options are those of `generate`, and so are the errors.
         """
-        return self.run(self.request(prompt, **options), on_progress=on_progress)
+        return self.run(self.request(prompt, **options))
 
     def request(self, prompt: str, **options: Any) -> Request:
         """Check the options of `generate` without doing the work. Raises ValueError as that would."""
         return make_request(self.settings, self.engine.size_multiple, prompt, **options)
 
-    def run(self, request: Request, *, on_progress: OnProgress | None = None) -> Stream:
+    def run(self, request: Request) -> Stream:
         """The video of a checked request, made while it is read.
 
         What is longer than the model makes at once is made window by window, in memory that stays the same.
         """
         self.timings.clear()
         if self.autoencoder.latent_frames(request.num_frames) > self.windows.size:
-            return self.fill(request, on_progress=on_progress)
+            return self.fill(request)
         self._check_user_frames(())
-        return self.video(request, self.engine.frames(request, on_progress), request.num_frames)
+        return self.video(request, self.engine.frames(request), request.num_frames)
 
     def fill(
         self,
@@ -158,12 +159,11 @@ class Pipeline:
         user_frames: Sequence[UserFrames] = (),
         *,
         frames_fn: FramesFn | None = None,
-        on_progress: OnProgress | None = None,
         **metadata: Any,
     ) -> Stream:
         """The video in which user frames stand at their places and all others are made; see `Windows.fill`."""
         self._check_user_frames(user_frames)
-        frames = self.windows.fill(request, user_frames, frames_fn=frames_fn, on_progress=on_progress)
+        frames = self.windows.fill(request, user_frames, frames_fn=frames_fn)
         return self.video(request, frames, request.num_frames, **metadata)
 
     def _check_user_frames(self, user_frames: Sequence[UserFrames]) -> None:

@@ -2,7 +2,8 @@
 
 import math
 import secrets
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tenku.model.settings import ModelSettings, SamplingParams
@@ -15,9 +16,18 @@ SIZE_REACH = 2
 LONGEST = 3600.0  # seconds
 
 
+# Called as on_progress(stage, done, total) with stage "text", "denoise" or "decode"; an exception raised in it ends the
+# generation, which is how to cancel one.
+OnProgress = Callable[[str, int, int], None]
+
+
+def say_nothing(stage: str, done: int, total: int) -> None:
+    """Progress that nobody wants to hear of."""
+
+
 @dataclass(frozen=True)
 class Request:
-    """A checked generation: everything that decides the frames, the seed included.
+    """A checked generation: everything that decides the frames, the seed included, and who hears of the progress.
 
     width and height are what the model makes; crop, if not None, is the (width, height) cut out of the middle of it.
     """
@@ -30,6 +40,7 @@ class Request:
     seed: int
     params: SamplingParams
     crop: tuple[int, int] | None = None
+    on_progress: OnProgress = field(default=say_nothing, compare=False, repr=False)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -51,6 +62,7 @@ def make_request(
     rescale: float | None = None,
     shift: float | None = None,
     solver: str | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Request:
     """Fill in the model's defaults; a ValueError refuses what it cannot make and says what would do.
 
@@ -80,6 +92,7 @@ def make_request(
         seed=secrets.randbits(32) if seed is None else checked_seed(seed),
         params=params,
         crop=None if asked == (width, height) else asked,
+        on_progress=on_progress or say_nothing,
     )
 
 

@@ -25,7 +25,6 @@ from tenku.media.clip import Clip, Stream
 from tenku.media.resize import at_rate, fit, parse_size
 from tenku.media.video import check_is_file
 from tenku.sample.conditioning import ConditioningFn, with_frame_texts
-from tenku.sample.engine import OnProgress
 from tenku.sample.pipeline import Pipeline
 from tenku.sample.request import LONGEST, Request
 from tenku.sample.user_frames import UserFrames, read_user_clip, whole_groups
@@ -123,12 +122,7 @@ def check(name: object, values: dict[str, Any], keys: dict[str, Any]) -> None:
 
 
 def render_storyboard(
-    pipeline: Pipeline,
-    board: Storyboard,
-    *,
-    size: tuple[int, int] | None = None,
-    on_progress: OnProgress | None = None,
-    **options: Any,
+    pipeline: Pipeline, board: Storyboard, *, size: tuple[int, int] | None = None, **options: Any
 ) -> Stream:
     """Make the video of a storyboard; options as in `Pipeline.generate`, else what the board says, else the model's.
 
@@ -152,7 +146,7 @@ def render_storyboard(
 
     cards = [{"at": float(card.at), "prompt": card.prompt} for card in board.cards]
     told = {"task": "storyboard", "cards": cards}
-    return pipeline.fill(request, user_frames, frames_fn=texts, on_progress=on_progress, **told)
+    return pipeline.fill(request, user_frames, frames_fn=texts, **told)
 
 
 def card_at(board: Storyboard, moment: float) -> Card:

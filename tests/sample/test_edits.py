@@ -132,7 +132,7 @@ def test_connect_leads_from_one_to_the_other(pipeline):
 def test_a_connection_begins_as_a_cross_fade(pipeline, monkeypatch):
     asked = []
 
-    def watched(request, latents, known, *, conditioning_fn, on_progress):
+    def watched(request, latents, known, *, conditioning_fn):
         condition = conditioning_fn(conditioning.from_text(pipeline.text_encoder, [PROMPT]))
         asked.append((request.params.guidance_scale, condition.strength))
         assert condition.start_latents is latents
@@ -141,7 +141,7 @@ def test_a_connection_begins_as_a_cross_fade(pipeline, monkeypatch):
         for frame in range(first, last + 1):
             share = (frame - first + 1) / (last - first + 2)
             torch.testing.assert_close(latents[:, :, frame], (1 - share) * before + share * after)
-        return inpaint(request, latents, known, conditioning_fn=conditioning_fn, on_progress=on_progress)
+        return inpaint(request, latents, known, conditioning_fn=conditioning_fn)
 
     inpaint = pipeline.windows.inpaint_frames
     monkeypatch.setattr(pipeline.windows, "inpaint_frames", watched)
@@ -167,12 +167,12 @@ def test_a_loop_has_no_first_frame(tiny_folder, given):
     own = torch.tensor([letter == "k" for letter in given])
 
     def frames(latents, own):
-        return np.concatenate(list(pipeline.windows.to_frames([latents], own, cyclic=True)[0]))[:24]
+        return np.concatenate(list(pipeline.windows.to_frames(request, [latents], own, cyclic=True)[0]))[:24]
 
     whole = frames(latents, own)
     turned = frames(latents.roll(-2, dims=2), own.roll(-2))
     assert np.abs(np.roll(whole, -8, axis=0).astype(int) - turned.astype(int)).max() <= 1
-    plain = np.concatenate(list(pipeline.windows.to_frames([latents], own)[0]))
+    plain = np.concatenate(list(pipeline.windows.to_frames(request, [latents], own)[0]))
     assert not np.array_equal(plain[:4], whole[:4])
     if own.any():
         assert not np.array_equal(whole, frames(latents, torch.zeros_like(own)))

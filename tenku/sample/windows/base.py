@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tenku.sample.conditioning import Conditioning, ConditioningFn, with_cond_frames
-from tenku.sample.engine import Engine, OnProgress
+from tenku.sample.engine import Engine
 from tenku.sample.request import Request, checked_length
 from tenku.sample.user_frames import UserFrames, whole_groups
 
@@ -46,12 +46,7 @@ class Windows(ABC):
 
     @abstractmethod
     def fill(
-        self,
-        request: Request,
-        user_frames: Sequence[UserFrames] = (),
-        *,
-        frames_fn: FramesFn | None = None,
-        on_progress: OnProgress | None = None,
+        self, request: Request, user_frames: Sequence[UserFrames] = (), *, frames_fn: FramesFn | None = None
     ) -> Iterator[np.ndarray]:
         """Frames uint8 k H W 3 of a video in which user frames (in order of time) stand at their places.
 
@@ -73,37 +68,24 @@ class Windows(ABC):
         """Parts one after the other in time."""
 
     @abstractmethod
-    def continue_from(
-        self, request: Request, part: Part, count: int, *, earlier: int = 0, on_progress: OnProgress | None = None
-    ) -> Iterator[Part]:
+    def continue_from(self, request: Request, part: Part, count: int, earlier: int = 0) -> Iterator[Part]:
         """A part and `count` latent frames made after it, as they come; earlier: latent frames made before it."""
 
     @abstractmethod
-    def extend_backward(
-        self, request: Request, part: Part, count: int, *, on_progress: OnProgress | None = None
-    ) -> list[Part]:
+    def extend_backward(self, request: Request, part: Part, count: int) -> list[Part]:
         """`count` latent frames that come before a part, made window by window from the last to the first."""
 
     @abstractmethod
-    def bridge(
-        self,
-        request: Request,
-        before: Part,
-        after: Part,
-        seconds: float,
-        *,
-        cross_fade: float = 1.0,
-        on_progress: OnProgress | None = None,
-    ) -> Part:
+    def bridge(self, request: Request, before: Part, after: Part, seconds: float, cross_fade: float = 1.0) -> Part:
         """New frames that lead from the end of one part to the start of another; cross_fade as in `sample_between`."""
 
     @abstractmethod
-    def sample_cyclic(self, request: Request, on_progress: OnProgress | None = None) -> Part:
+    def sample_cyclic(self, request: Request) -> Part:
         """A clip made on a circle, whose end leads to its beginning. ValueError where that cannot be."""
 
     @abstractmethod
     def to_frames(
-        self, parts: Iterable[Part], user_mask: Tensor, *, cyclic: bool = False, on_progress: OnProgress | None = None
+        self, request: Request, parts: Iterable[Part], user_mask: Tensor, cyclic: bool = False
     ) -> tuple[Iterator[np.ndarray], int]:
         """Frames of parts as they come, and how many; cyclic: the end leads to the beginning."""
 
@@ -149,7 +131,6 @@ class Windows(ABC):
         noise_level: float | Tensor = 0.0,
         *,
         conditioning_fn: ConditioningFn | None = None,
-        on_progress: OnProgress | None = None,
     ) -> Tensor:
         """Latents 1 C T h w with the frames that are not given (mask: T bool) made to fit the others and the prompt.
 
@@ -166,7 +147,7 @@ class Windows(ABC):
         autoencoder = self.engine.autoencoder
         if autoencoder.latent_frames(request.num_frames) != latents.shape[2]:
             request = replace(request, num_frames=autoencoder.num_frames(latents.shape[2]))
-        return self.engine.sample(request, conditioning_fn=inpainting, on_progress=on_progress)
+        return self.engine.sample(request, conditioning_fn=inpainting)
 
     def sample_between(
         self,
@@ -177,7 +158,6 @@ class Windows(ABC):
         *,
         cross_fade: float = 1.0,
         conditioning_fn: ConditioningFn | None = None,
-        on_progress: OnProgress | None = None,
     ) -> Tensor:
         """Latents `head`, then `new` ones that are made to lead from it to `tail`, and `tail`; either may be None.
 
@@ -197,7 +177,7 @@ class Windows(ABC):
             conditioning = conditioning_fn(conditioning) if conditioning_fn is not None else conditioning
             return replace(conditioning, start_latents=whole, strength=cross_fade) if cross_fade < 1 else conditioning
 
-        return self.inpaint_frames(request, whole, mask, conditioning_fn=from_both_ends, on_progress=on_progress)
+        return self.inpaint_frames(request, whole, mask, conditioning_fn=from_both_ends)
 
     def nothing_given(self, request: Request) -> tuple[Tensor, Tensor]:
         """Zeros in the shape of a request's latents, which take no memory, and a mask of its frames, all False."""

@@ -7,13 +7,13 @@ which stops errors from growing (diffusion forcing, arXiv 2407.01392; `train/his
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tenku.sample.engine import OnProgress
 from tenku.sample.request import Request
 from tenku.sample.user_frames import UserFrames
 from tenku.sample.windows.base import FramesFn, Windows
@@ -32,16 +32,11 @@ class LatentWindows(Windows):
     extra_frames = 0
 
     def fill(
-        self,
-        request: Request,
-        user_frames: Sequence[UserFrames] = (),
-        *,
-        frames_fn: FramesFn | None = None,
-        on_progress: OnProgress | None = None,
+        self, request: Request, user_frames: Sequence[UserFrames] = (), *, frames_fn: FramesFn | None = None
     ) -> Iterator[np.ndarray]:
         latents, mask = self.place(request, user_frames)
-        pieces = self.continue_forward(request, latents, mask, frames_fn=frames_fn, on_progress=on_progress)
-        return self.engine.decode(pieces, request.num_frames, is_user_frame=mask, on_progress=on_progress)
+        pieces = self.continue_forward(request, latents, mask, frames_fn=frames_fn)
+        return self.engine.decode(pieces, request.num_frames, is_user_frame=mask, on_progress=request.on_progress)
 
     def place(self, request: Request, user_frames: Sequence[UserFrames]) -> tuple[Tensor, Tensor]:
         """Latents 1 C T h w of a request with user frames at their places, and which are given (T bool).
@@ -57,13 +52,7 @@ class LatentWindows(Windows):
         return latents, mask
 
     def continue_forward(
-        self,
-        request: Request,
-        latents: Tensor,
-        mask: Tensor,
-        *,
-        frames_fn: FramesFn | None = None,
-        on_progress: OnProgress | None = None,
+        self, request: Request, latents: Tensor, mask: Tensor, *, frames_fn: FramesFn | None = None
     ) -> Iterator[Tensor]:
         """Latents 1 C T h w from first to last frame, a window at a time; pieces come as soon as they are made.
 
@@ -87,7 +76,7 @@ class LatentWindows(Windows):
                 if frames_fn is None and not is_user_history:
                     step = with_less_guidance(step)
                 asked = frames_fn and frames_fn(slice(part.start * self.group, part.stop * self.group))
-                window = self.inpaint_frames(step, known, seen, noise, conditioning_fn=asked, on_progress=on_progress)
+                window = self.inpaint_frames(step, known, seen, noise, conditioning_fn=asked)
                 piece = window[:, :, context:]
             yield piece
             history = torch.cat([history, piece], dim=2)[:, :, -self.size :]
@@ -102,16 +91,12 @@ class LatentWindows(Windows):
     def join(self, parts: Sequence[Tensor]) -> Tensor:
         return torch.cat(list(parts), dim=2)
 
-    def continue_from(
-        self, request: Request, part: Tensor, count: int, *, earlier: int = 0, on_progress: OnProgress | None = None
-    ) -> Iterator[Tensor]:
+    def continue_from(self, request: Request, part: Tensor, count: int, earlier: int = 0) -> Iterator[Tensor]:
         blank = torch.zeros_like(part[:, :, :1]).expand(-1, -1, count, -1, -1)
         mask = torch.arange(part.shape[2] + count) < part.shape[2]
-        return self.continue_forward(request, self.join([part, blank]), mask, on_progress=on_progress)
+        return self.continue_forward(request, self.join([part, blank]), mask)
 
-    def extend_backward(
-        self, request: Request, part: Tensor, count: int, *, on_progress: OnProgress | None = None
-    ) -> list[Tensor]:
+    def extend_backward(self, request: Request, part: Tensor, count: int) -> list[Tensor]:
         pieces: list[Tensor] = []
         history, made = part, 0
         while made < count:
@@ -122,27 +107,20 @@ class LatentWindows(Windows):
             mask = torch.arange(context + new) >= new
             step = replace(request, seed=request.seed + made)
             step, noise = (with_less_guidance(step), HISTORY_NOISE) if made else (step, 0.0)
-            history = self.inpaint_frames(step, self.join([blank, seen]), mask, noise, on_progress=on_progress)
+            history = self.inpaint_frames(step, self.join([blank, seen]), mask, noise)
             pieces.insert(0, history[:, :, :new])
             made += new
         return [self.join(pieces)] if pieces else []
 
     def bridge(
-        self,
-        request: Request,
-        before: Tensor,
-        after: Tensor,
-        seconds: float,
-        *,
-        cross_fade: float = 1.0,
-        on_progress: OnProgress | None = None,
+        self, request: Request, before: Tensor, after: Tensor, seconds: float, cross_fade: float = 1.0
     ) -> Tensor:
         new, context = self.room_between(seconds)
         head, tail = before[:, :, -context:], after[:, :, :context]
-        whole = self.sample_between(request, head, tail, new, cross_fade=cross_fade, on_progress=on_progress)
+        whole = self.sample_between(request, head, tail, new, cross_fade=cross_fade)
         return whole[:, :, head.shape[2] : head.shape[2] + new]
 
-    def sample_cyclic(self, request: Request, on_progress: OnProgress | None = None) -> Tensor:
+    def sample_cyclic(self, request: Request) -> Tensor:
         """In whole latent frames. ValueError: too short for a circle, or longer than the model makes at once."""
         longest, fps = self.engine.settings.max_frames, self.engine.settings.fps
         if not 2 * self.group <= request.num_frames <= longest:
@@ -150,22 +128,16 @@ class LatentWindows(Windows):
             raise ValueError(f"a loop lasts {2 * self.group / fps:g} to {longest / fps:g} s, got {asked:g}")
         whole = min(-(-request.num_frames // self.group), longest // self.group)
         return self.engine.sample(
-            replace(request, num_frames=whole * self.group),
-            conditioning_fn=lambda each: replace(each, cyclic=True),
-            on_progress=on_progress,
+            replace(request, num_frames=whole * self.group), conditioning_fn=lambda each: replace(each, cyclic=True)
         )
 
     def to_frames(
-        self,
-        parts: Iterable[Tensor],
-        user_mask: Tensor,
-        *,
-        cyclic: bool = False,
-        on_progress: OnProgress | None = None,
+        self, request: Request, parts: Iterable[Tensor], user_mask: Tensor, cyclic: bool = False
     ) -> tuple[Iterator[np.ndarray], int]:
+        decode = partial(self.engine.decode, on_progress=request.on_progress)
         total = self.engine.autoencoder.num_frames(len(user_mask))
         if not cyclic:
-            return self.engine.decode(parts, total, is_user_frame=user_mask, on_progress=on_progress), total
+            return decode(parts, total, is_user_frame=user_mask), total
         # Decoding begins with what the end leaves behind, two frames of it included, and goes on to the first latent
         # frame once more.
         autoencoder: Any = self.engine.autoencoder
@@ -176,14 +148,13 @@ class LatentWindows(Windows):
             _, state = autoencoder.decode_next(
                 latents[:, :, before], None, first, torch.cat([user_mask[before], user_mask[:1]])
             )
-        frames = self.engine.decode(
+        frames = decode(
             self.join([latents, first]),
             total,
             state=state,
             following=second,
             skip=state[-1].shape[2],
             is_user_frame=torch.cat([user_mask[-1:], user_mask, user_mask[:2]]),
-            on_progress=on_progress,
         )
         return frames, total
 

@@ -15,7 +15,6 @@ from torch import Tensor
 from tenku.media.resize import cut
 from tenku.model.autoencoder import to_video
 from tenku.sample.conditioning import ConditioningFn
-from tenku.sample.engine import OnProgress
 from tenku.sample.request import Request
 from tenku.sample.user_frames import UserFrames
 from tenku.sample.windows.base import FramesFn, Windows
@@ -36,12 +35,7 @@ class PixelWindows(Windows):
         return self.group
 
     def fill(
-        self,
-        request: Request,
-        user_frames: Sequence[UserFrames] = (),
-        *,
-        frames_fn: FramesFn | None = None,
-        on_progress: OnProgress | None = None,
+        self, request: Request, user_frames: Sequence[UserFrames] = (), *, frames_fn: FramesFn | None = None
     ) -> Iterator[np.ndarray]:
         """A picture that the video begins with comes out as the decoder gives it back, like what follows it."""
         end = no_frames(request)
@@ -50,14 +44,12 @@ class PixelWindows(Windows):
             at, own = user_frames[0]
             picture = int(len(own) == 1)
             if self.engine.autoencoder.latent_frames(at + picture) - picture >= self.size:
-                for frames in self._backward(request, own, at, frames_fn, on_progress):
+                for frames in self._backward(request, own, at, frames_fn):
                     seen, done = np.concatenate([seen, frames])[-REMEMBERED:], done + len(frames)
                     yield frames
         for at, own in [*user_frames, (request.num_frames, end)]:
             while done < at:
-                pieces = self.sample_window(
-                    request, seen, own, done, at - done, owed=owed, frames_fn=frames_fn, on_progress=on_progress
-                )
+                pieces = self.sample_window(request, seen, own, done, at - done, owed=owed, frames_fn=frames_fn)
                 seen, done, owed = seen[: len(seen) - owed], done - owed, 0
                 for frames in pieces:
                     seen, done = np.concatenate([seen, frames])[-REMEMBERED:], done + len(frames)
@@ -80,7 +72,6 @@ class PixelWindows(Windows):
         owed: int = 0,
         cross_fade: float = 1.0,
         frames_fn: FramesFn | None = None,
-        on_progress: OnProgress | None = None,
     ) -> Iterator[np.ndarray]:
         """Frames from the number `done` on, made in one window: all of a gap to `own`, or as many as there is room for.
 
@@ -103,16 +94,13 @@ class PixelWindows(Windows):
         if self.reads_frames_beside:
             ahead = own if after else no_frames(request)
             shown = self.frames_beside(step, [(0, head), (len(head) + early + gap, ahead)], asked)
-            latents = self.engine.sample(step, conditioning_fn=shown, on_progress=on_progress)
+            latents = self.engine.sample(step, conditioning_fn=shown)
         else:
             start = self.engine.encode(head) if context else None
             end = self.encode_after(own[: after * self.group]) if after else None
-            latents = self.sample_between(
-                step, start, end, new, cross_fade=cross_fade, conditioning_fn=asked, on_progress=on_progress
-            )
-        pieces = self.engine.decode(
-            latents[:, :, :length], count, skip=early + len(head) - owed, on_progress=on_progress
-        )
+            latents = self.sample_between(step, start, end, new, cross_fade=cross_fade, conditioning_fn=asked)
+        skip = early + len(head) - owed
+        pieces = self.engine.decode(latents[:, :, :length], count, skip=skip, on_progress=request.on_progress)
         yield from cut(pieces, owed + fresh)
 
     def _split_window(self, seen: np.ndarray, own: np.ndarray, gap: int) -> tuple[int, int, int]:
@@ -132,12 +120,7 @@ class PixelWindows(Windows):
         return context, min(room, max(1, needed - 2) if after else needed), 0
 
     def _backward(
-        self,
-        request: Request,
-        frames: np.ndarray,
-        count: int,
-        frames_fn: FramesFn | None,
-        on_progress: OnProgress | None,
+        self, request: Request, frames: np.ndarray, count: int, frames_fn: FramesFn | None = None
     ) -> list[np.ndarray]:
         """`count` frames that come before `frames`, made window by window from the last to the first; in order."""
         longest = self.engine.autoencoder.num_frames(self.size - min(OVERLAP, self.size // 2))
@@ -145,9 +128,7 @@ class PixelWindows(Windows):
         while count > 0:
             gap = min(count, longest)
             count -= gap
-            piece = self.sample_window(
-                request, no_frames(request), frames, count, gap, frames_fn=frames_fn, on_progress=on_progress
-            )
+            piece = self.sample_window(request, no_frames(request), frames, count, gap, frames_fn=frames_fn)
             pieces.insert(0, np.concatenate(list(piece)))
             frames = np.concatenate([pieces[0], frames[:REMEMBERED]])
         return pieces
@@ -193,52 +174,28 @@ class PixelWindows(Windows):
     def join(self, parts: Sequence[np.ndarray]) -> np.ndarray:
         return np.concatenate(list(parts))
 
-    def continue_from(
-        self,
-        request: Request,
-        part: np.ndarray,
-        count: int,
-        *,
-        earlier: int = 0,
-        on_progress: OnProgress | None = None,
-    ) -> Iterator[np.ndarray]:
+    def continue_from(self, request: Request, part: np.ndarray, count: int, earlier: int = 0) -> Iterator[np.ndarray]:
         total, seed = len(part) + count * self.group, request.seed + earlier * self.group
-        return self.fill(replace(request, num_frames=total, seed=seed), [(0, part)], on_progress=on_progress)
+        return self.fill(replace(request, num_frames=total, seed=seed), [(0, part)])
 
-    def extend_backward(
-        self, request: Request, part: np.ndarray, count: int, *, on_progress: OnProgress | None = None
-    ) -> list[np.ndarray]:
-        return self._backward(request, part, count * self.group, None, on_progress)
+    def extend_backward(self, request: Request, part: np.ndarray, count: int) -> list[np.ndarray]:
+        return self._backward(request, part, count * self.group)
 
     def bridge(
-        self,
-        request: Request,
-        before: np.ndarray,
-        after: np.ndarray,
-        seconds: float,
-        *,
-        cross_fade: float = 1.0,
-        on_progress: OnProgress | None = None,
+        self, request: Request, before: np.ndarray, after: np.ndarray, seconds: float, cross_fade: float = 1.0
     ) -> np.ndarray:
         gap = self.room_between(seconds)[0] * self.group
-        pieces = self.sample_window(
-            request, before, after, len(before), gap, cross_fade=cross_fade, on_progress=on_progress
-        )
+        pieces = self.sample_window(request, before, after, len(before), gap, cross_fade=cross_fade)
         return self.join(list(pieces))
 
-    def sample_cyclic(self, request: Request, on_progress: OnProgress | None = None) -> np.ndarray:
+    def sample_cyclic(self, request: Request) -> np.ndarray:
         raise ValueError(
             f"{self.engine.settings.name} makes each latent frame out of all before it, so time cannot be a circle: "
             "lead a clip back to its start (loop --clip), or take embedded"
         )
 
     def to_frames(
-        self,
-        parts: Iterable[np.ndarray],
-        user_mask: Tensor,
-        *,
-        cyclic: bool = False,
-        on_progress: OnProgress | None = None,
+        self, request: Request, parts: Iterable[np.ndarray], user_mask: Tensor, cyclic: bool = False
     ) -> tuple[Iterator[np.ndarray], int]:
         return iter(parts), len(user_mask)
 
