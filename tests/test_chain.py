@@ -16,6 +16,7 @@ from tenku.media.clip import Clip
 from tenku.model.autoencoder import load_autoencoder
 from tenku.model.settings import ModelSettings
 from tenku.model.weights import read_tensors, tensor_files
+from tenku.train.finetune import finetune
 from tenku.train.measure import encoding_flops
 from tenku.train.sdedit_latents import SDEdit
 
@@ -313,3 +314,18 @@ def test_own_clips_fine_tune_a_model(place: Path, tmp_path: Path, capsys: pytest
     assert not load(run / "model").vocabulary.unknown_words("a zebra")
     assert main([*command, "4", "--batch-size", "3"]) == 2  # before anything is touched
     assert tuned.generate("a kite", seconds=0.5, steps=1).size == (48, 32)
+
+
+def test_fine_tuning_is_reached_from_python_and_prints_nothing(
+    place: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    own, notes = tmp_path / "own", []
+    own.mkdir()
+    for name in ("kite", "uncaptioned"):
+        shutil.copy(place / "wide" / f"{2:010d}.mp4", own / f"{name}.mp4")
+    (own / "kite.txt").write_text("a kite in the wind", encoding="utf-8")
+    model, captions = finetune(place / "model", own, tmp_path / "run", steps=1, on_note=notes.append)
+    assert model == tmp_path / "run" / "model" and captions == ["a kite in the wind"]
+    assert len(notes) == 1 and "uncaptioned.mp4" in notes[0]
+    assert capfd.readouterr() == ("", "")
+    assert not load(model).vocabulary.unknown_words("a kite")

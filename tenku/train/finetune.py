@@ -55,15 +55,14 @@ def finetune(
     check_text_encoder(start)
     if config is None:
         config = TrainConfig(latents=out / "latents", out=out, minutes=minutes, steps=steps, initial=start)
-        config = recipes.with_recipe(recipes.for_device(config), recipes.OWN_CLIPS)
+        config = recipes.with_recipe(recipes.for_device(config), recipes.OWN_CLIPS | {"show_progress": False})
     lock = checkpoint.lock(out)
     try:
         checkpoint_to_resume(config)  # refuses another run before its clips are touched
         captions = encode_user_clips(clips, start, out, size, on_note, progress)
         if is_spent(config):
             on_note("this run has spent its budget, nothing is trained; a larger one goes on")
-        trainer = DiffusionTrainer(config, preview and preview(config.latents, captions), lock)
-        trainer.fit()
+        DiffusionTrainer(config, preview and preview(config.latents, captions), lock).fit()
     finally:
         lock.close()
     return export_finetuned(out, start), captions
