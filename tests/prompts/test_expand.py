@@ -213,6 +213,6 @@ def test_every_event_can_be_told():
 
 
 def test_it_needs_no_physics_and_no_drawing():
-    code = "import sys; from tenku.world.expand import expand; expand('a ball'); print(*sys.modules)"
+    code = "import sys; from tenku.prompts.expand import expand; expand('a ball'); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert "tenku.prompts.expand" in loaded and not {"numba", "mujoco", "torch"} & set(loaded)

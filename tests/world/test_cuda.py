@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tenku.world import make_clip
+from tenku.world.clip import make_clip
 from tenku.world.clip import _compose
 from tenku.world.cuda import FAR, pad
 from tenku.world.pictures import develop, draw
