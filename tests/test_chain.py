@@ -75,7 +75,7 @@ def test_the_text_may_learn_at_rates_of_its_own(place: Path, tmp_path: Path) -> 
     assert changes[0] == 0 and changes[1] < changes[2]
 
 
-def test_polishing_changes_the_decoder_alone(place: Path, tmp_path: Path) -> None:
+def test_decoder_only_training_leaves_the_encoder(place: Path, tmp_path: Path) -> None:
     command = ["train-autoencoder", str(place / "square"), "--out", str(tmp_path / "decoder"), "--preset", "nano"]
     assert main([*command, "--steps", "2", "--decoder-only-from", str(place / "autoencoder")]) == 0
     before, after = (load_state(folder / "autoencoder") for folder in (place / "autoencoder", tmp_path / "decoder"))
@@ -83,7 +83,7 @@ def test_polishing_changes_the_decoder_alone(place: Path, tmp_path: Path) -> Non
     assert changed == {"decoder"}
 
 
-def test_polishing_learns_from_what_the_model_makes(
+def test_the_decoder_trains_on_latents_of_a_model(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["train-autoencoder", str(place / "square"), "--preset", "nano", "--steps", "2", "--out"]
@@ -104,8 +104,8 @@ def test_polishing_learns_from_what_the_model_makes(
     assert "was trained on another encoder" in capsys.readouterr().err
     assert main([*command, str(tmp_path / "wrong"), *made_by]) == 2
     assert "--latents-from is for --decoder-only-from" in capsys.readouterr().err
-    polish = ["--decoder-only-from", str(place / "autoencoder")]
-    assert main([*command, str(tmp_path / "wrong"), *polish, "--latents-from", "nowhere"]) == 2
+    decoder = ["--decoder-only-from", str(place / "autoencoder")]
+    assert main([*command, str(tmp_path / "wrong"), *decoder, "--latents-from", "nowhere"]) == 2
     assert "nowhere" in capsys.readouterr().err and not (tmp_path / "wrong").exists()
 
 
@@ -218,7 +218,7 @@ def test_encoding_goes_on_and_says_how_fast(place: Path, tmp_path: Path, capsys:
     assert [bucket["size"] for bucket in manifest["buckets"]] == [[48, 32]]
 
 
-def test_weights_are_polished_on_latents_and_read_as_before(place: Path, tmp_path: Path) -> None:
+def test_low_lr_finetuning_on_latents_reads_texts_as_before(place: Path, tmp_path: Path) -> None:
     run, model = tmp_path / "run", tmp_path / "model"
     command = ["train", "--low-lr-finetune", "--from", str(place / "model"), "--latents", str(place / "latents")]
     assert main([*command, "--out", str(run), "--steps", "2", "--conditioned", "0.6", "--motion", "3"]) == 0
