@@ -124,7 +124,10 @@ def main() -> None:
 
 
 def report(name: str, run: DiffusionTrainer, found: dict[str, Any], usual: dict[str, Any]) -> None:
-    told = (f"{found[key]:.4f} ({found[key] / usual[key]:.2f})" for key in ("validation_loss", "caption_gain"))
+    told = (
+        f"{found[key]:.4f} ({found[key] / (usual[key] or float('nan')):.2f})"
+        for key in ("validation_loss", "caption_gain")
+    )
     print(f"| {name} | {run.step} | {run.samples} | {' | '.join(told)} |", flush=True)
 
 

@@ -16,6 +16,7 @@ from tenku.media.clip import Clip
 from tenku.model.autoencoder import load_autoencoder
 from tenku.model.settings import ModelSettings
 from tenku.model.weights import read_tensors, tensor_files
+from tenku.train.finetune import finetune
 from tenku.train.measure import encoding_flops
 from tenku.train.sdedit_latents import SDEdit
 
@@ -74,7 +75,7 @@ def test_the_text_may_learn_at_rates_of_its_own(place: Path, tmp_path: Path) -> 
     assert changes[0] == 0 and changes[1] < changes[2]
 
 
-def test_polishing_changes_the_decoder_alone(place: Path, tmp_path: Path) -> None:
+def test_decoder_only_training_leaves_the_encoder(place: Path, tmp_path: Path) -> None:
     command = ["train-autoencoder", str(place / "square"), "--out", str(tmp_path / "decoder"), "--preset", "nano"]
     assert main([*command, "--steps", "2", "--decoder-only-from", str(place / "autoencoder")]) == 0
     before, after = (load_state(folder / "autoencoder") for folder in (place / "autoencoder", tmp_path / "decoder"))
@@ -82,7 +83,7 @@ def test_polishing_changes_the_decoder_alone(place: Path, tmp_path: Path) -> Non
     assert changed == {"decoder"}
 
 
-def test_polishing_learns_from_what_the_model_makes(
+def test_the_decoder_trains_on_latents_of_a_model(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["train-autoencoder", str(place / "square"), "--preset", "nano", "--steps", "2", "--out"]
@@ -103,8 +104,8 @@ def test_polishing_learns_from_what_the_model_makes(
     assert "was trained on another encoder" in capsys.readouterr().err
     assert main([*command, str(tmp_path / "wrong"), *made_by]) == 2
     assert "--latents-from is for --decoder-only-from" in capsys.readouterr().err
-    polish = ["--decoder-only-from", str(place / "autoencoder")]
-    assert main([*command, str(tmp_path / "wrong"), *polish, "--latents-from", "nowhere"]) == 2
+    decoder = ["--decoder-only-from", str(place / "autoencoder")]
+    assert main([*command, str(tmp_path / "wrong"), *decoder, "--latents-from", "nowhere"]) == 2
     assert "nowhere" in capsys.readouterr().err and not (tmp_path / "wrong").exists()
 
 
@@ -217,7 +218,7 @@ def test_encoding_goes_on_and_says_how_fast(place: Path, tmp_path: Path, capsys:
     assert [bucket["size"] for bucket in manifest["buckets"]] == [[48, 32]]
 
 
-def test_weights_are_polished_on_latents_and_read_as_before(place: Path, tmp_path: Path) -> None:
+def test_low_lr_finetuning_on_latents_reads_texts_as_before(place: Path, tmp_path: Path) -> None:
     run, model = tmp_path / "run", tmp_path / "model"
     command = ["train", "--low-lr-finetune", "--from", str(place / "model"), "--latents", str(place / "latents")]
     assert main([*command, "--out", str(run), "--steps", "2", "--conditioned", "0.6", "--motion", "3"]) == 0
@@ -313,3 +314,18 @@ def test_own_clips_fine_tune_a_model(place: Path, tmp_path: Path, capsys: pytest
     assert not load(run / "model").vocabulary.unknown_words("a zebra")
     assert main([*command, "4", "--batch-size", "3"]) == 2  # before anything is touched
     assert tuned.generate("a kite", seconds=0.5, steps=1).size == (48, 32)
+
+
+def test_fine_tuning_is_reached_from_python_and_prints_nothing(
+    place: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    own, notes = tmp_path / "own", []
+    own.mkdir()
+    for name in ("kite", "uncaptioned"):
+        shutil.copy(place / "wide" / f"{2:010d}.mp4", own / f"{name}.mp4")
+    (own / "kite.txt").write_text("a kite in the wind", encoding="utf-8")
+    model, captions = finetune(place / "model", own, tmp_path / "run", steps=1, on_note=notes.append)
+    assert model == tmp_path / "run" / "model" and captions == ["a kite in the wind"]
+    assert len(notes) == 1 and "uncaptioned.mp4" in notes[0]
+    assert capfd.readouterr() == ("", "")
+    assert not load(model).vocabulary.unknown_words("a kite")

@@ -102,13 +102,6 @@ def existing_folder(folder: Path, what: str) -> Path:
     return folder
 
 
-def listed(names: Iterable[str], longest: int = 3) -> str:
-    """The first names, and how many more there are."""
-    names = list(names)
-    more = len(names) - longest
-    return ", ".join(names[:longest]) + (f" and {more} more" if more > 0 else "")
-
-
 def slug(prompt: str, length: int = 48) -> str:
     """A file name out of a prompt: letters and digits of any script, joined by dashes."""
     words = re.findall(r"\w+", unicodedata.normalize("NFKC", prompt).casefold().replace("_", " "))

@@ -110,10 +110,8 @@ def train_autoencoder(
     config = AutoencoderTrainConfig(
         clips=clips, out=out, minutes=minutes, steps=steps, preset=preset, validation=validation, resume=resume
     )
-    config = recipes.autoencoder_for_device(replace(config, initial=initial or decoder))
-    if decoder is not None:
-        config = recipes.decoder_only(replace(config, decoder_only=True, latents_from=model))
-    config = replace(config, **given(batch_size=batch_size))
+    config = replace(config, initial=initial or decoder, decoder_only=decoder is not None, latents_from=model)
+    config = replace(recipes.autoencoder_recipe(config), **given(batch_size=batch_size))
     say_settings(config)
     say(f"autoencoder in {AutoencoderTrainer(config).fit()}")
 
@@ -231,7 +229,7 @@ def train(
     from tenku.train.diffusion import DiffusionTrainer, TrainConfig
     from tenku.train.finetune import checked_size, finetune
 
-    asked = checked_size(None if size is None else parse_size(size))
+    sides = checked_size(None if size is None else parse_size(size))
     decoder = None if autoencoder is None else find(autoencoder)
     initial = None if start is None else find(start)
     if initial is not None:
@@ -240,13 +238,12 @@ def train(
         latents=latents or out / "latents", out=out, preset=preset, minutes=minutes, steps=steps, seed=seed
     )
     config = recipes.for_device(replace(config, resume=resume, initial=initial))
-    if clips is not None:
-        config = recipes.own_clips(config)
-    elif low_lr_finetune:
-        config = recipes.low_lr_finetune(config)
-    rates = given(batch_size=batch_size, muon_lr=muon_lr, adamw_lr=adamw_lr, text_lr_mult=text_lr_mult)
-    settings = rates | given(image_frac=image_frac, compile=compiled)
-    config = recipes.with_recipe(config, settings, given(cond_prob=conditioned, shift=shift, motion=motion))
+    if clips is not None or low_lr_finetune:
+        config = recipes.with_recipe(config, recipes.OWN_CLIPS if clips is not None else recipes.LOW_LR)
+    asked = given(batch_size=batch_size, muon_lr=muon_lr, adamw_lr=adamw_lr, text_lr_mult=text_lr_mult)
+    asked |= given(image_frac=image_frac, compile=compiled)
+    corruption = given(cond_prob=conditioned, shift=shift, motion=motion)
+    config = recipes.with_recipe(config, asked | {"corruption": corruption})
     check_folder(out)
     say_settings(config)
     if clips is None or initial is None:
@@ -258,7 +255,7 @@ def train(
         initial,
         clips,
         out,
-        size=asked,
+        size=sides,
         config=config,
         preview=lambda latents, captions: previews(decoder or initial, latents, captions, initial),
         on_note=lambda note: say(f"note: {note}"),

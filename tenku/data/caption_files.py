@@ -1,11 +1,10 @@
-"""Captions that people keep beside their clips, as Hugging Face's video folders and the trainers of open video models
-have them.
+"""Read captions that lie beside clips, as in Hugging Face's video folders and for trainers of open video models.
 
-    NAME.txt               of NAME.mp4: a caption, or several, one a line
-    metadata.jsonl         or .csv or .json, also called meta or captions, in any folder: a row for each clip, with its
-                           file name as seen from there (file_name, file or video) and its caption (text, caption or
-                           prompt: a text or a list of texts)
-    NAME.json              as `tenku world` writes it
+NAME.txt               of NAME.mp4: a caption, or several, one a line
+metadata.jsonl         or .csv or .json, also called meta or captions, in any folder: a row for each clip, with its
+                       file name as seen from there (file_name, file or video) and its caption (text, caption or
+                       prompt: a text or a list of texts)
+NAME.json              as `tenku world` writes it
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""Clips of the world straight to latents: drawn, encoded and forgotten, by several processes.
+"""Render clips of the miniature world and encode them at once, in several processes, without writing videos.
 
 What comes out is what `tenku world` and `tenku encode` give, without the files in between. The manifest is written
 anew as shards come, so that training can begin with the first ones and meets the others at its checkpoints.

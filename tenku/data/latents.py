@@ -1,4 +1,4 @@
-"""Clips to latents, once: training then reads only these shards.
+"""Encode clips to latent shards, once: training then reads only these.
 
     OUT/t12-h16-w16-00000.safetensors   "latents" N C T H W, the clips of one latent shape
     OUT/t12-h16-w16-00000.json          what they show: seeds, captions, descriptions, split, mirrored or not
@@ -62,34 +62,19 @@ def encode_clips(
     autoencoder_folder: str | Path,
     out: str | Path,
     *,
-    mirror: bool = True,
-    batch_size: int = 2,
-    shard_size: int = 64,
-    dtype: torch.dtype = torch.bfloat16,
     device: str = "cpu",
-    on_progress: OnClips = lambda done, total: None,
+    **options: Any,
 ) -> Path:
     """Encode every clip of a folder, or of several, with an autoencoder; returns the manifest's path.
 
-    Frames are cut to a multiple of the autoencoder's temporal compression. ValueError when a folder is
-    missing, a clip is damaged, or a size does not fit the autoencoder.
+    Frames are cut to a multiple of the autoencoder's temporal compression. options: of `encode_samples`. ValueError
+    when a folder is missing, a clip is damaged, or a size does not fit the autoencoder.
     """
     folders = [clip_folder] if isinstance(clip_folder, str | Path) else clip_folder
     samples = [sample for folder in folders for sample in clips(folder)]
     autoencoder = load_autoencoder(autoencoder_folder).float().to(device).eval()
     identity = folder_digest(Path(autoencoder_folder))
-    return encode_samples(
-        samples,
-        autoencoder,
-        identity,
-        Path(out),
-        mirror,
-        batch_size,
-        shard_size,
-        dtype,
-        device,
-        on_progress,
-    )
+    return encode_samples(samples, autoencoder, identity, Path(out), device=device, **options)
 
 
 def encode_samples(
@@ -97,14 +82,18 @@ def encode_samples(
     autoencoder: Encoder,
     identity: str,
     out: Path,
-    mirror: bool,
-    batch_size: int,
-    shard_size: int,
-    dtype: torch.dtype,
-    device: str,
+    *,
+    mirror: bool = True,
+    batch_size: int = 2,
+    shard_size: int = 64,
+    dtype: torch.dtype = torch.bfloat16,
+    device: str = "cpu",
     on_progress: OnClips = lambda done, total: None,
 ) -> Path:
-    """`encode_clips` with clips and autoencoder at hand. `identity` tells its weights from others'."""
+    """`encode_clips` with clips and autoencoder at hand. `identity` tells its weights from others'.
+
+    mirror: each clip also flipped left to right. batch_size, shard_size: clips at a time, and in a file.
+    """
     out.mkdir(parents=True, exist_ok=True)
     settings = describe_encoding(autoencoder, identity, mirror, dtype)
     kept, missing = plan_shards(samples, autoencoder, shard_size, former_shards(out, settings))

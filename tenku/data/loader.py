@@ -1,4 +1,4 @@
-"""Batches of latents with captions, drawn from encoded clips that are held in memory.
+"""Load latent shards into memory, and draw batches of latents with captions from them.
 
 A batch has one latent shape. First a bucket is drawn (by its number of clips), then a length in latent
 frames, then the clips. A shorter batch holds more clips, so that every batch costs about the same.

@@ -1,4 +1,4 @@
-"""Clips read from files beside the work that needs them."""
+"""Read clips in a background thread or in worker processes, ahead of the work that needs them."""
 
 import multiprocessing
 import os

@@ -1,4 +1,4 @@
-"""Clips on disk, from the world or any other source: {seed}.mp4 with {seed}.json, the truth, beside it."""
+"""List the clips of a folder: {seed}.mp4 with its metadata {seed}.json beside it."""
 
 from dataclasses import dataclass
 from pathlib import Path

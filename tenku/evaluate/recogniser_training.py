@@ -27,7 +27,7 @@ from tenku.evaluate.recogniser import (
     shrink,
 )
 from tenku.model.precision import autocast
-from tenku.train.optim import build_optimizer
+from tenku.train.optim import Optimizer
 
 UNKNOWN = -100  # the class number of a label that a clip does not have: the loss skips it
 WARMUP = 0.03  # share of the run
@@ -164,7 +164,7 @@ def fit(
         network = RecogniserNetwork(config)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = build_optimizer(
+    optimizer = Optimizer(
         network,
         muon_lr=MUON_LR,
         adamw_lr=ADAMW_LR,

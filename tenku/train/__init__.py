@@ -1,1 +1,1 @@
-"""Training of the transformer (loop, step) and of the autoencoder; both share optim and checkpoint."""
+"""Training: `trainer` is what every run does; `diffusion` and `autoencoder` are the two kinds of run."""

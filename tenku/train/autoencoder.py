@@ -105,7 +105,7 @@ class AutoencoderTrainer(Trainer):
         "psnr": "{:.1f} dB",
         "validation_psnr": "held out {:.1f} dB",
     }
-    cache: ClipCache | None = None
+    cache: ClipCache
 
     def build(self, resumed: bool) -> dict[str, nn.Module]:
         config = self.config
@@ -129,18 +129,13 @@ class AutoencoderTrainer(Trainer):
     def describe(self) -> dict[str, Any]:
         return {"autoencoder": asdict(self.autoencoder.config)}
 
-    @property
-    def clips(self) -> list[Tensor]:
-        """uint8 T H W 3, those that have been read so far."""
-        return [] if self.cache is None else self.cache.clips
-
     def train_step(self) -> Step:
         """Encode crops, sample latents, decode them whole and halved, compare. Seed and step decide crops and noise."""
         config = self.config
         random = np.random.default_rng([config.seed, self.step])
         shape = config.batch_size, config.crop, 4 * config.groups
         multiple = 8 if self.sdedit is None else self.sdedit.size_multiple
-        crops = draw_crops(self.clips, *shape, random, config.motion_crop_prob, multiple)
+        crops = draw_crops(self.cache.clips, *shape, random, config.motion_crop_prob, multiple)
         video = crops.to(self.device, non_blocking=True).float() / 127.5 - 1  # B 3 T H W
         generator = torch.Generator(self.device).manual_seed(int(random.integers(2**62)))
         self.flops = self.flops or self.count_flops(video)
@@ -179,7 +174,9 @@ class AutoencoderTrainer(Trainer):
         values = dict(zip(names, parts.tolist(), strict=True))
         values["loss"] = float((parts * parts.new_tensor(self.config.weights)).sum())
         values["psnr"] = decibel(values["error"])
-        return {name: round(values[name], digits) for name, digits in LOG_DIGITS.items()} | {"clips": len(self.clips)}
+        return {name: round(values[name], digits) for name, digits in LOG_DIGITS.items()} | {
+            "clips": len(self.cache.clips)
+        }
 
     def validate(self) -> dict[str, Any]:
         """PSNR of the averaged weights on held-out clips."""
@@ -187,34 +184,28 @@ class AutoencoderTrainer(Trainer):
         values = [decibel(float(np.mean((a / 127.5 - b / 127.5) ** 2))) for a, b in pairs]
         return {"validation_psnr": round(float(np.mean(values)), 3)} if values else {}
 
-    @property
-    def averaged(self) -> Autoencoder:
-        module = self.ema.modules["autoencoder"]
-        assert isinstance(module, Autoencoder)
-        return module
-
     @torch.no_grad()
     def reconstruct(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(frames, their reconstruction), uint8 T H W 3, cut to whole groups and multiples of 8 pixels."""
-        frames = cut_to_fit(frames)
+        frames, averaged = cut_to_fit(frames), self.ema.modules["autoencoder"]
         with autocast(self.device):
-            decoded = self.averaged.decode(self.averaged.encode(to_video(frames, self.device)))
+            decoded = averaged.decode(averaged.encode(to_video(frames, self.device)))
         return frames, to_frames(decoded)[: len(frames)]
 
     def finish(self) -> Path:
         """Measure the latents, write the weights and the sheet; returns the weights' folder."""
-        seen = [clip.cpu().numpy() for clip in self.clips[:MEASURED_CLIPS]]
+        seen = [clip.cpu().numpy() for clip in self.cache.clips[:MEASURED_CLIPS]]
         examples = [read_video(path)[0] for path in self.held_out[:SHEET_CLIPS]] or seen[:SHEET_CLIPS]
+        averaged, folder = self.ema.modules["autoencoder"], self.config.out / "autoencoder"
         if not self.config.decoder_only:
-            measure_latents(self.averaged, [*seen, *examples], self.device)
-        folder = self.config.out / "autoencoder"
-        save_module(self.averaged, self.averaged.config, folder)
+            measure_latents(averaged, [*seen, *examples], self.device)
+        save_module(averaged, averaged.config, folder)
         rows = [row for clip in examples for row in self.reconstruct(clip)]
         write_png(self.config.out / "sheet.png", contact_sheet(rows))
         return folder
 
     def close(self) -> None:
-        if self.cache is not None:
+        if hasattr(self, "cache"):  # it could begin
             self.cache.close()
         super().close()
 

@@ -1,4 +1,4 @@
-"""The models of a run: made from a preset or initial weights, read back from the run, exported as weights."""
+"""Build the models of a run from a preset or initial weights, rebuild them from its folder, export its weights."""
 
 import os
 import shutil

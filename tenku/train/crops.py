@@ -1,4 +1,4 @@
-"""Random crops out of clip folders that may still be growing: decoded once, kept in memory as uint8.
+"""Draw random crops from clip folders that may still be growing: decoded once, kept in memory as uint8.
 
 A thread of its own decodes, so training starts with the first clips and meets the others as they come.
 """

@@ -139,8 +139,14 @@ class DiffusionTrainer(Trainer):
         return self.validation.measure(self.ema.modules["transformer"], self.ema.modules["text"])
 
     def after_checkpoint(self) -> None:
+        """Let the caller draw what the averaged weights can; a failed picture does not end training."""
         if self.preview is not None:
-            self.show(self.preview)
+            folder, modules = self.config.out / "previews", self.ema.modules
+            folder.mkdir(exist_ok=True)
+            try:
+                self.preview(modules["text"], modules["transformer"], folder / f"step-{self.step:08d}.png")
+            except Exception as error:
+                self.log.write(self.step, preview_failed=f"{type(error).__name__}: {error}")
         if self.progress < 1:
             self.meet_new_clips()
 
@@ -155,17 +161,6 @@ class DiffusionTrainer(Trainer):
         self.loader.hold(training)
         self.hold(training, held_out)
         self.log.write(self.step, clips=sum(len(bucket.captions) for bucket in training))
-
-    def show(self, preview: Preview) -> None:
-        """Let the caller draw what the averaged weights can; a failed picture does not end training."""
-        folder = self.config.out / "previews"
-        folder.mkdir(exist_ok=True)
-        text, transformer = self.ema.modules["text"], self.ema.modules["transformer"]
-        assert isinstance(text, TextEncoder) and isinstance(transformer, Transformer)
-        try:
-            preview(text, transformer, folder / f"step-{self.step:08d}.png")
-        except Exception as error:
-            self.log.write(self.step, preview_failed=f"{type(error).__name__}: {error}")
 
     def describe(self) -> dict[str, Any]:
         """Enough to rebuild the models and to tell what they were trained on."""

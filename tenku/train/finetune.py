@@ -48,22 +48,21 @@ def finetune(
 
     Clips are brought to the model's size, rate and length (OUT/clips), encoded (OUT/latents), and trained on. What a
     former call has done is not done again. size: (width, height) in pixels instead of the model's own. config: all
-    other settings; by default those of `recipes.own_clips`. on_note is told what was left out. ValueError: there is
+    other settings; by default those of `recipes.OWN_CLIPS`. on_note is told what was left out. ValueError: there is
     nothing to train on, or OUT holds another run.
     """
     start, out, clips, size = find(model), Path(out), Path(clips), checked_size(size)
     check_text_encoder(start)
     if config is None:
         config = TrainConfig(latents=out / "latents", out=out, minutes=minutes, steps=steps, initial=start)
-        config = recipes.own_clips(recipes.for_device(config))
+        config = recipes.with_recipe(recipes.for_device(config), recipes.OWN_CLIPS | {"show_progress": False})
     lock = checkpoint.lock(out)
     try:
         checkpoint_to_resume(config)  # refuses another run before its clips are touched
         captions = encode_user_clips(clips, start, out, size, on_note, progress)
         if is_spent(config):
             on_note("this run has spent its budget, nothing is trained; a larger one goes on")
-        trainer = DiffusionTrainer(config, preview and preview(config.latents, captions), lock)
-        trainer.fit()
+        DiffusionTrainer(config, preview and preview(config.latents, captions), lock).fit()
     finally:
         lock.close()
     return export_finetuned(out, start), captions

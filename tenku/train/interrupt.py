@@ -1,4 +1,4 @@
-"""Ctrl-C and being told to end: between two steps, never within one."""
+"""Handle SIGINT, SIGTERM and SIGHUP between two training steps, never within one."""
 
 import signal
 import threading

@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from tenku.model import TextEncoder, Transformer, presets
 from tenku.system.live_bytes import LiveBytes
-from tenku.train.optim import build_optimizer, is_hidden
+from tenku.train.optim import Optimizer, is_hidden
 
 META = torch.device("meta")
 
@@ -44,7 +44,7 @@ def training_memory(preset: str, latent_shape: tuple[int, ...], tokens: int | No
         }
     parameters = [parameter for module in modules.values() for parameter in module.parameters()]
     weights = sum(parameter.nbytes for parameter in parameters)
-    optimizer = build_optimizer(modules, hidden=is_hidden)
+    optimizer = Optimizer(modules, hidden=is_hidden)
     states = sum(each.nbytes for each in optimizer.momentum.values())
     states += 2 * sum(each.nbytes for each in optimizer.rest.values())
 

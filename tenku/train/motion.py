@@ -1,4 +1,4 @@
-"""Where a clip moves: what training the autoencoder and training the transformer both weigh errors by."""
+"""Measure where a clip moves; both the autoencoder's and the transformer's loss are weighted by it."""
 
 import torch
 from torch import Tensor

@@ -67,18 +67,28 @@ def orthogonalize(matrices: Tensor) -> Tensor:
 
 
 class Optimizer:
-    """Muon and AdamW as one. `step(lr_scale)` multiplies both base rates, so a schedule is one number."""
+    """Muon and AdamW as one, over a module, several named modules, or named parameters.
+
+    `step(lr_scale)` multiplies both base rates, so a schedule is one number. `weight_decay` acts on Muon's matrices
+    only. `hidden(name, parameter)` decides what Muon trains, `lr_mult(name)` is the factor of `adamw_lr` for one of
+    the others. ValueError when there is nothing to train.
+    """
 
     def __init__(
         self,
-        named_parameters: Iterable[tuple[str, nn.Parameter]],
-        muon_lr: float,
-        adamw_lr: float,
-        weight_decay: float,
-        hidden: Callable[[str, Tensor], bool],
+        modules: nn.Module | Mapping[str, nn.Module] | Iterable[tuple[str, nn.Parameter]],
+        *,
+        muon_lr: float = 5e-3,
+        adamw_lr: float = 1e-3,
+        weight_decay: float = 0.01,
+        hidden: Callable[[str, Tensor], bool] = is_hidden_matrix,
         lr_mult: Callable[[str], float] = lambda name: 1.0,
-    ):
-        named = [(name, parameter) for name, parameter in named_parameters if parameter.requires_grad]
+    ) -> None:
+        if isinstance(modules, nn.Module):
+            modules = modules.named_parameters()
+        elif isinstance(modules, Mapping):
+            modules = nn.ModuleDict(modules).named_parameters()
+        named = [(name, parameter) for name, parameter in modules if parameter.requires_grad]
         if not named:
             raise ValueError("nothing to train: no parameter requires a gradient")
         if len({name for name, _ in named}) != len(named):
@@ -168,31 +178,3 @@ def _expect(state: Mapping[str, Tensor], key: str, shape: torch.Size) -> Tensor:
         found = list(state[key].shape)
         raise ValueError(f"the optimizer state has {key} of shape {found}, not {list(shape)}")
     return state[key]
-
-
-def build_optimizer(
-    modules: nn.Module | Mapping[str, nn.Module] | Iterable[tuple[str, nn.Parameter]],
-    *,
-    muon_lr: float = 5e-3,
-    adamw_lr: float = 1e-3,
-    weight_decay: float = 0.01,
-    hidden: Callable[[str, Tensor], bool] = is_hidden_matrix,
-    lr_mult: Callable[[str], float] = lambda name: 1.0,
-) -> Optimizer:
-    """An optimizer over a module, several named modules, or named parameters.
-
-    `weight_decay` acts on Muon's matrices only. `hidden(name, parameter)` decides what Muon trains,
-    `lr_mult(name)` the factor of `adamw_lr` for one of the others.
-    ValueError when there is nothing to train.
-    """
-    if isinstance(modules, nn.Module):
-        named = list(modules.named_parameters())
-    elif isinstance(modules, Mapping):
-        named = [
-            (f"{prefix}.{name}", parameter)
-            for prefix, module in modules.items()
-            for name, parameter in module.named_parameters()
-        ]
-    else:
-        named = list(modules)
-    return Optimizer(named, muon_lr, adamw_lr, weight_decay, hidden, lr_mult)

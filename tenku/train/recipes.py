@@ -13,61 +13,41 @@ from tenku.train.diffusion import TrainConfig
 # how things look, and most samples have nothing to go by but the text.
 OWN_CLIPS: dict[str, Any] = dict(
     batch_size=16, muon_lr=6e-3, adamw_lr=1e-3, text_lr_mult=1.0, image_frac=0.55, warmdown_start=0.4
-)
-OWN_CLIPS_CORRUPTION: dict[str, Any] = dict(cond_prob=0.2, shift=1.5)
-
-# For weights that know these clips' world already: low rates, the text encoder frozen, most samples go on from frames.
+) | dict(corruption=dict(cond_prob=0.2, shift=1.5))
+# Weights that know these clips' world already: low rates, the text encoder frozen, most samples go on from some frames.
 LOW_LR: dict[str, Any] = dict(
     batch_size=16, muon_lr=1e-3, adamw_lr=2e-4, text_lr_mult=0.0, image_frac=0.0, warmdown_start=0.3, ema_decay=0.99
-)
-LOW_LR_CORRUPTION: dict[str, Any] = dict(
-    cond_prob=0.7, history_noise_prob=0.7, cond_patterns=(0.7, 0.1, 0.1, 0.1), shift=1.5
-)
-
+) | dict(corruption=dict(cond_prob=0.7, history_noise_prob=0.7, cond_patterns=(0.7, 0.1, 0.1, 0.1), shift=1.5))
 # A GPU takes many steps in a minute.
 ON_A_GPU: dict[str, Any] = dict(log_every=100, validate_every=1000, checkpoint_minutes=2.0)
 
 LARGE_GPU = 40 * 2**30  # bytes: holds many clips and whole batches of pictures
 AUTOENCODER_ON_A_LARGE_GPU: dict[str, Any] = dict(batch_size=64, crop=128, motion_crop_prob=0.0, cache_gib=24.0)
-# For the decoder of a trained autoencoder alone: crops from anywhere, structure above all, and no part of the loss that
-# is for latents, nor for motion, of which they hold no more.
+# The decoder alone: crops from anywhere, structure above all, and no part of the loss that is for latents, nor for
+# motion, of which they hold no more.
 DECODER_ONLY: dict[str, Any] = dict(
-    decoder_only=True, motion_crop_prob=0.0, motion=0.0, structure=5.0, coarse=0.0, muon_lr=3e-3, adamw_lr=1e-3
-) | dict(warmdown_start=0.2, ema_decay=0.99)
-# With latents from a transformer: whole pictures, for its sake, and what flickers weighs twice.
-ON_MODEL_LATENTS: dict[str, Any] = dict(crop=128, flicker=2.0)
+    motion_crop_prob=0.0, motion=0.0, structure=5.0, coarse=0.0, muon_lr=3e-3, adamw_lr=1e-3, warmdown_start=0.2
+) | dict(decoder_only=True, ema_decay=0.99)
 
 
-def with_recipe(config: TrainConfig, settings: dict[str, Any], corruption: dict[str, Any]) -> TrainConfig:
-    """A run with some of its settings, and of those of its corruption, changed."""
-    return replace(config, **settings, corruption=replace(config.corruption, **corruption))
+def with_recipe(config: TrainConfig, recipe: dict[str, Any]) -> TrainConfig:
+    """A run with some of its settings changed, and under "corruption" some of those of its corruption."""
+    corruption = replace(config.corruption, **recipe.get("corruption", {}))
+    return replace(config, **recipe | {"corruption": corruption})
 
 
 def for_device(config: TrainConfig) -> TrainConfig:
-    return replace(config, **ON_A_GPU) if choose_device(config.device).type == "cuda" else config
+    return with_recipe(config, ON_A_GPU if choose_device(config.device).type == "cuda" else {})
 
 
-def own_clips(config: TrainConfig) -> TrainConfig:
-    """Fine-tuning on a user's clips."""
-    return with_recipe(config, OWN_CLIPS, OWN_CLIPS_CORRUPTION)
-
-
-def low_lr_finetune(config: TrainConfig) -> TrainConfig:
-    """Further training of weights that know these clips' world already."""
-    return with_recipe(config, LOW_LR, LOW_LR_CORRUPTION)
-
-
-def autoencoder_for_device(config: AutoencoderTrainConfig) -> AutoencoderTrainConfig:
-    """On a large GPU a step takes whole pictures, many at a time, from clips that stay in its memory."""
+def autoencoder_recipe(config: AutoencoderTrainConfig) -> AutoencoderTrainConfig:
+    """On a large GPU steps of whole pictures, many at a time; where a run is of the decoder alone, that recipe."""
     device = choose_device(config.device)
-    if device.type != "cuda" or torch.cuda.get_device_properties(device).total_memory < LARGE_GPU:
-        return config
-    return replace(config, **AUTOENCODER_ON_A_LARGE_GPU)
-
-
-def decoder_only(config: AutoencoderTrainConfig) -> AutoencoderTrainConfig:
-    """The same budget for the decoder of `config.initial` alone, on latents of the encoder or of `latents_from`."""
-    config = replace(config, **DECODER_ONLY)
+    if device.type == "cuda" and torch.cuda.get_device_properties(device).total_memory >= LARGE_GPU:
+        config = replace(config, **AUTOENCODER_ON_A_LARGE_GPU)
+    if config.decoder_only:
+        config = replace(config, **DECODER_ONLY)
     if config.latents_from is None:
         return config
-    return replace(config, **ON_MODEL_LATENTS, batch_size=max(1, config.batch_size // 3))
+    # Whole pictures, for the transformer's sake, and what flickers weighs twice.
+    return replace(config, crop=128, flicker=2.0, batch_size=max(1, config.batch_size // 3))

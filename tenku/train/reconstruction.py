@@ -1,4 +1,4 @@
-"""What training the autoencoder punishes: seven parts of how a decoded video differs from the true one."""
+"""The reconstruction loss of the autoencoder: L1, MSE, edges, SSIM, flicker, coarse error and KL."""
 
 import torch
 import torch.nn.functional as F

@@ -32,7 +32,7 @@ class SDEdit:
         own, asked = load_autoencoder(folder).state_dict(), autoencoder.state_dict()
         for name in (name for name in own if name.startswith(("encoder.", "latent_"))):
             if not torch.allclose(own[name].float(), asked[name].cpu(), rtol=1e-2, atol=1e-2):  # one may be in bf16
-                raise ValueError(f"the model in {folder} was trained on another encoder than the one to be polished")
+                raise ValueError(f"the model in {folder} was trained on another encoder than this decoder's")
         self.transformer: Transformer = load_transformer(folder, dtype=torch.float32, device=device)
         self.text: TextEncoder = load_text_encoder(folder).to(device)
         # Width and height of what it makes are multiples of this many pixels.

@@ -28,7 +28,7 @@ from tenku.train import checkpoint
 from tenku.train.ema import EMA
 from tenku.train.interrupt import interruptible
 from tenku.train.measure import Log, Window, shown
-from tenku.train.optim import Optimizer, build_optimizer
+from tenku.train.optim import Optimizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +83,9 @@ class TrainerConfig:
         fallen = max(0.0, (progress - self.warmdown_start) / (1 - self.warmdown_start))
         return warm * max(self.final_lr, 1 - (1 - self.final_lr) * fallen)
 
-    def stored(self) -> dict[str, Any]:
-        """The settings as RUN/config.json holds them."""
-        return _stored(self)
 
-
-def _stored(config: Any) -> dict[str, Any]:
-    """A dataclass by its keys on disk; paths become text."""
+def stored(config: Any) -> dict[str, Any]:
+    """A dataclass of settings as RUN/config.json holds it: by its keys on disk, paths as text."""
     keys, values = getattr(config, "KEYS", {}), {}
     for each in fields(config):
         value = getattr(config, each.name)
@@ -97,7 +93,7 @@ def _stored(config: Any) -> dict[str, Any]:
             value = [str(one) if isinstance(one, Path) else one for one in value]
         elif isinstance(value, Path):
             value = str(value.resolve() if each.name == "initial" else value)
-        values[keys.get(each.name, each.name)] = _stored(value) if is_dataclass(value) else value
+        values[keys.get(each.name, each.name)] = stored(value) if is_dataclass(value) else value
     return values
 
 
@@ -225,7 +221,8 @@ class Trainer:
                 task = bar.add_task("train", total=1.0, text="")
                 while self.progress < 1 and not interrupted():
                     self.update(self.train_step())
-                    bar.update(task, completed=self.progress, text=self.headline())
+                    text = " · ".join([f"step {self.step}", *shown(self.latest, **self.headlines)])
+                    bar.update(task, completed=self.progress, text=text)
                 if self.step > self.first_step:
                     self.write_log()
                     every = self.config.validate_every
@@ -261,9 +258,9 @@ class Trainer:
         self.lock.close()
 
     def optimizer_over(self, modules: nn.Module | Mapping[str, nn.Module], **kinds: Any) -> Optimizer:
-        """An optimizer with the run's rates; kinds: `hidden` and `lr_mult` of `build_optimizer`."""
+        """An optimizer with the run's rates; kinds: `hidden` and `lr_mult` of `Optimizer`."""
         rates = {name: getattr(self.config, name) for name in ("muon_lr", "adamw_lr", "weight_decay")}
-        return build_optimizer(modules, **rates, **kinds)
+        return Optimizer(modules, **rates, **kinds)
 
     @property
     def elapsed(self) -> float:
@@ -274,10 +271,6 @@ class Trainer:
     def progress(self) -> float:
         """Share of the budget that is spent."""
         return self.config.progress(self.step, self.elapsed)
-
-    def headline(self) -> str:
-        """The progress bar's text."""
-        return " · ".join([f"step {self.step}", *shown(self.latest, **self.headlines)])
 
     def write_log(self) -> None:
         """The means since the last log line. ValueError when the loss is no longer a number."""
@@ -339,7 +332,7 @@ class Trainer:
 
     def write_config(self, resumed: bool) -> None:
         """RUN/config.json; a run that goes on began where it began."""
-        path, section = self.config.out / "config.json", self.config.stored()
+        path, section = self.config.out / "config.json", stored(self.config)
         if resumed and self.config.initial is None:
             section["initial"] = read_json(path)[self.config.SECTION].get("initial")
         write_json(path, {self.config.SECTION: section, **self.describe()})

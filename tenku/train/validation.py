@@ -1,4 +1,4 @@
-"""Loss on clips held out from training, always on the same noise, so that its changes are the model's."""
+"""Validation loss on held-out clips, always with the same noise, so that its changes are the model's."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

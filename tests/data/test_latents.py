@@ -73,7 +73,7 @@ class Pixels:
 
 def encode(folder, out, autoencoder, *, mirror=True, shard_size=2, identity="pixels", dtype=torch.float16):
     samples = clips(folder)
-    return encode_samples(samples, autoencoder, identity, out, mirror, 2, shard_size, dtype, "cpu")
+    return encode_samples(samples, autoencoder, identity, out, mirror=mirror, shard_size=shard_size, dtype=dtype)
 
 
 def test_latents_and_manifest_tell_the_same_story(tmp_path):
@@ -157,7 +157,7 @@ def test_clips_are_found_again_wherever_they_are_in_the_list(tmp_path):
 
     def calls(samples) -> int:
         autoencoder = Pixels()
-        encode_samples(samples, autoencoder, "pixels", out, False, 2, 2, torch.float16, "cpu")
+        encode_samples(samples, autoencoder, "pixels", out, mirror=False, shard_size=2, dtype=torch.float16)
         assert sorted(clip["seed"] for clip in listed(out)) == sorted(sample.seed for sample in samples)
         return autoencoder.calls
 

@@ -46,6 +46,8 @@ def test_it_learns_and_writes_measured_weights(clips, tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in lines if "loss" in line]
     assert losses[-1] < 0.6 * losses[0]
+    stored = json.loads((tmp_path / "config.json").read_text())["training"]
+    assert {"clip", "decay_from", "average_decay", "busy", "made_by"} < set(stored)  # as former versions have them
     autoencoder = load_autoencoder(folder)
     assert autoencoder.latent_std.min() > 0 and not torch.allclose(autoencoder.latent_std, torch.ones(16))
     assert (tmp_path / "sheet.png").stat().st_size > 0

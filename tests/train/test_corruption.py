@@ -1,7 +1,9 @@
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from tenku import flow
+from tenku.model import TextEncoder, Transformer, presets
 from tenku.train.corruption import (
     CorruptionConfig,
     corrupt,
@@ -11,6 +13,7 @@ from tenku.train.corruption import (
     motion_weights,
     predict_velocity,
 )
+from tenku.train.measure import step_flops
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -137,3 +140,16 @@ def test_shares_out_of_range_are_refused():
         CorruptionConfig(cond_patterns=(1.0, 1.0, 0.0, 0.0))
     with pytest.raises(ValueError, match="motion must be at least 0, got -1"):
         CorruptionConfig(motion=-1.0)
+
+
+@pytest.mark.parametrize(("shape", "tokens"), [((2, 16, 12, 16, 16), 40), ((8, 16, 1, 16, 16), 33)])
+def test_the_formula_for_flops_is_within_two_percent_of_the_counter(shape, tokens):
+    sizes = presets.get("embedded-cpu")
+    with torch.device("meta"):
+        transformer, text = Transformer(sizes.transformer), TextEncoder(sizes.text)
+        mask = torch.empty(shape[0], tokens, dtype=torch.bool)
+        with FlopCounterMode(display=False) as counter:
+            embeds = text(mask.long(), mask)
+            transformer(torch.empty(shape), torch.empty(shape[0], shape[2]), embeds, mask)
+    flops = step_flops(sizes.transformer, sizes.text, shape, tokens)
+    assert flops == pytest.approx(3 * counter.get_total_flops(), rel=0.02)

@@ -1,6 +1,7 @@
 """A run goes to its end, goes on where it was cut off, and leaves weights that can be loaded."""
 
 import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -86,6 +87,12 @@ def test_a_run_leaves_log_checkpoints_and_tokenizer(whole):
     assert (whole / "text" / "tokenizer.json").is_file() and (whole / "text" / "vocabulary.json").is_file()
     scales = [line["lr_scale"] for line in lines if "loss" in line]
     assert scales[0] < scales[3] and scales[-1] < scales[-2]  # warm-up, then down
+
+
+def test_settings_are_stored_by_the_keys_of_former_versions(whole):
+    stored = json.loads((whole / "config.json").read_text())["run"]
+    assert {"clip", "decay_from", "text_share", "stills_until", "ema_decay"} < set(stored)
+    assert {"conditioned", "kinds", "noisy", "history_noise", "worn", "independent", "shift"} < set(stored["objective"])
 
 
 def test_the_first_share_of_a_run_sees_stills_alone(latents, tmp_path):

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from tenku.train.optim import build_optimizer, is_hidden_matrix
+from tenku.train.optim import Optimizer, is_hidden_matrix
 
 
 def small_network() -> nn.ModuleDict:
@@ -36,7 +36,7 @@ def test_muon_takes_hidden_matrices_and_kernels_only():
 
 def test_batched_muon_equals_torch_muon():
     ours, theirs = small_network(), small_network()
-    optimizer = build_optimizer(ours, muon_lr=0.02, adamw_lr=1e-3, weight_decay=0.1)
+    optimizer = Optimizer(ours, muon_lr=0.02, adamw_lr=1e-3, weight_decay=0.1)
     matrices = [p for n, p in theirs.named_parameters() if is_hidden_matrix(n, p)]
     assert len(matrices) == 6
     reference = torch.optim.Muon(matrices, lr=0.02, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
@@ -58,7 +58,7 @@ def test_muon_update_of_a_kernel_has_the_size_of_adamw_whatever_its_memory_forma
     before = plain.weight.detach().clone()
     for module in (plain, channels_last):
         give_gradients(module, 1)
-        build_optimizer(module, muon_lr=0.1, weight_decay=0.0).step()
+        Optimizer(module, muon_lr=0.1, weight_decay=0.0).step()
     torch.testing.assert_close(plain.weight, channels_last.weight, atol=1e-5, rtol=0)
     size = (plain.weight.detach() - before).square().mean().sqrt().item()
     assert size == pytest.approx(0.1 * 0.2, rel=0.15)
@@ -68,7 +68,7 @@ def test_some_parameters_may_have_a_lower_rate():
     before, module = small_network(), small_network()
     give_gradients(module, 1)
     share = {"patch_embedding.weight": 0.1, "head.weight": 1.0}
-    build_optimizer(module, adamw_lr=1e-2, lr_mult=lambda name: share.get(name, 0.0)).step(0.5)
+    Optimizer(module, adamw_lr=1e-2, lr_mult=lambda name: share.get(name, 0.0)).step(0.5)
     moved = {n: (p - before.get_parameter(n)).abs().max().item() for n, p in module.named_parameters()}
     # The first step of AdamW moves every number by its rate.
     assert moved["head.weight"] == pytest.approx(5e-3, rel=1e-3)
@@ -78,12 +78,12 @@ def test_some_parameters_may_have_a_lower_rate():
 
 def test_resumed_optimizer_goes_on_bit_for_bit():
     whole, resumed = small_network(), small_network()
-    first = build_optimizer({"net": whole}, muon_lr=0.02, adamw_lr=1e-2)
+    first = Optimizer({"net": whole}, muon_lr=0.02, adamw_lr=1e-2)
     for seed in range(2):
         give_gradients(whole, seed)
         first.step(0.5)
     resumed.load_state_dict(whole.state_dict())
-    second = build_optimizer({"net": resumed}, muon_lr=0.02, adamw_lr=1e-2)
+    second = Optimizer({"net": resumed}, muon_lr=0.02, adamw_lr=1e-2)
     second.load_state_dict({key: value.clone() for key, value in first.state_dict().items()})
     for module, optimizer in ((whole, first), (resumed, second)):
         give_gradients(module, 7)
@@ -93,7 +93,7 @@ def test_resumed_optimizer_goes_on_bit_for_bit():
 
 
 def test_state_of_another_model_is_refused_by_name():
-    optimizer = build_optimizer(small_network())
+    optimizer = Optimizer(small_network())
     with pytest.raises(ValueError, match="lacks muon.blocks.0.up.weight"):
         optimizer.load_state_dict({})
     state = optimizer.state_dict()
@@ -104,4 +104,4 @@ def test_state_of_another_model_is_refused_by_name():
 
 def test_nothing_to_train_is_an_error():
     with pytest.raises(ValueError, match="nothing to train"):
-        build_optimizer(nn.Identity())
+        Optimizer(nn.Identity())
