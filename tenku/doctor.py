@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # A model's weights in bf16 and about as much again for activations and decoding.
 BYTES_PER_PARAMETER = 4
 PROBE_STEPS = 2
+CARDS = (8, 12, 16, 24, 32, 48, 80, 96, 141, 192)  # gigabytes of memory that cards are sold with
+USABLE_SHARE = 0.94  # of it: the allocator's blocks are never filled to the last byte
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,13 @@ def findings(model: str, size: tuple[int, int] | None = None, seconds: float | N
     yield encoders()
     yield simulator()
     yield presets()
+    from tenku.model.presets import PRESETS
     from tenku.wan.catalogue import OPEN_WEIGHTS
 
     if model in OPEN_WEIGHTS:
         yield from open_weights(model, size, seconds)
+    elif model in PRESETS and model != "embedded":
+        yield training(model)
     elif size is not None or seconds is not None:
         raise ValueError(f"--size and --seconds ask for the memory of open weights: {', '.join(OPEN_WEIGHTS)}")
     else:
@@ -143,6 +148,18 @@ def presets() -> Finding:
         if parameters * BYTES_PER_PARAMETER <= room:
             fits.append(f"{name} ({parameters / 1e6:,.0f}M)")
     return Finding("sizes", f"transformers whose weights fit into {place}: {', '.join(fits) or 'none'}", bool(fits))
+
+
+def training(preset: str) -> Finding:
+    """What a training step of a preset takes, predicted for a clip of 3 s at 128x128, and which card holds it."""
+    from tenku.train.memory import training_memory
+
+    need = training_memory(preset, (1, 16, 12, 16, 16))
+    peak = need.pop("peak") / 1e9
+    card = next((size for size in CARDS if peak <= USABLE_SHARE * size), None)
+    told = ", ".join(f"{part} {bytes / 1e9:.1f}" for part, bytes in need.items())
+    wants = f"a card of {card} GB" if card else f"more than a card of {CARDS[-1]} GB, so weights on several"
+    return Finding("training", f"{preset}: a clip of 3 s at 128x128 takes {peak:.1f} GB ({told}): {wants}", None)
 
 
 def open_weights(model: str, size: tuple[int, int] | None, seconds: float | None) -> Iterator[Finding]:

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "data": {"media", "system", "model", "world"},
     "train": {"flow", "media", "system", "model", "loading", "data"},
     "evaluate": {"flow", "media", "system", "model", "loading", "sample", "data", "train", "world"},
-    "doctor": {"system", "model", "wan", "loading", "sample", "__init__"},
+    "doctor": {"system", "model", "wan", "loading", "sample", "train", "__init__"},
     "__init__": {"media", "sample", "prompts"},
 }
 FREE = {"cli", "__main__"}

@@ -186,6 +186,11 @@ def test_doctor_reports_what_it_measured(run):
     assert "measured just now" in said.out
 
 
+def test_doctor_says_what_card_a_preset_wants_for_training(run):
+    said = run("doctor", "--model", "nano")
+    assert said.code == 0 and "nano: a clip of 3 s at 128x128 takes" in said.out and "a card of 8 GB" in said.out
+
+
 def test_doctor_names_broken_weights(run, tmp_path):
     said = run("doctor", "--model", str(tmp_path))
     assert said.code == 2
