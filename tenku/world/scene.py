@@ -60,7 +60,11 @@ def vec(*numbers: float) -> Vector:
 
 
 def turn(axis: Numbers, angle: float) -> Vector:
-    """The quaternion of a turn about an axis."""
+    """The quaternion of a turn about an axis.
+
+    Ours, like `then` and `matrix`: MuJoCo's (mju_axisAngle2Quat, mju_quat2Mat) differ in the last bit, and every clip
+    would.
+    """
     a = np.asarray(axis, float)
     return np.r_[np.cos(angle / 2), np.sin(angle / 2) * a / np.linalg.norm(a)]
 
