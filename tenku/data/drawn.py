@@ -27,8 +27,8 @@ from tenku.data.latents import (
 from tenku.data.source import Sample
 from tenku.model.autoencoder import Autoencoder, load_autoencoder
 from tenku.system.files import read_json, write_tensors
-from tenku.world.dataset import make_all
 from tenku.world.scene import FPS, SAMPLES, WORLD
+from tenku.world.workers import make_all
 
 SHARD = 16  # clips
 FIRST = 1000  # clips in the first manifest, or all there are: tokenizer and sizes are made from them

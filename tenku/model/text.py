@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tenku.model import weights
 from tenku.model.attention import attention
 from tenku.model.vocabulary import Vocabulary, normalize
+from tenku.system.files import new_folder
 
 __all__ = ["TextConfig", "TextEncoder", "Vocabulary", "load_text_encoder", "normalize", "train_tokenizer"]
 
@@ -125,7 +126,7 @@ class TextEncoder(nn.Module):
         """Write weights, config, tokenizer.json and vocabulary.json as one complete folder."""
         if self.tokenizer is None:
             raise ValueError("this text encoder has no tokenizer to save")
-        with weights.new_folder(folder) as new:
+        with new_folder(folder) as new:
             weights.write_module(self, self.config, new, dtype)
             self.tokenizer.save(str(new / "tokenizer.json"))
             self.vocabulary.save(new / "vocabulary.json")

@@ -7,12 +7,9 @@ Nothing here ever unpickles.
 
 import json
 import math
-import os
 import re
-import shutil
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +18,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from tenku.system.files import new_folder, read_json
 
 MiB = 2**20
 SHARD_SIZE = 16 * MiB
@@ -45,31 +44,6 @@ def save_module(module: nn.Module, config: Any, folder: str | Path, dtype: torch
     """
     with new_folder(folder) as new:
         write_module(module, config, new, dtype)
-
-
-@contextmanager
-def new_folder(folder: str | Path) -> Iterator[Path]:
-    """A new empty folder to write into, which takes the given name when the block ends without an error."""
-    folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    new = folder.with_name(f".{folder.name}.new-{os.getpid()}")
-    old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir()
-    try:
-        yield new
-        for path in [*sorted(new.rglob("*")), new]:
-            _flush(path)
-        if folder.exists():
-            folder.rename(old)
-        new.rename(folder)
-        _flush(folder.parent)
-    except BaseException:
-        shutil.rmtree(new, ignore_errors=True)
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_module(module: nn.Module, config: Any, folder: Path, dtype: torch.dtype) -> None:
@@ -114,14 +88,6 @@ def _cut_into_shards(state: dict[str, Tensor]) -> list[list[str]]:
         shards[-1].append(name)
         size += tensor.nbytes
     return shards
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 # ----------------------------------------------------------------------------------------------------------
@@ -272,15 +238,3 @@ def part_folder(folder: str | Path, part: str) -> Path:
 
 def count_parameters(module: nn.Module) -> int:
     return sum(math.prod(parameter.shape) for parameter in module.parameters())
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ValueError(f"{path} is missing")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} should hold a JSON object")
-    return values

@@ -29,12 +29,12 @@ def denoise(
 
     sequential_cfg: see `GuidedVelocity`.
     """
-    times = flow.schedule(params.num_steps, params.shift, params.levels)
+    times = flow.schedule(params.num_steps, params.shift, params.num_train_timesteps)
     if conditioning.start_latents is not None:
         strength = torch.as_tensor(conditioning.strength)
         if strength.ndim and params.solver == "unipc":
             raise ValueError("unipc takes one strength for all frames: choose another solver, or one strength")
-        times = flow.from_level(times, float(strength.float().max()))
+        times = flow.truncate_schedule(times, float(strength.float().max()))
     frames = FrameState(conditioning, noise, times)
     velocity: Velocity = GuidedVelocity(transformer, conditioning, params, frames.sigma, sequential_cfg=sequential_cfg)
     if conditioning.cyclic:

@@ -72,7 +72,7 @@ class Engine:
     @contextmanager
     def at_work(self, *parts: nn.Module) -> Iterator[None]:
         """Bring parts that take turns to the device, the first of them at once, and all back to main memory after."""
-        turns = self.plan.apart and self.device.type != "cpu"
+        turns = self.plan.model_offload and self.device.type != "cpu"
         if turns:
             move(parts[0], self.device)
         try:
@@ -125,14 +125,14 @@ class Engine:
         with stopwatch(self.timings, "denoise"):
             report("denoise", 0, request.params.num_steps)
             # Offloaded blocks have no turn: they are never there as a whole.
-            with nullcontext() if self.plan.stream else self.at_work(*self.networks):
+            with nullcontext() if self.plan.block_offload else self.at_work(*self.networks):
                 return denoise(
                     self.transformer,
                     self.noise(request),
                     conditioning,
                     request.params,
                     on_step=lambda done, total: report("denoise", done, total),
-                    sequential_cfg=self.plan.one_by_one,
+                    sequential_cfg=self.plan.sequential_cfg,
                 )
 
     def decode(

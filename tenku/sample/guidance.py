@@ -44,7 +44,7 @@ class GuidedVelocity:
         self.negative_only: KeysValues = []
 
     def __call__(self, latents: Tensor, t: float) -> Tensor:
-        t = flow.to_level(t, self.params.levels)
+        t = flow.round_to_timestep(t, self.params.num_train_timesteps)
         self._choose_network(t)
         assert self.network is not None
         sigma, beside = self.sigma(t), self.conditioning.channel_cond
@@ -66,8 +66,8 @@ class GuidedVelocity:
         network, self.scale = self.transformer, self.params.guidance_scale
         if isinstance(network, Experts):
             is_low = t < network.boundary
-            if is_low and self.params.low_guidance is not None:
-                self.scale = self.params.low_guidance
+            if is_low and self.params.guidance_scale_2 is not None:
+                self.scale = self.params.guidance_scale_2
             network = network.low if is_low else network.high
         if network is self.network:
             return

@@ -24,7 +24,7 @@ from tenku.sample.windows import FramesFn, wants_user_frames, windows_for
 from tenku.system.machine import keep_freed_memory
 from tenku.wan.experts import Experts
 from tenku.wan.lora import Lora
-from tenku.wan.plan import Plan
+from tenku.wan.memory_plan import MemoryPlan
 from tenku.wan.umt5 import UMT5
 from tenku.wan.vae import WanAutoencoder
 
@@ -45,7 +45,7 @@ class Pipeline:
         *,
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
-        plan: Plan | None = None,
+        plan: MemoryPlan | None = None,
         loras: Sequence[Lora | str | Path] = (),
     ) -> "Pipeline":
         """Load a model folder in our layout (model.json) or in diffusers' (open weights).
@@ -158,7 +158,7 @@ class Pipeline:
             "shift": request.params.shift,
             "solver": request.params.solver,
             "model": self.settings.name,
-            **({} if request.params.low_guidance is None else {"low_guidance": request.params.low_guidance}),
+            **({} if request.params.guidance_scale_2 is None else {"low_guidance": request.params.guidance_scale_2}),
             **({"loras": [str(lora) for lora in self.loras]} if self.loras else {}),
             "tenku": tenku.__version__,
         }
@@ -181,7 +181,7 @@ def load(
     model: str | Path = "embedded",
     *,
     device: str | torch.device | None = None,
-    plan: Plan | None = None,
+    plan: MemoryPlan | None = None,
     loras: Sequence[Lora | str | Path] = (),
 ) -> Pipeline:
     """Load the pipeline of a shipped or pulled model by name, or of a model folder; see `Pipeline.load`."""

@@ -98,7 +98,7 @@ def _params(params: SamplingParams, asked: dict[str, Any]) -> SamplingParams:
     if "steps" in asked:
         params = replace(params, num_steps=_whole_number("steps", asked["steps"]))
     if "guidance" in asked:
-        params = replace(params, guidance_scale=_number("guidance", asked["guidance"]), low_guidance=None)
+        params = replace(params, guidance_scale=_number("guidance", asked["guidance"]), guidance_scale_2=None)
     if "rescale" in asked:
         params = replace(params, guidance_rescale=_number("rescale", asked["rescale"]))
     if "shift" in asked:

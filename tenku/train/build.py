@@ -16,7 +16,7 @@ from tenku.model import TextConfig, TextEncoder, Transformer, TransformerConfig,
 from tenku.model.settings import ModelSettings, SamplingParams
 from tenku.model.text import train_tokenizer
 from tenku.model.vocabulary import Vocabulary
-from tenku.system.files import read_json
+from tenku.system.files import new_folder, read_json
 from tenku.train import checkpoint
 
 
@@ -171,7 +171,7 @@ def copy_part(source: Path, folder: Path) -> None:
     """A part of a model as a complete folder: its JSON and safetensors, nothing else. ValueError: it is missing."""
     if not source.is_dir():
         raise ValueError(f"{source} is missing")
-    with weights.new_folder(folder) as new:
+    with new_folder(folder) as new:
         for path in sorted(source.glob("*")):
             if path.suffix in (".json", ".safetensors"):
                 shutil.copyfile(path, new / path.name)

@@ -14,7 +14,7 @@ from tenku.model.settings import ModelSettings, SamplingParams
 from tenku.model.transformer import Transformer
 from tenku.model.weights import count_parameters
 
-LEVELS = 1000  # noise levels that Wan was trained with
+NUM_TRAIN_TIMESTEPS = 1000
 TEXT_PARAMETERS = 5_680_910_336  # of UMT5-XXL's encoder
 AUTOENCODER_PARAMETERS = {16: 126_892_531, 48: 704_688_668}  # by latent channels
 
@@ -31,8 +31,15 @@ class OpenWeights:
     licence: str = "Apache-2.0"
 
 
-def _wan(guidance: float, shift: float, steps: int = 50, low_guidance: float | None = None) -> SamplingParams:
-    return SamplingParams(steps, guidance, shift, solver="unipc", levels=LEVELS, low_guidance=low_guidance)
+def _wan(guidance: float, shift: float, steps: int = 50, guidance_scale_2: float | None = None) -> SamplingParams:
+    return SamplingParams(
+        steps,
+        guidance,
+        shift,
+        solver="unipc",
+        num_train_timesteps=NUM_TRAIN_TIMESTEPS,
+        guidance_scale_2=guidance_scale_2,
+    )
 
 
 # What the Wan models are usually kept away from: much of what they saw was like this. Bad exposure, no motion, writing,
@@ -71,7 +78,13 @@ OPEN_WEIGHTS = {
             "Wan-AI/Wan2.2-T2V-A14B-Diffusers",
             "wan2.2-a14b",
             ModelSettings(
-                "wan2.2-a14b", 16, HD + SD, 81, _wan(4.0, 12.0, 40, low_guidance=3.0), known="none", negative=NEGATIVE
+                "wan2.2-a14b",
+                16,
+                HD + SD,
+                81,
+                _wan(4.0, 12.0, 40, guidance_scale_2=3.0),
+                known="none",
+                negative=NEGATIVE,
             ),
             experts=2,
         ),

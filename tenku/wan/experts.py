@@ -12,13 +12,13 @@ from tenku.model.transformer import Transformer, TransformerConfig
 class Experts:
     """`high` works at noise levels from `boundary` up, `low` below.
 
-    With `apart`, the one that does not work lies in main memory.
+    With `model_offload`, the one that does not work lies in main memory.
     """
 
     high: Transformer
     low: Transformer
     boundary: float
-    apart: bool = False
+    model_offload: bool = False
 
     def __post_init__(self) -> None:
         if self.high.config != self.low.config:
@@ -34,9 +34,9 @@ class Experts:
         return self.high, self.low
 
     def take_turn(self, expert: Transformer) -> None:
-        """`expert` is about to work: with `apart`, it changes places with the other one if that was at work."""
+        """`expert` is about to work: with `model_offload`, it changes places with the other one if that was at work."""
         other = self.low if expert is self.high else self.high
-        if self.apart and other.device != expert.device and expert.device.type == "cpu":
+        if self.model_offload and other.device != expert.device and expert.device.type == "cpu":
             device = other.device
             move(other, torch.device("cpu"))
             move(expert, device)

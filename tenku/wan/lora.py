@@ -19,7 +19,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from tenku.model.transformer import Transformer
-from tenku.model.weights import check_safetensors, read_json
+from tenku.model.weights import check_safetensors
+from tenku.system.files import read_json
 from tenku.wan.names import from_diffusers
 
 EXPERTS = ("high", "low")

@@ -41,11 +41,11 @@ def test_a_text_for_each_frame(text_encoder, transformer):
     latents = torch.randn(1, 16, 4, 4, 4, generator=torch.Generator().manual_seed(0))
     params = SamplingParams(guidance_scale=3.0)
     found = [
-        GuidedVelocity(transformer, each, params, lambda _: torch.tensor([0.7]), sequential_cfg=one_by_one)(
+        GuidedVelocity(transformer, each, params, lambda _: torch.tensor([0.7]), sequential_cfg=sequential_cfg)(
             latents, 0.7
         )
         for each in (plain, same, mixed)
-        for one_by_one in (False, True)
+        for sequential_cfg in (False, True)
     ]
     for other in found[1:4]:
         torch.testing.assert_close(other, found[0], atol=1e-5, rtol=1e-5)
