@@ -164,11 +164,11 @@ def training(preset: str) -> Finding:
 
 def open_weights(model: str, size: tuple[int, int] | None, seconds: float | None) -> Iterator[Finding]:
     """Whether they are here and whole, and what a clip needs in each way of holding them: predicted, nothing is run."""
-    import torch
 
     from tenku.model.weights import tensor_files
     from tenku.sample.memory import USABLE, clip_frames, free_memory, plans_for, stages
     from tenku.sample.request import make_request
+    from tenku.system.device import choose_device
     from tenku.wan.catalogue import OPEN_WEIGHTS, models_folder
 
     folder = models_folder() / model
@@ -193,7 +193,7 @@ def open_weights(model: str, size: tuple[int, int] | None, seconds: float | None
         yield Finding(
             "memory", f"{seconds:g} s take as much as each window of {frames} frames that they are made in", None
         )
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device()
     free = free_memory(device)
     chosen = False
     for plan in plans_for(device.type):

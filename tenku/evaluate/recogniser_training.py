@@ -27,6 +27,7 @@ from tenku.evaluate.recogniser import (
     shrink,
 )
 from tenku.model.precision import autocast
+from tenku.system.device import choose_device
 from tenku.train.optim import Optimizer
 
 UNKNOWN = -100  # the class number of a label that a clip does not have: the loss skips it
@@ -162,7 +163,7 @@ def fit(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = RecogniserNetwork(config)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device()
     network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = Optimizer(
         network,

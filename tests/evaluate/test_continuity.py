@@ -124,8 +124,8 @@ def test_cost_compares_windows_early_and_late(monkeypatch):
     class Slowing:
         """Frames that take a second each, and two from the fortieth second of the video on."""
 
-        settings, device, plan = ModelSettings("m", 16, max_frames=48), torch.device("cpu"), MemoryPlan()
-        engine = SimpleNamespace(plan=plan)
+        settings, device = ModelSettings("m", 16, max_frames=48), torch.device("cpu")
+        engine = SimpleNamespace(plan=MemoryPlan())
 
         def request(self, prompt, seconds):
             return SimpleNamespace(num_frames=round(16 * seconds))
