@@ -1,7 +1,7 @@
 # `make video` and `make test` set themselves up: a virtual environment in .venv, filled once.
 PYTHON ?= python3
 VENV   ?= .venv
-PROMPT ?= A person in a red coat walks on wet asphalt at night under neon signs.
+PROMPT ?= A person in a red coat walks on wet asphalt at night under neon lights.
 ARGS   ?=
 
 BIN     := $(VENV)/bin

@@ -6,7 +6,7 @@ from pathlib import Path
 import tenku
 
 PROMPTS = {
-    "neon": "A person in a red coat walks on wet asphalt at night under neon signs.",
+    "neon": "A person in a red coat walks on wet asphalt at night under neon lights.",
     "ball": "夜晚霓虹灯下,一个红色的橡胶球落在湿漉漉的柏油路上。",
 }
 
