@@ -1,4 +1,4 @@
-"""Weights on disk: a folder with config.json and safetensors, written all at once and read with suspicion.
+"""Save and load weights: a folder with config.json and sharded safetensors, checked before anything is read.
 
 A folder is written under another name, flushed to the disk and renamed, so that under its own name it is
 always complete. Large models are cut into shards of at most 16 MiB, small enough for any source host.

@@ -1,4 +1,4 @@
-"""How much memory a generation takes, found out beforehand by running it on the meta device, where nothing is stored.
+"""Predict the memory of a generation by a dry run on the meta device, and choose the memory plan that fits.
 
 Every stage is run for real (text aside, whose weights outweigh all else) on tensors that have shapes and no numbers,
 while the bytes of all tensors alive are counted. So the answer follows the code, whatever it does, for any size and

@@ -1,4 +1,4 @@
-"""LoRA files: what somebody trained to add to a transformer's weights (arXiv 2106.09685), merged into them.
+"""Merge LoRA files (arXiv 2106.09685) into the weights of a transformer.
 
 A layer's weight W becomes W + strength · alpha / rank · up @ down. Files are read as they are published for Wan: by
 diffusers and PEFT, with the original names (`diffusion_model.`), and by musubi-tuner (`lora_unet_`). lightx2v's, with

@@ -1,4 +1,7 @@
-"""Fetching open weights from the hub: safetensors and JSON only, resumable, every file's hash checked."""
+"""Download open weights from the Hugging Face hub: safetensors and JSON only, resumable, SHA-256 checked.
+
+Our own check and not HfApi.verify_repo_checksums, which is silent while it hashes gigabytes and asks the hub again.
+"""
 
 import hashlib
 import shutil

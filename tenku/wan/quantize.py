@@ -1,4 +1,4 @@
-"""Weights of the transformer's blocks in 8 bits, by torchao; products are still computed in bf16."""
+"""Weight-only quantization (int8, fp8) of transformer blocks, by torchao; products are still computed in bf16."""
 
 from tenku.model.transformer import Transformer
 

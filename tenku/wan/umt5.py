@@ -1,4 +1,4 @@
-"""UMT5, the text encoder that the open Wan weights were trained with, of transformers.
+"""UMT5, the text encoder of the open Wan weights, from transformers, loaded for a moment and released.
 
 It has 5.7 billion parameters and is needed for a moment only, so it is read when a new prompt comes and given back
 after it, unless there is room to keep it. Embeddings of the last prompts stay.

@@ -1,4 +1,4 @@
-"""Wan's own video autoencoders, of diffusers, behind the interface of ours.
+"""Wan's causal 3-D video autoencoders (VAEs), from diffusers, behind the interface of ours.
 
 They are causal: the first latent frame is one picture, each one after it 4 frames. Decoding streams, a latent frame
 at a time, with what the decoder's convolutions remember as the state. That memory is large, so where it does not fit,

@@ -1,4 +1,4 @@
-"""Floors, lights and neon: everything about a scene that is not a thing in it."""
+"""Appearance of a scene: floors, daylight, lamps and neon, everything that is not a thing in it."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple

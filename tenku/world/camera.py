@@ -1,4 +1,4 @@
-"""Where the camera stands and how it moves; and whether the subject stays in view."""
+"""Camera poses: where the camera stands, how it moves, and whether the subject stays in view."""
 
 from dataclasses import dataclass
 

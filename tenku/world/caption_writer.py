@@ -1,4 +1,4 @@
-"""What both caption grammars share: reading a description, and choosing among synonyms.
+"""The caption grammar that both languages share: reading a description, and choosing among synonyms.
 
 english.py and chinese.py each add one method per event; captions.py is the way in.
 """

@@ -1,4 +1,4 @@
-"""MuJoCo moves the bodies of an event; what it is given, what it returns, what is measured of the result."""
+"""Simulate an event with MuJoCo: build the model, step it, measure the outcome."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""From a simulated, filmed and lit event to pictures: packing into arrays, drawing, and developing like film."""
+"""Render an event: pack its solids, camera and lights into arrays, trace rays, tone-map the radiance."""
 
 from dataclasses import dataclass
 from typing import Any

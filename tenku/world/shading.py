@@ -1,4 +1,4 @@
-"""What a ray sees: surfaces, lights and reflections; then a pixel, then a picture.
+"""Shading of the ray tracer: surfaces, lights and reflections; then a pixel, then a picture.
 
 Direct light with soft shadows from a sun of some size and from neon tubes, an ambient term darkened near other things,
 mirror and rough reflections up to three bounces. Not a path tracer: nothing is gathered from diffuse bounces, and so

@@ -1,4 +1,4 @@
-"""Rays meet solids: ellipsoid, box, cylinder, capsule, cone and dome in closed form, the torus by sphere tracing.
+"""Ray-solid intersection: ellipsoid, box, cylinder, capsule, cone and dome in closed form, the torus by sphere tracing.
 
 A scene is two arrays. One row of `parts` is a solid; one row of `bodies` is a bounding sphere around consecutive parts.
 Bites are spheres taken out of every edible part.

@@ -1,4 +1,4 @@
-"""What surrounds the things: sky, city lights, floors and the water on them. And the words for view and light."""
+"""The environment that rays meet: sky, city lights, floors and water on them; and the records of view and light."""
 
 from math import atan2, cos, sin, sqrt
 from typing import NamedTuple

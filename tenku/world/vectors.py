@@ -1,4 +1,4 @@
-"""Vectors of three float32 and noise, compiled at run time by Numba: one source for the CPU and for CUDA.
+"""Vector arithmetic (three float32) and value noise, compiled by Numba: one source for the CPU and for CUDA.
 
 Vectors are tuples, so that the same functions run as CPU code and, called from a CUDA kernel, as device code. `@single`
 compiles a function and makes every float literal in it a float32: Numba would compute in double precision otherwise.
