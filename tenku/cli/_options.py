@@ -9,8 +9,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+
+def option(panel: str, text: str, *names: str, **more: Any) -> Any:
+    """A command's option, with its help, in a panel of `--help`."""
+    return typer.Option(*names, help=text, rich_help_panel=panel, **more)
 
 
 def say(line: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from tenku.cli._options import check_output, not_over, parse_size, progress_bars, say, slug
+from tenku.cli._options import check_output, not_over, option, parse_size, progress_bars, say, slug
 
 if TYPE_CHECKING:
     from tenku.media.clip import Clip, Stream
@@ -23,11 +23,6 @@ Prompt = Annotated[str, typer.Argument(help="What should be seen, in English or 
 Model = Annotated[str, typer.Option(help="A name that `tenku models` lists, or a folder with weights.")]
 Seconds = Annotated[float | None, typer.Option(help="Length; 0 is a still picture.")]
 SAMPLING, MODEL, OUTPUT = "Sampling", "Model", "Output"
-
-
-def option(panel: str, help: str, *names: str) -> Any:
-    """An option of `--help`'s panel of that name."""
-    return typer.Option(*names, help=help, rich_help_panel=panel)
 
 
 @dataclass(frozen=True)

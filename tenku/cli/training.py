@@ -6,11 +6,11 @@ import time
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tenku.cli._options import check_folder, existing_folder, given, parse_size, progress_bars, say
+from tenku.cli._options import check_folder, existing_folder, given, option, parse_size, progress_bars, say
 from tenku.system.machine import usable_cores
 
 if TYPE_CHECKING:
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 
 DATA, BUDGET, OPTIMIZER, CORRUPTION = "Data and weights", "Budget", "Optimizer", "Corruption and loss"
 WORLD = "Clips of the miniature world, with --draw"
-
-
-def option(panel: str, text: str, *names: str, **more: Any) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=panel, **more)
 
 
 # Those of both kinds of training.
