@@ -75,7 +75,7 @@ def copy_of(
 
 
 def run_ours(transformer: Any, noise: Tensor, text: Tensor, negative: Tensor, steps: int) -> Tensor:
-    params = SamplingParams(steps, GUIDANCE, SHIFT, solver="unipc", levels=1000)
+    params = SamplingParams(steps, GUIDANCE, SHIFT, solver="unipc", num_train_timesteps=1000)
     return denoise(transformer, noise, Conditioning(text, None, negative, None), params)
 
 

@@ -1,54 +1,53 @@
-"""What a model's weights make and how they are sampled: model.json of a model folder."""
+"""model.json of a model folder: frame rate, sizes and length of the videos, and default sampling parameters."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from tenku.system.files import read_json
+
 SOLVERS = ("euler", "multistep", "heun", "unipc")
-KNOWN = ("any", "first", "none")  # which frames a model can be given
+KNOWN = ("any", "first", "none")  # which frames can be shown to a model as clean conditioning frames
 
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How noise becomes latents. Guidance applies where its interval (low, high) holds t.
+    """Sampling parameters: steps, classifier-free guidance, timestep shift and solver.
 
-    low_guidance: that of the second of two experts, None for the same. guidance_rescale: how far it leaves contrast as
-    it is without guidance, from 0 to 1 (`sample.guidance.rescaled`).
-    levels: how many noise levels the weights know, None for any (flow.schedule, flow.to_level).
+    guidance_rescale: 0 to 1, how far the standard deviation of the guided prediction is brought back to that of the
+    prompt alone (`sample.guidance.rescaled`). num_train_timesteps: discrete timesteps of the weights' training, None
+    for continuous ones (`flow.schedule`). guidance_scale_2: of the second of two experts, None for the same (both as
+    in diffusers). ValueError: a value out of range.
     """
 
     num_steps: int = 8
     guidance_scale: float = 3.0
     shift: float = 3.0
     solver: str = "multistep"
-    guidance_interval: tuple[float, float] = (0.0, 1.0)
     guidance_rescale: float = 0.0
-    levels: int | None = None
-    low_guidance: float | None = None
+    num_train_timesteps: int | None = None
+    guidance_scale_2: float | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_steps <= 1000:
             raise ValueError(f"steps must be between 1 and 1000, got {self.num_steps}")
-        for scale in (self.guidance_scale, self.low_guidance or 0):
+        for scale in (self.guidance_scale, self.guidance_scale_2 or 0):
             if not 0 <= scale <= 50:
                 raise ValueError(f"guidance must be between 0 and 50, got {scale}")
         if not 0.01 <= self.shift <= 100:
             raise ValueError(f"shift must be between 0.01 and 100, got {self.shift}")
         if self.solver not in SOLVERS:
             raise ValueError(f"unknown solver {self.solver!r}; choose one of {', '.join(SOLVERS)}")
-        low, high = self.guidance_interval
-        if not 0 <= low <= high <= 1:
-            raise ValueError(f"guidance_interval must lie within 0 and 1, got ({low}, {high})")
         if not 0 <= self.guidance_rescale <= 1:
             raise ValueError(f"guidance_rescale must be between 0 and 1, got {self.guidance_rescale}")
 
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """model.json of a model folder: what the weights make.
+    """model.json of a model folder.
 
-    sizes: (width, height) trained on. known: which frames it can be shown without noise: "any", the "first" or "none".
-    negative: the negative prompt where none is given.
+    sizes: (width, height) in pixels that the weights were trained on. max_frames: of one clip at `fps`. known: which
+    frames can be clean conditioning frames: "any", the "first" or "none". negative: the default negative prompt.
     """
 
     name: str
@@ -60,6 +59,7 @@ class ModelSettings:
     negative: str = ""
 
     def save(self, folder: str | Path) -> None:
+        """Write FOLDER/model.json."""
         values = {
             "name": self.name,
             "fps": self.fps,
@@ -73,20 +73,20 @@ class ModelSettings:
                 "rescale": self.defaults.guidance_rescale,
                 "shift": self.defaults.shift,
                 "solver": self.defaults.solver,
-                "levels": self.defaults.levels,
-                "low_guidance": self.defaults.low_guidance,
+                "levels": self.defaults.num_train_timesteps,
+                "low_guidance": self.defaults.guidance_scale_2,
             },
         }
         (Path(folder) / "model.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: str | Path) -> "ModelSettings":
-        """Read model.json of a folder. Raises ValueError when it is missing or says something else."""
+        """Read FOLDER/model.json. ValueError: it is missing, or a value is missing or out of range."""
         path = Path(folder) / "model.json"
         if not path.is_file():
             raise ValueError(f"{folder} is not a model folder: it has no model.json")
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = read_json(path)
             asked = values["defaults"]
             defaults = SamplingParams(
                 num_steps=int(asked["steps"]),
@@ -94,14 +94,14 @@ class ModelSettings:
                 guidance_rescale=float(asked.get("rescale", 0)),
                 shift=float(asked["shift"]),
                 solver=str(asked.get("solver", SamplingParams.solver)),
-                levels=None if asked.get("levels") is None else int(asked["levels"]),
-                low_guidance=None if asked.get("low_guidance") is None else float(asked["low_guidance"]),
+                num_train_timesteps=None if asked.get("levels") is None else int(asked["levels"]),
+                guidance_scale_2=None if asked.get("low_guidance") is None else float(asked["low_guidance"]),
             )
             sizes = tuple((int(width), int(height)) for width, height in values["sizes"])
             known, negative = str(values.get("known", "any")), str(values.get("negative", ""))
             frames = int(values["max_frames"])
             settings = cls(str(values["name"]), float(values["fps"]), sizes, frames, defaults, known, negative)
-        except (KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is not as it should be: {type(error).__name__} {error}") from None
         if not sizes or settings.fps <= 0 or settings.max_frames < 1:
             raise ValueError(f"{path} must name at least one size, fps above 0 and max_frames of at least 1")

@@ -1,4 +1,4 @@
-"""Two transformers that share the work: one for high noise, one for low, as in Wan2.2-A14B."""
+"""Two experts by noise level (a mixture of experts in time): Wan2.2-A14B's high-noise and low-noise transformers."""
 
 from dataclasses import dataclass
 
@@ -10,15 +10,15 @@ from tenku.model.transformer import Transformer, TransformerConfig
 
 @dataclass
 class Experts:
-    """`high` works at noise levels from `boundary` up, `low` below.
+    """`high` denoises at noise levels t >= `boundary`, `low` below it (`boundary_ratio` in diffusers).
 
-    With `apart`, the one that does not work lies in main memory.
+    model_offload: the idle one is in main memory. ValueError: different sizes, or a boundary outside (0, 1).
     """
 
     high: Transformer
     low: Transformer
     boundary: float
-    apart: bool = False
+    model_offload: bool = False
 
     def __post_init__(self) -> None:
         if self.high.config != self.low.config:
@@ -34,15 +34,15 @@ class Experts:
         return self.high, self.low
 
     def take_turn(self, expert: Transformer) -> None:
-        """`expert` is about to work: with `apart`, it changes places with the other one if that was at work."""
+        """Call it before `expert` works: with model_offload, swap it onto the device and the other one off it."""
         other = self.low if expert is self.high else self.high
-        if self.apart and other.device != expert.device and expert.device.type == "cpu":
+        if self.model_offload and other.device != expert.device and expert.device.type == "cpu":
             device = other.device
             move(other, torch.device("cpu"))
             move(expert, device)
 
 
-@torch.inference_mode(False)  # in which weights in 8 bits cannot be moved
+@torch.inference_mode(False)  # quantized weights cannot be moved in that mode
 def move(module: nn.Module, device: torch.device) -> None:
-    """A module to a device, in place."""
+    """Move a module to a device, in place."""
     module.to(device)

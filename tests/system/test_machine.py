@@ -1,47 +1,24 @@
-"""What the process asks of the system's memory."""
+"""Cores, memory and malloc settings; the device that is chosen."""
 
 import ctypes
-import os
-import subprocess
-import sys
 from types import SimpleNamespace
 
-import pytest
-
-from tenku.system.machine import keep_freed_memory
-
-PAGE_FAULTS = """
-import resource
 import torch
-from tenku.machine import keep_freed_memory
 
-torch.set_num_threads(1)
-if {kept}:
-    keep_freed_memory()
-
-def layers():
-    for _ in range(50):
-        x = torch.ones(2_000_000)
-        x = x + (x * 2)
-
-for _ in range(4):  # until the heap has the room that it needs
-    layers()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-layers()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
+from tenku.system.device import choose_device
+from tenku.system.machine import available_memory, keep_freed_memory, total_memory, usable_cores
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc")
-def test_memory_that_was_freed_is_not_asked_for_again():
-    # Left to itself the C library moves its threshold as memory is freed, and at times asks for no more either.
-    fixed = os.environ | {"GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=131072"}
+def test_cores_and_memory():
+    assert usable_cores() >= 1
+    assert 0 < available_memory() <= total_memory()
 
-    def faults(kept: bool) -> int:
-        command = [sys.executable, "-c", PAGE_FAULTS.format(kept=kept)]
-        return int(subprocess.run(command, env=fixed, capture_output=True, text=True, check=True).stdout)
 
-    assert faults(True) < faults(False) / 4
+def test_the_accelerator_is_chosen_where_there_is_one(monkeypatch):
+    assert choose_device("cpu") == torch.device("cpu")
+    for found in (None, torch.device("mps"), torch.device("cuda")):
+        monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available, found=found: found)
+        assert choose_device() == choose_device("auto") == (found or torch.device("cpu"))
 
 
 def test_another_c_library_is_left_alone(monkeypatch):

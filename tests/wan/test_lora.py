@@ -19,7 +19,7 @@ from tenku.model.transformer import Transformer, TransformerConfig
 from tenku.sample.pipeline import Pipeline
 from tenku.wan import names
 from tenku.wan.lora import Lora, check, merge, merge_into
-from tenku.wan.plan import Plan
+from tenku.wan.memory_plan import MemoryPlan
 
 RANK, ALPHA = 4, 2.0
 LAYERS = (
@@ -254,9 +254,9 @@ def test_two_experts_with_a_lora_each_are_diffusers(tmp_path):
 
 def test_a_lora_is_there_before_weights_are_held_in_8_bits(folder, tmp_path):
     file = written(tmp_path / "a.safetensors", plain(ours(folder)))
-    loras, plan = [Lora(file)], Plan(weights="int8")
+    loras, plan = [Lora(file)], MemoryPlan(weight_dtype="int8")
     eight = Pipeline.load(folder, device="cpu", dtype=torch.float32, plan=plan, loras=loras).transformer
-    full = Pipeline.load(folder, device="cpu", dtype=torch.float32, plan=Plan(), loras=loras).transformer
+    full = Pipeline.load(folder, device="cpu", dtype=torch.float32, plan=MemoryPlan(), loras=loras).transformer
     latents, t, text = question(full.config)
     with torch.no_grad():
         got, wanted = eight(latents, t, text), full(latents, t, text)

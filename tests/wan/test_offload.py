@@ -1,11 +1,11 @@
-"""What large weights need: 8-bit blocks, streamed blocks, experts that take turns. The velocity stays the same."""
+"""Weight-only quantization, block-wise CPU offload and two experts with model offload give the same velocity."""
 
 import pytest
 import torch
 
 from tenku.model.transformer import Transformer, TransformerConfig
 from tenku.wan.experts import Experts
-from tenku.wan.offload import stream_blocks
+from tenku.wan.offload import offload_blocks
 from tenku.wan.quantize import quantize
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -52,14 +52,14 @@ def test_eight_bit_weights(weights, allowed):
 
 
 @pytest.mark.parametrize("weights", ["bf16", "int8", "fp8"])
-def test_streamed_blocks_give_the_same(weights):
+def test_offloaded_blocks_give_the_same(weights):
     if weights != "bf16":
         pytest.importorskip("torchao")
     transformer = network()
     quantize(transformer, weights)
     expected = velocity(transformer)
     names = list(transformer.state_dict())
-    stream_blocks(transformer, DEVICE)
+    offload_blocks(transformer, DEVICE)
     found = velocity(transformer, DEVICE)
     error = (found - expected).norm() / expected.norm()
     print(f"{weights}: relative error {error:.1e}")
@@ -69,19 +69,19 @@ def test_streamed_blocks_give_the_same(weights):
     assert {parameter.device.type for parameter in transformer.blocks.parameters()} == {"cpu"}
 
 
-def test_a_streamed_block_is_there_when_it_works_and_gone_after():
-    """On a device that only counts: at most two blocks are there at a time, and the next is fetched beforehand."""
-    transformer = stream_blocks(network(), "cpu")
+def test_the_next_block_is_prefetched_while_one_works():
+    """On a device that only counts: at most two blocks are there at a time, and the next is prefetched."""
+    transformer = offload_blocks(network(), "cpu")
     blocks, events = transformer.blocks, []
-    fetch = blocks._fetch
-    blocks._fetch = lambda block, k: events.append(("fetch", k)) or fetch(block, k)
+    prefetch = blocks._prefetch
+    blocks._prefetch = lambda block, k: events.append(("prefetch", k)) or prefetch(block, k)
     for k, _ in enumerate(blocks):
         events.append(("work", k))
-    assert events == [("fetch", 0), ("fetch", 1), ("work", 0), ("fetch", 2), ("work", 1), ("work", 2)]
+    assert events == [("prefetch", 0), ("prefetch", 1), ("work", 0), ("prefetch", 2), ("work", 1), ("work", 2)]
 
 
-def test_whoever_stops_early_leaves_the_blocks_at_rest():
-    transformer = stream_blocks(network(), DEVICE)
+def test_stopping_early_leaves_the_blocks_offloaded():
+    transformer = offload_blocks(network(), DEVICE)
     expected = velocity(transformer, DEVICE)
     for _ in transformer.blocks:
         break
@@ -90,9 +90,9 @@ def test_whoever_stops_early_leaves_the_blocks_at_rest():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_streaming_holds_two_blocks_on_the_gpu():
+def test_offloading_holds_two_blocks_on_the_gpu():
     """Also while the GPU is far behind: here it sleeps until all blocks have been asked for."""
-    transformer = stream_blocks(network(1024, 8), DEVICE)
+    transformer = offload_blocks(network(1024, 8), DEVICE)
     assert all(parameter.is_pinned() for parameter in transformer.blocks.parameters())
     expected = velocity(transformer, DEVICE)  # also gives the GPU's libraries their memory
     torch.cuda.synchronize()
@@ -113,6 +113,6 @@ def test_experts():
         Experts(high, network(128), 0.875)
     with pytest.raises(ValueError, match="boundary must be a noise level between 0 and 1, got 875"):
         Experts(high, low, 875)
-    experts = Experts(high, low, 0.875, apart=True)
+    experts = Experts(high, low, 0.875, model_offload=True)
     experts.take_turn(low)  # nothing to move without a GPU
     assert experts.parts() == (high, low) and high.device == low.device
