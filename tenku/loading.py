@@ -33,8 +33,8 @@ from tenku.wan import lora, names
 from tenku.wan.catalogue import OPEN_WEIGHTS, OpenWeights, is_complete, models_folder
 from tenku.wan.experts import Experts
 from tenku.wan.lora import EXPERTS, Lora
-from tenku.wan.offload import stream_blocks
-from tenku.wan.plan import Plan
+from tenku.wan.memory_plan import MemoryPlan
+from tenku.wan.offload import offload_blocks
 from tenku.wan.quantize import quantize
 from tenku.wan.umt5 import UMT5
 from tenku.wan.vae import WanAutoencoder, load_wan_autoencoder
@@ -56,7 +56,7 @@ class Components:
     text_encoder: TextEncoder | UMT5
     transformer: Transformer | Experts
     device: torch.device | None = None
-    plan: Plan = field(default_factory=Plan)
+    plan: MemoryPlan = field(default_factory=MemoryPlan)
     loras: tuple[Lora, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -86,7 +86,7 @@ def load_components(
     *,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
-    plan: Plan | None = None,
+    plan: MemoryPlan | None = None,
     loras: Sequence[Lora] = (),
 ) -> Components:
     """Load the parts of a model folder in either layout, its LoRAs merged into the transformer's weights.
@@ -98,7 +98,7 @@ def load_components(
     folder, device = Path(folder), choose_device(device)
     dtype = dtype or fastest_dtype(device)
     if is_open_weights(folder):
-        return _load_open_weights(folder, device, dtype, plan or Plan(), loras)
+        return _load_open_weights(folder, device, dtype, plan or MemoryPlan(), loras)
     settings = ModelSettings.load(folder)
     autoencoder = load_autoencoder(folder / "autoencoder").to(device, dtype)
     text_encoder = load_text_encoder(folder / "text").to(device)
@@ -109,7 +109,7 @@ def load_components(
 
 
 def _load_open_weights(
-    folder: Path, device: torch.device, dtype: torch.dtype, plan: Plan, loras: Sequence[Lora]
+    folder: Path, device: torch.device, dtype: torch.dtype, plan: MemoryPlan, loras: Sequence[Lora]
 ) -> Components:
     """The autoencoder stays in float32. LoRAs are merged before weights are held in 8 bits or offloaded."""
     read_config_file(folder, "model_index.json")
@@ -120,28 +120,30 @@ def _load_open_weights(
         with torch.device("meta"):
             network = Transformer(read_transformer_config(folder / "transformer")[0])
         notes = lora.check(loras, network, len(parts))
-    resting = torch.device("cpu") if plan.apart or plan.stream else device  # where parts wait for their turn
+    resting = (
+        torch.device("cpu") if plan.model_offload or plan.block_offload else device
+    )  # where parts wait for their turn
     networks = []
     for part, expert in zip(parts, EXPERTS, strict=False):
         network = load_transformer(folder / part, dtype=dtype, device=resting)
         lora.merge_into(network, loras, expert if len(parts) == 2 else None)
-        quantize(network, plan.weights)
-        networks.append(stream_blocks(network, device) if plan.stream else network)
+        quantize(network, plan.weight_dtype)
+        networks.append(offload_blocks(network, device) if plan.block_offload else network)
     autoencoder = load_wan_autoencoder(folder / "vae", device=resting)
     autoencoder.tiled = plan.tiled
-    text_device = torch.device("cpu") if plan.stream else device
-    text_encoder = UMT5(folder, dtype=dtype, device=text_device, wanted_on=device, keep=not plan.apart)
+    text_device = torch.device("cpu") if plan.block_offload else device
+    text_encoder = UMT5(folder, dtype=dtype, device=text_device, wanted_on=device, keep=not plan.model_offload)
     transformer = networks[0] if len(networks) == 1 else _experts(folder, networks, plan)
     return Components(settings, autoencoder, text_encoder, transformer, device, plan, tuple(loras), tuple(notes))
 
 
-def _experts(folder: Path, networks: list[Transformer], plan: Plan) -> Experts:
+def _experts(folder: Path, networks: list[Transformer], plan: MemoryPlan) -> Experts:
     """Two networks with the boundary that model_index.json names."""
     boundary = read_config_file(folder, "model_index.json").get("boundary_ratio")
     if isinstance(boundary, bool) or not isinstance(boundary, int | float):
         raise ValueError(f"{folder / 'model_index.json'} has two transformers, but no boundary_ratio between them")
     high, low = networks
-    return Experts(high, low, float(boundary), apart=plan.apart and not plan.stream)
+    return Experts(high, low, float(boundary), model_offload=plan.model_offload and not plan.block_offload)
 
 
 def recognise(folder: Path) -> OpenWeights | None:

@@ -17,7 +17,7 @@ from tenku.cli._options import Stages, check_output, not_over, parse_size, progr
 if TYPE_CHECKING:
     from tenku.media.clip import Clip, Stream
     from tenku.sample.pipeline import Pipeline
-    from tenku.wan.plan import Plan
+    from tenku.wan.memory_plan import MemoryPlan
 
 VIDEO_SUFFIXES = (".mp4", ".gif", ".webp", ".png")
 Prompt = Annotated[str, typer.Argument(help="What should be seen, in English or Chinese.")]
@@ -194,7 +194,9 @@ def check_takes_text_alone(model: str) -> None:
         raise ValueError(wants_something_given(model))
 
 
-def choose_plan(model: str, size: tuple[int, int] | None, seconds: float | None, weights: str | None) -> "Plan | None":
+def choose_plan(
+    model: str, size: tuple[int, int] | None, seconds: float | None, weights: str | None
+) -> "MemoryPlan | None":
     """How open weights share the memory for this clip, told when it is not the plain way; None for small models."""
     from tenku.loading import find
 
@@ -204,12 +206,12 @@ def choose_plan(model: str, size: tuple[int, int] | None, seconds: float | None,
             raise ValueError(f"--weights is for open weights; {model} is small enough as it is")
         return None
     from tenku.sample.memory import plan_for
-    from tenku.wan.plan import Plan
+    from tenku.wan.memory_plan import MemoryPlan
 
     plan = plan_for(folder, size, seconds)
     if weights is not None:
-        plan = replace(plan, weights=weights, stream=plan.stream and weights == "bf16")
-    if plan != Plan():
+        plan = replace(plan, weight_dtype=weights, block_offload=plan.block_offload and weights == "bf16")
+    if plan != MemoryPlan():
         say(f"memory: {plan}")
     return plan
 

@@ -180,7 +180,7 @@ def cost(pipeline: Pipeline, prompt: str, seconds: float = 60.0, **options: Any)
     pairs = int(SPAN * fps) // window
     if seconds < COST_SECONDS or not pairs:
         raise ValueError(f"cost needs a video of at least {COST_SECONDS:g} s made in windows, got {seconds:g} s")
-    if pipeline.plan.apart:
+    if pipeline.plan.model_offload:
         raise ValueError("cost runs two videos in turns: it needs a plan in which all parts stay on the device")
     request = pipeline.request(prompt, seconds=seconds, **options)
     ahead, behind = (iter(pipeline.run(request)) for _ in range(2))

@@ -68,16 +68,21 @@ def denoise(
     params: SamplingParams,
     on_step: OnStep | None = None,
     *,
-    one_by_one: bool = False,
+    sequential_cfg: bool = False,
 ) -> Tensor:
     """Latents B C T H W from float32 noise of that shape. Known frames come out exactly as given.
 
-    one_by_one: see `guided_velocity`.
+    sequential_cfg: see `guided_velocity`.
     """
-    how = params.guidance_scale, params.guidance_interval, params.guidance_rescale
-    low = params.low_guidance
-    guided = guided_velocity(transformer, conditioning, *how, low_guidance=low, one_by_one=one_by_one)
-    times = flow.schedule(params.num_steps, params.shift, params.levels)
+    guided = guided_velocity(
+        transformer,
+        conditioning,
+        params.guidance_scale,
+        rescale=params.guidance_rescale,
+        guidance_scale_2=params.guidance_scale_2,
+        sequential_cfg=sequential_cfg,
+    )
+    times = flow.schedule(params.num_steps, params.shift, params.num_train_timesteps)
     start, given, known = conditioning.start_latents, conditioning.known_latents, conditioning.known_mask
     for latents in (start, given):
         if latents is not None and latents.shape != noise.shape:
@@ -88,7 +93,7 @@ def denoise(
         strength = torch.as_tensor(conditioning.strength, dtype=torch.float32)
         if strength.ndim and params.solver == "unipc":
             raise ValueError("unipc takes one strength for all frames: choose another solver, or one strength")
-        times = flow.from_level(times, float(strength.max()))
+        times = flow.truncate_schedule(times, float(strength.max()))
         own = flow.nearest_time(strength, times).expand(noise.shape[0], noise.shape[2]).to(noise.device)  # B T
         x = flow.interpolate(start, noise, own)
     shown = torch.as_tensor(conditioning.known_t, dtype=torch.float32, device=noise.device)
@@ -113,7 +118,7 @@ def denoise(
     differ = (known is not None and bool((known & (shown < 1)).any())) or (own is not None and strength.ndim > 0)
 
     def velocity(x: Tensor, t: float) -> Tensor:
-        t = flow.to_level(t, params.levels)
+        t = flow.round_to_timestep(t, params.num_train_timesteps)
         level = seen(t)
         return guided(x, level if differ else level[:, 0], t)
 

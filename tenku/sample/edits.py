@@ -351,7 +351,7 @@ def decoded_round(
     before = torch.arange(-autoencoder.memory_frames - 1, 0) % latents.shape[2]
     with torch.inference_mode():
         _, state = autoencoder.decode_next(
-            latents[:, :, before], following=first, given=torch.cat([own[before], own[:1]])
+            latents[:, :, before], following=first, is_user_frame=torch.cat([own[before], own[:1]])
         )
     how = {
         "state": state,

@@ -24,19 +24,19 @@ def guided_velocity(
     interval: tuple[float, float] = (0.0, 1.0),
     rescale: float = 0.0,
     *,
-    low_guidance: float | None = None,
-    one_by_one: bool = False,
+    guidance_scale_2: float | None = None,
+    sequential_cfg: bool = False,
 ) -> Velocity:
     """The transformer's velocity under guidance, both texts in one call. Of two experts, the one for the noise level.
 
     The texts' keys and values are computed here, once for all steps. guidance_scale 1 asks for the prompt
-    alone, as do noise levels outside the interval (arXiv 2404.07724), and then costs half. low_guidance: the scale for
-    the second of two experts, None for the same. rescale: see `rescaled`.
-    one_by_one: two calls instead of one of twice the size, which takes half the memory.
+    alone, as do noise levels outside the interval (arXiv 2404.07724), and then costs half. guidance_scale_2: the scale
+    for the second of two experts, None for the same. rescale: see `rescaled`.
+    sequential_cfg: two calls instead of one of twice the size, which takes half the memory.
     """
     if isinstance(transformer, Experts):
-        low = guidance_scale if low_guidance is None else low_guidance
-        return _switching(transformer, conditioning, (guidance_scale, low), interval, rescale, one_by_one)
+        low = guidance_scale if guidance_scale_2 is None else guidance_scale_2
+        return _switching(transformer, conditioning, (guidance_scale, low), interval, rescale, sequential_cfg)
     embeds, mask = _rows(conditioning.text_embeds, conditioning.text_mask)
     batch = embeds.shape[0]
     if guidance_scale != 1:
@@ -54,7 +54,7 @@ def guided_velocity(
         read = latents if beside is None else torch.cat([latents, beside.to(latents)], dim=1)
         if guidance_scale == 1 or not interval[0] <= level <= interval[1]:
             return transformer(read, t, None, prompt_mask, text_keys_values=prompt_only)
-        if one_by_one:
+        if sequential_cfg:
             towards = transformer(read, t, None, prompt_mask, text_keys_values=prompt_only)
             away = transformer(read, t, None, negative_mask, text_keys_values=negative_only)
         else:
@@ -85,7 +85,7 @@ def _switching(
     scales: tuple[float, float],
     interval: tuple[float, float],
     rescale: float,
-    one_by_one: bool,
+    sequential_cfg: bool,
 ) -> Velocity:
     """The low-noise expert's keys and values are computed when its turn comes, after the other's are gone."""
     at_work: list[tuple[Transformer, Velocity]] = []
@@ -96,7 +96,7 @@ def _switching(
         if not at_work or at_work[0][0] is not expert:
             at_work.clear()
             experts.take_turn(expert)
-            guided = guided_velocity(expert, conditioning, scale, interval, rescale, one_by_one=one_by_one)
+            guided = guided_velocity(expert, conditioning, scale, interval, rescale, sequential_cfg=sequential_cfg)
             at_work.append((expert, guided))
         return at_work[0][1](latents, t, level)
 

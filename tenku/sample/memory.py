@@ -27,7 +27,7 @@ from tenku.sample.guidance import guided_velocity
 from tenku.system.device import choose_device
 from tenku.system.machine import available_memory
 from tenku.wan.catalogue import TEXT_PARAMETERS, OpenWeights
-from tenku.wan.plan import Plan
+from tenku.wan.memory_plan import MemoryPlan
 from tenku.wan.vae import WanAutoencoder, published_autoencoder
 
 GPU_OVERHEAD = 800 * 2**20  # what CUDA's context and libraries take outside the allocator: 0.80 GB on an H200
@@ -38,12 +38,12 @@ META = torch.device("meta")
 
 # From the fastest to the most frugal: the first that fits is taken.
 PLANS = (
-    Plan(),
-    Plan(apart=True),
-    Plan(apart=True, tiled=True),
-    Plan(apart=True, tiled=True, one_by_one=True),
-    Plan("int8", apart=True, tiled=True, one_by_one=True),
-    Plan(apart=True, tiled=True, one_by_one=True, stream=True),
+    MemoryPlan(),
+    MemoryPlan(model_offload=True),
+    MemoryPlan(model_offload=True, tiled=True),
+    MemoryPlan(model_offload=True, tiled=True, sequential_cfg=True),
+    MemoryPlan("int8", model_offload=True, tiled=True, sequential_cfg=True),
+    MemoryPlan(model_offload=True, tiled=True, sequential_cfg=True, block_offload=True),
 )
 
 
@@ -80,7 +80,7 @@ def counting() -> Iterator[LiveBytes]:
         yield live
 
 
-def stages(entry: OpenWeights, plan: Plan, size: tuple[int, int], num_frames: int, device: str) -> dict[str, int]:
+def stages(entry: OpenWeights, plan: MemoryPlan, size: tuple[int, int], num_frames: int, device: str) -> dict[str, int]:
     """Bytes on the device ("cuda" or "cpu") at the worst moment of each stage: text, denoise, decode.
 
     size: (width, height) in pixels. The weights that lie there are part of each. A CPU holds all of them anyway, the
@@ -96,39 +96,39 @@ def stages(entry: OpenWeights, plan: Plan, size: tuple[int, int], num_frames: in
     shape = (1, config.latent_channels, autoencoder.latent_frames(num_frames), height, width)
 
     weights = {
-        "text": 0 if plan.stream and device == "cuda" else dtype.itemsize * TEXT_PARAMETERS,
+        "text": 0 if plan.block_offload and device == "cuda" else dtype.itemsize * TEXT_PARAMETERS,
         "denoise": transformer_bytes(transformer, entry.experts, plan, device),
         "decode": bytes_of(autoencoder),
     }
     work = {
         "text": 0,
-        "denoise": _denoising(entry.preset, shape, dtype, plan.one_by_one),
+        "denoise": _denoising(entry.preset, shape, dtype, plan.sequential_cfg),
         "decode": _decoding(config.latent_channels, shape, plan.tiled),
     }
     if device == "cuda":
         work["decode"] = int(WORKSPACE * work["decode"])
     # Of streamed transformers, what lies around their blocks stays on the GPU.
-    staying = entry.experts * around(transformer) if plan.stream and device == "cuda" else 0
+    staying = entry.experts * around(transformer) if plan.block_offload and device == "cuda" else 0
     found = {}
     for stage in weights:
         others = [size for part, size in weights.items() if part != stage]
-        if plan.apart and device == "cpu":
+        if plan.model_offload and device == "cpu":
             others = [weights[part] for part in ("denoise", "decode") if part != stage]
-        elif plan.apart:
+        elif plan.model_offload:
             others = [] if stage == "denoise" else [staying]
         found[stage] = weights[stage] + sum(others) + work[stage] + (GPU_OVERHEAD if device == "cuda" else 0)
     return found
 
 
-def transformer_bytes(transformer: Transformer, experts: int, plan: Plan, device: str) -> int:
+def transformer_bytes(transformer: Transformer, experts: int, plan: MemoryPlan, device: str) -> int:
     """Of its weights on the device, of all experts that are there at the same time."""
     blocks = bytes_of(transformer.blocks)
-    if plan.weights != "bf16":
+    if plan.weight_dtype != "bf16":
         blocks //= transformer.dtype.itemsize  # a byte a weight
-    if plan.stream and device == "cuda":
+    if plan.block_offload and device == "cuda":
         # The block at work and the one on its way; of another expert, only what lies around its blocks.
         return experts * around(transformer) + 2 * blocks // transformer.config.depth
-    return (around(transformer) + blocks) * (1 if plan.apart and device == "cuda" else experts)
+    return (around(transformer) + blocks) * (1 if plan.model_offload and device == "cuda" else experts)
 
 
 def around(transformer: Transformer) -> int:
@@ -137,9 +137,9 @@ def around(transformer: Transformer) -> int:
 
 
 @lru_cache(maxsize=64)
-def _denoising(preset: str, shape: tuple[int, ...], dtype: torch.dtype, one_by_one: bool) -> int:
+def _denoising(preset: str, shape: tuple[int, ...], dtype: torch.dtype, sequential_cfg: bool) -> int:
     with META:
-        return denoising(Transformer(get(preset).transformer).to(dtype), shape, one_by_one)
+        return denoising(Transformer(get(preset).transformer).to(dtype), shape, sequential_cfg)
 
 
 @lru_cache(maxsize=64)
@@ -149,14 +149,14 @@ def _decoding(latent_channels: int, shape: tuple[int, ...], tiled: bool) -> int:
     return decoding(autoencoder, shape)
 
 
-def denoising(transformer: Transformer, shape: tuple[int, ...], one_by_one: bool) -> int:
+def denoising(transformer: Transformer, shape: tuple[int, ...], sequential_cfg: bool) -> int:
     """Bytes that a step takes beside the weights: latents, texts' keys and values, activations."""
     with counting() as live, META:
         text = torch.empty(1, TEXT_TOKENS, TEXT_SIZE, dtype=transformer.dtype)
         beside = transformer.config.concat_channels
         given = torch.empty(shape[0], beside, *shape[2:]) if beside else None
         conditioning = Conditioning(text, None, torch.empty_like(text), None, concat_latents=given)
-        velocity = guided_velocity(transformer, conditioning, 5.0, one_by_one=one_by_one)
+        velocity = guided_velocity(transformer, conditioning, 5.0, sequential_cfg=sequential_cfg)
         remembered = torch.empty(3, *shape)  # by the solver
         velocity(torch.empty(shape), torch.empty(1), 1.0)
         del remembered
@@ -201,7 +201,7 @@ def bytes_of(module: nn.Module) -> int:
 
 def choose_plan(
     entry: OpenWeights, size: tuple[int, int], num_frames: int, free: int, device: str
-) -> tuple[Plan, dict[str, int]]:
+) -> tuple[MemoryPlan, dict[str, int]]:
     """The fastest plan whose worst stage fits into `free` bytes, and its stages.
 
     ValueError, with the least that is needed, when none does.
@@ -223,7 +223,7 @@ def plan_for(
     size: tuple[int, int] | None = None,
     seconds: float | None = None,
     device: str | torch.device | None = None,
-) -> Plan:
+) -> MemoryPlan:
     """The fastest plan in which a clip fits into the memory that is free; size and length default to the model's own.
 
     What is longer than that is made window by window, each as large as one clip. ValueError when no plan does. Weights
@@ -232,7 +232,7 @@ def plan_for(
     device = choose_device(device)
     settings, entry = open_weights_settings(folder), recognise(folder)
     if entry is None:
-        return Plan()
+        return MemoryPlan()
     frames = settings.max_frames if seconds is None else clip_frames(settings, seconds)
     return choose_plan(entry, size or settings.sizes[0], frames, free_memory(device), device.type)[0]
 
@@ -242,9 +242,9 @@ def clip_frames(settings: ModelSettings, seconds: float) -> int:
     return min(max(1, round(seconds * settings.fps)), settings.max_frames)
 
 
-def plans_for(device: str) -> list[Plan]:
+def plans_for(device: str) -> list[MemoryPlan]:
     """Blocks are streamed from main memory to a GPU; a CPU has nowhere to stream them from."""
-    return [plan for plan in PLANS if device == "cuda" or not plan.stream]
+    return [plan for plan in PLANS if device == "cuda" or not plan.block_offload]
 
 
 def free_memory(device: torch.device) -> int:

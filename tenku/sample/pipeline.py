@@ -32,7 +32,7 @@ from tenku.sample.windows import latent, pixel
 from tenku.system.machine import keep_freed_memory
 from tenku.wan.experts import Experts, move
 from tenku.wan.lora import Lora
-from tenku.wan.plan import Plan
+from tenku.wan.memory_plan import MemoryPlan
 from tenku.wan.umt5 import UMT5
 from tenku.wan.vae import WanAutoencoder
 
@@ -56,7 +56,7 @@ class Pipeline:
         transformer: Transformer | Experts,
         *,
         device: torch.device | None = None,
-        plan: Plan | None = None,
+        plan: MemoryPlan | None = None,
         loras: Sequence[Lora] = (),
         notes: Sequence[str] = (),
     ) -> None:
@@ -79,7 +79,7 @@ class Pipeline:
         self.autoencoder = autoencoder
         self.text_encoder = text_encoder
         self.transformer = transformer
-        self.plan = plan or Plan()
+        self.plan = plan or MemoryPlan()
         self.loras, self.notes = tuple(loras), tuple(notes)
         self._device = device
         # Seconds that each stage took, added up; `run` begins anew.
@@ -92,7 +92,7 @@ class Pipeline:
         *,
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
-        plan: Plan | None = None,
+        plan: MemoryPlan | None = None,
         loras: Sequence[Lora | str | Path] = (),
     ) -> "Pipeline":
         """A model folder: model.json with the parts autoencoder, text and transformer beside it, or open weights.
@@ -129,7 +129,7 @@ class Pipeline:
     @contextmanager
     def at_work(self, *parts: nn.Module) -> Iterator[None]:
         """Parts that take turns come to the device, the first of them at once, and all go back to main memory after."""
-        turns = self.plan.apart and self.device.type != "cpu"
+        turns = self.plan.model_offload and self.device.type != "cpu"
         if turns:
             move(parts[0], self.device)
         try:
@@ -265,14 +265,14 @@ class Pipeline:
         with stopwatch(self.timings, "denoise"):
             report("denoise", 0, request.params.num_steps)
             # Streamed blocks have no turn: they are never there as a whole.
-            with nullcontext() if self.plan.stream else self.at_work(*self.networks):
+            with nullcontext() if self.plan.block_offload else self.at_work(*self.networks):
                 return denoise(
                     self.transformer,
                     self.noise(request),
                     condition,
                     request.params,
                     on_step=lambda done, total: report("denoise", done, total),
-                    one_by_one=self.plan.one_by_one,
+                    sequential_cfg=self.plan.sequential_cfg,
                 )
 
     def noise(self, request: Request) -> Tensor:
@@ -350,7 +350,7 @@ class Pipeline:
             "shift": request.params.shift,
             "solver": request.params.solver,
             "model": self.settings.name,
-            **({} if request.params.low_guidance is None else {"low_guidance": request.params.low_guidance}),
+            **({} if request.params.guidance_scale_2 is None else {"low_guidance": request.params.guidance_scale_2}),
             **({"loras": [str(lora) for lora in self.loras]} if self.loras else {}),
             "tenku": tenku.__version__,
         }
@@ -373,7 +373,7 @@ def load(
     model: str | Path = "embedded",
     *,
     device: str | torch.device | None = None,
-    plan: Plan | None = None,
+    plan: MemoryPlan | None = None,
     loras: Sequence[Lora | str | Path] = (),
 ) -> Pipeline:
     """The pipeline of a shipped or pulled model by name, or of a model folder; see `Pipeline.load`."""

@@ -60,7 +60,7 @@ def make_request(
     if steps is not None:
         params = replace(params, num_steps=_whole_number("steps", steps))
     if guidance is not None:
-        params = replace(params, guidance_scale=_number("guidance", guidance), low_guidance=None)
+        params = replace(params, guidance_scale=_number("guidance", guidance), guidance_scale_2=None)
     if rescale is not None:
         params = replace(params, guidance_rescale=_number("rescale", rescale))
     if shift is not None:

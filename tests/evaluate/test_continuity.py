@@ -16,7 +16,7 @@ from tenku.evaluate.recogniser import Recogniser, RecogniserConfig, RecogniserNe
 from tenku.media.clip import Clip
 from tenku.model.settings import ModelSettings
 from tenku.sample import edits
-from tenku.wan.plan import Plan
+from tenku.wan.memory_plan import MemoryPlan
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_cost_compares_windows_early_and_late(monkeypatch):
     class Slowing:
         """Frames that take a second each, and two from the fortieth second of the video on."""
 
-        settings, device, plan = ModelSettings("m", 16, max_frames=48), torch.device("cpu"), Plan()
+        settings, device, plan = ModelSettings("m", 16, max_frames=48), torch.device("cpu"), MemoryPlan()
 
         def request(self, prompt, seconds):
             return SimpleNamespace(num_frames=round(16 * seconds))

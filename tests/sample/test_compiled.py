@@ -8,7 +8,7 @@ from tiny_wan import write_pipeline
 import tenku
 from tenku.cli import main
 from tenku.sample.pipeline import Pipeline
-from tenku.wan.plan import Plan
+from tenku.wan.memory_plan import MemoryPlan
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_the_shipped_model_makes_the_same_video(traced):
 @pytest.mark.parametrize("weights", ["bf16", "int8"])
 def test_both_experts_are_compiled(tmp_path, traced, weights):
     folder = write_pipeline(tmp_path / "a14b", "a14b")
-    plain, compiled = (Pipeline.load(folder, device="cpu", plan=Plan(weights=weights)) for _ in range(2))
+    plain, compiled = (Pipeline.load(folder, device="cpu", plan=MemoryPlan(weight_dtype=weights)) for _ in range(2))
     compiled.compile()
     assert len(traced) == 4
     options = {"seconds": 9 / plain.settings.fps, "size": (64, 64), "steps": 3, "seed": 1}
@@ -47,7 +47,7 @@ def test_both_experts_are_compiled(tmp_path, traced, weights):
 
 
 def test_what_cannot_be_compiled_is_said(tmp_path, monkeypatch, capsys):
-    streamed = Pipeline.load(write_pipeline(tmp_path / "2.1", "2.1"), device="cpu", plan=Plan(stream=True))
+    streamed = Pipeline.load(write_pipeline(tmp_path / "2.1", "2.1"), device="cpu", plan=MemoryPlan(block_offload=True))
     with pytest.raises(ValueError, match="streamed from main memory are not compiled"):
         streamed.compile()
     capsys.readouterr()

@@ -13,8 +13,8 @@ from tenku.sample import edits, memory
 from tenku.sample.pipeline import Pipeline
 from tenku.sample.storyboard import Card, Storyboard, produce
 from tenku.wan.catalogue import OPEN_WEIGHTS
+from tenku.wan.memory_plan import MemoryPlan
 from tenku.wan.names import concat_channels
-from tenku.wan.plan import Plan
 
 PROMPT, NEGATIVE, SIZE = "A cat & a dog run on the beach.", "blurry", (64, 96)  # width, height
 WINDOW, FPS = 17, 16
@@ -159,7 +159,9 @@ def test_nothing_given_is_refused_before_the_work(folder, ours, tmp_path, capsys
 
 
 def test_one_text_at_a_time_gives_the_same(folder, ours):
-    apart = Pipeline.load(folder, device="cpu", dtype=torch.float32, plan=Plan(one_by_one=True, tiled=True, apart=True))
+    apart = Pipeline.load(
+        folder, device="cpu", dtype=torch.float32, plan=MemoryPlan(sequential_cfg=True, tiled=True, model_offload=True)
+    )
     a, b = (
         edits.animate(each, PROMPT, some_clip(1), seconds=9 / FPS, **HOW).clip().frames.astype(int)
         for each in (ours, apart)
@@ -170,7 +172,7 @@ def test_one_text_at_a_time_gives_the_same(folder, ours):
 def test_what_is_read_beside_counts_in_the_memory():
     size = (832, 480)
     plain, reading = (
-        memory.stages(OPEN_WEIGHTS[name], Plan(apart=True), size, 81, "cuda")
+        memory.stages(OPEN_WEIGHTS[name], MemoryPlan(model_offload=True), size, 81, "cuda")
         for name in ("wan2.2-a14b", "wan2.2-i2v-a14b")
     )
     given = 4 * concat_channels(16) * 21 * (480 // 8) * (832 // 8)  # bytes in float32

@@ -10,7 +10,7 @@ from tenku.model.transformer import Transformer, TransformerConfig
 from tenku.sample import memory
 from tenku.sample.memory import choose_plan, counting, decoding, denoising, plans_for, stages
 from tenku.wan.catalogue import OPEN_WEIGHTS
-from tenku.wan.plan import Plan
+from tenku.wan.memory_plan import MemoryPlan
 from tenku.wan.vae import WanAutoencoder, published_autoencoder
 
 diffusers = pytest.importorskip("diffusers")
@@ -82,7 +82,7 @@ def test_the_dry_run_of_denoising_is_the_real_one(monkeypatch):
     shape = (1, 4, 5, 32, 32)
     with torch.device("meta"):
         transformer = Transformer(config).to(torch.bfloat16)
-    found = {one_by_one: denoising(transformer, shape, one_by_one) for one_by_one in (False, True)}
+    found = {sequential_cfg: denoising(transformer, shape, sequential_cfg) for sequential_cfg in (False, True)}
     assert found[True] < 0.6 * found[False]
 
     real = Transformer(config).to(torch.bfloat16).requires_grad_(False)
@@ -100,25 +100,27 @@ def test_plans_go_from_fast_to_frugal():
     size, frames = (1280, 704), 121
     needs = [max(stages(entry, plan, size, frames, "cuda").values()) for plan in memory.PLANS]
     assert needs == sorted(needs, reverse=True) and needs[-1] < 0.3 * needs[0]
-    assert choose_plan(entry, size, frames, 90 * 10**9, "cuda")[0] == Plan()
+    assert choose_plan(entry, size, frames, 90 * 10**9, "cuda")[0] == MemoryPlan()
     plan, need = choose_plan(entry, size, frames, 24 * 10**9, "cuda")
-    assert plan.apart and max(need.values()) < 24e9  # the card on which others run out of memory at decode
+    assert plan.model_offload and max(need.values()) < 24e9  # the card on which others run out of memory at decode
     with pytest.raises(ValueError, match=r"wan2.2-5b at 1280x704 with 121 frames needs [\d.]+ GB at least \(to \w+\)"):
         choose_plan(entry, size, frames, 2 * 10**9, "cuda")
-    assert not any(plan.stream for plan in plans_for("cpu"))
+    assert not any(plan.block_offload for plan in plans_for("cpu"))
 
 
 def test_two_experts_take_turns():
     entry = OPEN_WEIGHTS["wan2.2-a14b"]
-    together, apart = (stages(entry, Plan(apart=apart), (832, 480), 17, "cuda")["denoise"] for apart in (False, True))
+    together, apart = (
+        stages(entry, MemoryPlan(model_offload=apart), (832, 480), 17, "cuda")["denoise"] for apart in (False, True)
+    )
     one = 2 * 14_288_491_584
     assert together - apart > one
-    assert stages(replace(entry, experts=1), Plan(apart=True), (832, 480), 17, "cuda")["denoise"] == apart
+    assert stages(replace(entry, experts=1), MemoryPlan(model_offload=True), (832, 480), 17, "cuda")["denoise"] == apart
 
 
 def test_an_unknown_way_to_hold_weights_is_refused():
     with pytest.raises(ValueError, match="weights are held as bf16, int8, fp8, not 'int4'"):
-        Plan("int4")
+        MemoryPlan("int4")
 
 
 def seen_on_the_gpu(name, predicted, work):
@@ -139,15 +141,15 @@ def seen_on_the_gpu(name, predicted, work):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("one_by_one", [False, True])
-def test_the_prediction_of_a_step_on_a_gpu(one_by_one):
+@pytest.mark.parametrize("sequential_cfg", [False, True])
+def test_the_prediction_of_a_step_on_a_gpu(sequential_cfg):
     """Within 10 % of what the GPU's allocator gave, for wan2.1-1.3b with random weights."""
     from tenku.model.presets import get
     from tenku.sample.conditioning import Conditioning
     from tenku.sample.guidance import guided_velocity
 
     entry, size, frames = OPEN_WEIGHTS["wan2.1-1.3b"], (832, 480), 33
-    plan = Plan(apart=True, one_by_one=one_by_one)
+    plan = MemoryPlan(model_offload=True, sequential_cfg=sequential_cfg)
     predicted = stages(entry, plan, size, frames, "cuda")["denoise"] - memory.GPU_OVERHEAD
     with torch.device("cuda"):
         transformer = Transformer(get(entry.preset).transformer).to(torch.bfloat16).requires_grad_(False)
@@ -156,7 +158,7 @@ def test_the_prediction_of_a_step_on_a_gpu(one_by_one):
         with torch.device("cuda"):
             text = torch.zeros(1, 512, 4096, dtype=torch.bfloat16)
             velocity = guided_velocity(
-                transformer, Conditioning(text, None, torch.zeros_like(text), None), 5.0, one_by_one=one_by_one
+                transformer, Conditioning(text, None, torch.zeros_like(text), None), 5.0, sequential_cfg=sequential_cfg
             )
             kept = torch.zeros(3, 1, 16, 9, 60, 104)
             velocity(kept[0].clone(), torch.ones(1), 1.0)
@@ -171,7 +173,9 @@ def test_the_prediction_of_a_step_on_a_gpu(one_by_one):
 def test_the_prediction_of_decoding_on_a_gpu(tiled):
     """The same for the published decoder, three latent frames. What cuDNN works in is the allocator's too."""
     entry, size, frames = OPEN_WEIGHTS["wan2.1-1.3b"], (832, 480), 9
-    predicted = stages(entry, Plan(apart=True, tiled=tiled), size, frames, "cuda")["decode"] - memory.GPU_OVERHEAD
+    predicted = (
+        stages(entry, MemoryPlan(model_offload=True, tiled=tiled), size, frames, "cuda")["decode"] - memory.GPU_OVERHEAD
+    )
     with torch.device("cuda"):
         autoencoder = WanAutoencoder(diffusers.AutoencoderKLWan().eval().requires_grad_(False), tiled)
 
@@ -186,7 +190,7 @@ def test_the_prediction_of_decoding_on_a_gpu(tiled):
 def test_what_stays_on_the_gpu_beside_streamed_blocks_is_counted():
     """Both experts' weights around their blocks, in every stage."""
     entry = OPEN_WEIGHTS["wan2.2-a14b"]
-    plan = Plan(apart=True, tiled=True, one_by_one=True, stream=True)
+    plan = MemoryPlan(model_offload=True, tiled=True, sequential_cfg=True, block_offload=True)
     two, one = (stages(replace(entry, experts=experts), plan, (832, 480), 17, "cuda") for experts in (2, 1))
     around = {two[stage] - one[stage] for stage in two}
     assert len(around) == 1 and 0.3e9 < around.pop() < 1e9

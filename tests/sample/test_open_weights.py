@@ -19,7 +19,7 @@ from tenku.sample.denoise import denoise
 from tenku.sample.pipeline import Pipeline
 from tenku.sample.storyboard import Card, Storyboard, produce
 from tenku.wan.experts import Experts, move
-from tenku.wan.plan import Plan
+from tenku.wan.memory_plan import MemoryPlan
 from tenku.wan.vae import load_wan_autoencoder
 
 PROMPT, NEGATIVE = "A cat &amp; a dog\n run on the  beach.", "blurry"
@@ -166,7 +166,7 @@ def test_an_exported_model_gives_the_same_latents_in_diffusers(tiny_folder, tmp_
         part.float()
     theirs = diffusers.WanTransformer3DModel.from_pretrained(tmp_path / "model", subfolder="transformer").float()
     request = ours.request("a red ball", negative_prompt="blue", seed=1, steps=4, guidance=3.0, solver="unipc")
-    request = replace(request, params=replace(request.params, levels=1000))
+    request = replace(request, params=replace(request.params, num_train_timesteps=1000))
 
     scheduler = diffusers.UniPCMultistepScheduler(
         prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=request.params.shift
@@ -287,7 +287,7 @@ def test_the_second_expert_has_a_guidance_of_its_own_unless_one_is_asked_for(fol
             ),
         )
     monkeypatch.setattr(
-        ours, "settings", replace(ours.settings, defaults=replace(ours.settings.defaults, low_guidance=3.0))
+        ours, "settings", replace(ours.settings, defaults=replace(ours.settings.defaults, guidance_scale_2=3.0))
     )
     options = {"seconds": 0, "size": (64, 64), "steps": 4, "seed": 1}
     ours.generate(PROMPT, **options)
@@ -304,7 +304,9 @@ def test_the_second_expert_has_a_guidance_of_its_own_unless_one_is_asked_for(fol
 def test_weights_in_8_bits_take_turns(tmp_path):
     """Within inference mode, where torchao's tensors refuse to move by themselves."""
     pytest.importorskip("torchao")
-    pipeline = Pipeline.load(write_pipeline(tmp_path / "a14b", "a14b"), device="cpu", plan=Plan(weights="int8"))
+    pipeline = Pipeline.load(
+        write_pipeline(tmp_path / "a14b", "a14b"), device="cpu", plan=MemoryPlan(weight_dtype="int8")
+    )
     high, low = pipeline.transformer.parts()
     with torch.inference_mode():
         move(high, torch.device("meta"))  # the other device of this machine
@@ -321,7 +323,10 @@ def test_two_experts_need_a_boundary(tmp_path):
 def test_texts_one_by_one_and_parts_apart_change_nothing(copied):
     plain = Pipeline.load(copied, device="cpu", dtype=torch.float32)
     frugal = Pipeline.load(
-        copied, device="cpu", dtype=torch.float32, plan=Plan(apart=True, tiled=True, one_by_one=True, stream=True)
+        copied,
+        device="cpu",
+        dtype=torch.float32,
+        plan=MemoryPlan(model_offload=True, tiled=True, sequential_cfg=True, block_offload=True),
     )
     assert not frugal.text_encoder.keep and plain.text_encoder.keep
     request = ask(plain)

@@ -16,7 +16,7 @@ from tenku.sample import edits, recut
 from tenku.sample.pipeline import Pipeline
 from tenku.sample.storyboard import Card, Storyboard, produce
 from tenku.sample.windows import latent, pixel
-from tenku.wan.plan import Plan
+from tenku.wan.memory_plan import MemoryPlan
 from tenku.wan.vae import WanAutoencoder
 
 PROMPT, SIZE, WINDOW = "a dog run on the beach", (64, 64), 17
@@ -101,7 +101,7 @@ def test_what_was_given_is_shown_as_the_model_learned_it(ours, windows):
 
 def test_in_tiles_the_same_is_made(folder, ours):
     """Of frames that are no larger than a tile."""
-    tiled = Pipeline.load(folder, device="cpu", dtype=torch.float32, plan=Plan(tiled=True, apart=True))
+    tiled = Pipeline.load(folder, device="cpu", dtype=torch.float32, plan=MemoryPlan(tiled=True, model_offload=True))
     tiled.settings = ours.settings
     options = HOW | {"seconds": 30 / ours.settings.fps}
     a, b = (each.generate(PROMPT, **options).frames.astype(int) for each in (ours, tiled))

@@ -39,9 +39,9 @@ def test_a_text_for_each_frame(text_encoder, transformer):
     assert same.text_embeds.ndim == 4 and same.text_embeds.shape[:2] == (1, 4)
     latents = torch.randn(1, 16, 4, 4, 4, generator=torch.Generator().manual_seed(0))
     found = [
-        guided_velocity(transformer, each, 3.0, one_by_one=one_by_one)(latents, torch.tensor([0.7]), 0.7)
+        guided_velocity(transformer, each, 3.0, sequential_cfg=sequential_cfg)(latents, torch.tensor([0.7]), 0.7)
         for each in (plain, same, mixed)
-        for one_by_one in (False, True)
+        for sequential_cfg in (False, True)
     ]
     for other in found[1:4]:
         torch.testing.assert_close(other, found[0], atol=1e-5, rtol=1e-5)

@@ -150,8 +150,8 @@ def going_on(request: Request) -> Request:
     def less(scale: float) -> float:
         return 1 + GUIDANCE_SHARE * (scale - 1)
 
-    scale, low = request.params.guidance_scale, request.params.low_guidance
-    params = replace(request.params, guidance_scale=less(scale), low_guidance=None if low is None else less(low))
+    scale, low = request.params.guidance_scale, request.params.guidance_scale_2
+    params = replace(request.params, guidance_scale=less(scale), guidance_scale_2=None if low is None else less(low))
     return replace(request, params=params)
 
 
