@@ -40,9 +40,6 @@ NEGATIVE = (
 )
 SD, HD = ((832, 480), (480, 832)), ((1280, 720), (720, 1280))  # width, height
 HD_32 = ((1280, 704), (704, 1280))  # multiples of 32: 16x16 compression, then 2x2 patches
-    (1280, 704),
-    (704, 1280),
-)  # multiples of 32 pixels, of which a patch of the 16x16 autoencoder's latents is made
 
 
 def _sampling(guidance: float, shift: float, steps: int = 50, low_noise: float | None = None) -> SamplingParams:
