@@ -193,11 +193,7 @@ def hide(rng: Rng) -> Event:
     bodies = [body, Body("wall", [screen], color, position=vec(0, -0.55, 0.45))]
     turned = LYING if body.kind == "cylinder" else tumbled(rng)
     body.place(
-        vec(-sign * 1.35, 0, r + 0.003),
-        turned,
-        role="main",
-        velocity=vec(speed, 0, 0),
-        spin=vec(0, speed / r, 0),
+        vec(-sign * 1.35, 0, r + 0.003), turned, role="main", velocity=vec(speed, 0, 0), spin=vec(0, speed / r, 0)
     )
     if stays:
         stop = Part(BOX, (0.05, 0.3, 0.15), color=RGB[color] * 0.8)
@@ -349,11 +345,7 @@ def cover(rng: Rng) -> Event:
     ]
     lid = Part(BOX, (0.5, 0.5, wall), (0, 0, 1.0), color=RGB[color])
     box = Body(
-        "box",
-        [lid, *sides],
-        color,
-        joint="mocap",
-        path=lambda f: (vec(0, 0, 0.01 + 1.3 * raised(f) ** 1.5), UPRIGHT),
+        "box", [lid, *sides], color, joint="mocap", path=lambda f: (vec(0, 0, 0.01 + 1.3 * raised(f) ** 1.5), UPRIGHT)
     )
     body.place(vec(0, 0, body.half_height + 0.003), turn((0, 0, 1), rng.uniform(-2.2, -0.9)), role="main")
     shot = Shot(target=vec(0, 0, 0.72), distance=3.9, elevation=rng.uniform(8, 16))

@@ -139,12 +139,10 @@ LIGHTS = {
 CAMERAS = {
     "static": Words(("The camera stays still.", "Static camera."), ("镜头静止不动。", "固定镜头。")),
     "orbit_left": Words(
-        ("The camera orbits to the left.", "The camera circles to the left."),
-        ("镜头向左环绕。", "镜头向左绕行。"),
+        ("The camera orbits to the left.", "The camera circles to the left."), ("镜头向左环绕。", "镜头向左绕行。")
     ),
     "orbit_right": Words(
-        ("The camera orbits to the right.", "The camera circles to the right."),
-        ("镜头向右环绕。", "镜头向右绕行。"),
+        ("The camera orbits to the right.", "The camera circles to the right."), ("镜头向右环绕。", "镜头向右绕行。")
     ),
     "push_in": Words(("The camera pushes in.", "The camera moves closer."), ("镜头缓缓推近。", "镜头向前推进。")),
     "pull_out": Words(("The camera pulls back.", "The camera moves away."), ("镜头缓缓拉远。", "镜头向后拉远。")),

@@ -128,14 +128,7 @@ def simulate(event: Event, grip: float, num_frames: int = 48) -> Motion:
     _start(model, data, bodies, ids)
     n, t = len(bodies), num_frames
     motion = Motion(
-        np.zeros((t, n, 3)),
-        np.zeros((t, n, 3, 3)),
-        np.zeros((t, n, 3)),
-        np.zeros((t, n, 3)),
-        [],
-        {},
-        np.zeros(t),
-        True,
+        np.zeros((t, n, 3)), np.zeros((t, n, 3, 3)), np.zeros((t, n, 3)), np.zeros((t, n, 3)), [], {}, np.zeros(t), True
     )
     touching: set[tuple[int, int]] = set()
     before = b""  # which geometries touched at the last step: mostly the same as at this one

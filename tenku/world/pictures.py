@@ -62,12 +62,7 @@ def bounding_radius(part: Part) -> float:
 def _row(part: Part) -> np.ndarray:
     """What of a part's row does not change from frame to frame."""
     row = np.zeros(PART_COLUMNS, F4)
-    row[SHAPE], row[PATTERN], row[ROUGHNESS], row[METAL] = (
-        part.shape,
-        part.pattern,
-        part.roughness,
-        part.metal,
-    )
+    row[SHAPE], row[PATTERN], row[ROUGHNESS], row[METAL] = (part.shape, part.pattern, part.roughness, part.metal)
     row[GLOW], row[EDIBLE], row[CANVAS], row[RADIUS] = (
         part.glow,
         part.edible,
@@ -131,14 +126,7 @@ def pack_surroundings(look: Look) -> tuple[surroundings.Light, surroundings.Floo
     a, e = np.radians(look.sun_azimuth), np.radians(look.sun_elevation)
     sun = (np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e))
     packed_light = surroundings.Light(
-        _v(sun),
-        F4(light.sun_size),
-        _v(light.sun),
-        _v(zenith),
-        _v(horizon),
-        light.sky,
-        F4(light.ambient),
-        F4(light.fog),
+        _v(sun), F4(light.sun_size), _v(light.sun), _v(zenith), _v(horizon), light.sky, F4(light.ambient), F4(light.fog)
     )
     packed_floor = surroundings.Floor(
         ground.kind,
@@ -155,11 +143,7 @@ def pack_surroundings(look: Look) -> tuple[surroundings.Light, surroundings.Floo
 
 
 def draw(
-    filmed: Filmed,
-    size: tuple[int, int],
-    samples: int = SAMPLES,
-    frames: list[int] | None = None,
-    device: str = "cpu",
+    filmed: Filmed, size: tuple[int, int], samples: int = SAMPLES, frames: list[int] | None = None, device: str = "cpu"
 ) -> np.ndarray:
     """Pictures, uint8 T H W 3, of `size` (width, height), drawn on "cpu" or on "cuda"."""
     width, height = size

@@ -69,11 +69,7 @@ def box_span(o, d, s):
 
 @single
 def capsule_span(o, d, s):
-    a, b, c = (
-        d[0] * d[0] + d[1] * d[1] + 1e-12,
-        o[0] * d[0] + o[1] * d[1],
-        o[0] * o[0] + o[1] * o[1] - s[0] * s[0],
-    )
+    a, b, c = (d[0] * d[0] + d[1] * d[1] + 1e-12, o[0] * d[0] + o[1] * d[1], o[0] * o[0] + o[1] * o[1] - s[0] * s[0])
     h = b * b - a * c
     low, high = 1e9, -1e9
     if h < 0.0:

@@ -10,15 +10,7 @@ from tenku.world.solids import BOX, CAPSULE, CONE, CYLINDER, DOME, SPHERE, TORUS
 
 Rng = np.random.Generator
 
-SOLID_KINDS = {
-    "ball": 0.34,
-    "cube": 0.22,
-    "cylinder": 0.14,
-    "cone": 0.1,
-    "capsule": 0.07,
-    "ring": 0.07,
-    "egg": 0.06,
-}
+SOLID_KINDS = {"ball": 0.34, "cube": 0.22, "cylinder": 0.14, "cone": 0.1, "capsule": 0.07, "ring": 0.07, "egg": 0.06}
 MATERIALS_OF = {
     "ball": ["matte", "plastic", "rubber", "metal", "striped", "dotted", "checkered", "wooden", "marble"],
     "cube": ["matte", "plastic", "metal", "wooden", "dotted", "checkered", "marble"],
@@ -184,12 +176,7 @@ def burger(rng: Rng) -> tuple[list[Part], str | None]:
         _edible(CYLINDER, (0.5, 0.035), (0, 0, 0.28), color=(0.82, 0.1, 0.06), color2=(0.95, 0.35, 0.25)),
         _edible(CYLINDER, (0.52, 0.07), (0, 0, 0.38), color=(0.26, 0.12, 0.06), color2=(0.42, 0.22, 0.13)),
         _edible(
-            BOX,
-            (0.42, 0.42, 0.02),
-            (0, 0, 0.46),
-            turn((0, 0, 1), 0.5),
-            color=(1, 0.7, 0.08),
-            color2=(1, 0.78, 0.2),
+            BOX, (0.42, 0.42, 0.02), (0, 0, 0.46), turn((0, 0, 1), 0.5), color=(1, 0.7, 0.08), color2=(1, 0.78, 0.2)
         ),
         _edible(DOME, bun, (0, 0, 0.48), color=(0.8, 0.47, 0.16), color2=(0.96, 0.84, 0.58), roughness=0.35),
     ]
@@ -246,14 +233,7 @@ def donut(rng: Rng) -> tuple[list[Part], str | None]:
 def apple(rng: Rng) -> tuple[list[Part], str | None]:
     color = pick(rng, ["red", "green"])
     return [
-        _edible(
-            SPHERE,
-            (0.42, 0.42, 0.4),
-            (0, 0, 0.38),
-            color=RGB[color],
-            color2=(0.97, 0.93, 0.75),
-            roughness=0.25,
-        ),
+        _edible(SPHERE, (0.42, 0.42, 0.4), (0, 0, 0.38), color=RGB[color], color2=(0.97, 0.93, 0.75), roughness=0.25),
         _edible(CYLINDER, (0.018, 0.08), (0, 0, 0.82), color=(0.3, 0.18, 0.08)),
         _edible(SPHERE, (0.12, 0.05, 0.015), (0.1, 0, 0.85), turn((0, 1, 0), -0.4), color=(0.2, 0.55, 0.12)),
     ], color
