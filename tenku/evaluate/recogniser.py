@@ -27,20 +27,7 @@ from tenku.world.caption_writer import color_of, group_color
 # Shapes that 64 pixels cannot tell apart are one class; the table of classes is stored with the weights.
 KIND_GROUPS = {"capsule": "rounded", "egg": "rounded", "cylinder": "rounded", "automobile": "car"}
 KINDS = (
-    *(
-        "ball",
-        "cube",
-        "rounded",
-        "cone",
-        "ring",
-        "car",
-        "snowman",
-        "mushroom",
-        "duck",
-        "bottle",
-        "rocket",
-        "pin",
-    ),
+    *("ball", "cube", "rounded", "cone", "ring", "car", "snowman", "mushroom", "duck", "bottle", "rocket", "pin"),
     *("burger", "cake", "donut", "apple", "watermelon", "person"),
 )
 COLORS = (

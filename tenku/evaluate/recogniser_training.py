@@ -166,17 +166,9 @@ def fit(
     device = choose_device()
     network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = Optimizer(
-        network,
-        muon_lr=MUON_LR,
-        adamw_lr=ADAMW_LR,
-        hidden=lambda name, p: p.ndim == 4 and "stages.0" not in name,
+        network, muon_lr=MUON_LR, adamw_lr=ADAMW_LR, hidden=lambda name, p: p.ndim == 4 and "stages.0" not in name
     )
-    columns = (
-        TextColumn("training recogniser"),
-        BarColumn(),
-        TextColumn("{task.fields[note]}"),
-        TimeRemainingColumn(),
-    )
+    columns = (TextColumn("training recogniser"), BarColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn())
     started, step = time.monotonic(), 0
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task("train", total=1.0, note="")

@@ -21,7 +21,7 @@ def auto_expand(prompt: str, model: str = "embedded", seed: int = 0) -> str:
     full = grammar.expand(prompt, seed)
     seen = Vocabulary.load(shipped / "text" / "vocabulary.json")
     same = [grammar.expand(prompt, other) for other in range(OTHER_WORDS)]  # said in the grammar's other words
-    understood = Vocabulary.from_captions(*[[full, *same, *grammar.understood()]] * 2)
+    understood = Vocabulary.from_captions(*[[full, *same, *grammar.known_words()]] * 2)
     _, text, _ = grammar.read(prompt)
     lost = [word for word in understood.unknown_words(text) if not set(word) <= understood.characters]
     kept = grammar.preserves(prompt, full) and not lost and not seen.unknown_words(text)

@@ -21,7 +21,7 @@ BLOCKS = [thing("cube", "block", color) for color in ("red", "yellow", "blue", "
 DOMINOES = [thing("domino", "block", color) for color in ("red", "yellow", "blue", "green", "purple", "orange")]
 
 # Of each event: its things, and what is different from an event in which nothing else happens.
-USUAL: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
+EVENT_DEFAULTS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
     "drop": ([thing("ball")], {"outcome": {"bounces": 2, "rest": True}}),
     "roll": ([thing("ball")], {"direction": "right"}),
     "slide": ([thing("cube")], {"direction": "right", "outcome": {"rest": True}}),
@@ -50,19 +50,19 @@ def expand(prompt: str, seed: int = 0) -> str:
     """A long caption of what the prompt says, in its language. The same prompt and seed give the same words."""
     rng = np.random.default_rng(seed)
     language, text, camera = read(prompt)
-    things = nouns(text, language)
-    event = event_of(text, things)
-    description = usual(event)
+    things = things_in(text, language)
+    event = event_in(text, things)
+    description = default_description(event)
     if event == "drop":
-        things = together(nouns(text, language, plural=True))
+        things = falling_together(things_in(text, language, plural=True))
         description["objects"] = [thing("ball") for _ in range(max(1, len(things)))]
-    description["light"] = found(patterns.LIGHTS, text) or str(rng.choice(list(patterns.LIGHTS)))
-    description["floor"] = found(patterns.FLOORS, text) or str(rng.choice(list(patterns.FLOORS)))
+    description["light"] = first_match(patterns.LIGHTS, text) or str(rng.choice(list(patterns.LIGHTS)))
+    description["floor"] = first_match(patterns.FLOORS, text) or str(rng.choice(list(patterns.FLOORS)))
     description["camera"] = camera or "static"  # a camera that moves loses what it follows more easily
     if event == "street":
-        description |= both_ways(text)
+        description |= street_directions(text)
     elif description["direction"]:
-        description["direction"] = "left" if "left" in ways_in(text).values() else "right"
+        description["direction"] = "left" if "left" in directions_in(text).values() else "right"
     stops = re.search(patterns.STOPS, re.sub(patterns.GOES_ON, "", text))
     description["outcome"]["rest"] |= bool(stops)
     description["reveal"] = "reveal" in text or "露出" in text
@@ -78,17 +78,17 @@ def expand(prompt: str, seed: int = 0) -> str:
             named[0] if named and named[0] in patterns.BACKDROPS else str(rng.choice(patterns.BACKDROPS))
         )
     if event == "brush":
-        description["stroke"] = found(patterns.STROKES, text) or str(rng.choice(list(lexicon.STROKES)))
+        description["stroke"] = first_match(patterns.STROKES, text) or str(rng.choice(list(lexicon.STROKES)))
         description["paint"] = (colors_in(text, language) or [str(rng.choice(patterns.COMMON))])[0]
-    dress(description, [] if event in ("walk", "drive", "street") else things, rng)
+    assign_appearance(description, [] if event in ("walk", "drive", "street") else things, rng)
     if event in patterns.COUNTED:
-        recount(description, number_of(patterns.COUNTED[event], text, language))
+        set_count(description, number_of(patterns.COUNTED[event], text, language))
     for role, (noun, usually) in patterns.COLORED.get(event, {}).items():
-        color, material = look_in(said_before(noun, text, language), language)
+        color, material = color_and_material_in(words_before(noun, text, language), language)
         for each in description["objects"]:
             if each["role"] == role and (color or material or usually):
                 each |= {"color": color or lexicon.NATURAL_COLOR.get(material or "") or usually, "material": material}
-    description["tree"] = bool(found({"tree": ("tree", "树")}, text))
+    description["tree"] = bool(first_match({"tree": ("tree", "树")}, text))
     return captions.write(description, language, rng, "long")
 
 
@@ -98,28 +98,28 @@ def read(prompt: str) -> tuple[str, str, str | None]:
     text = re.sub(patterns.OTHERWISE, "", prompt.lower())
     for pattern, usual_form in patterns.SPELLINGS.items():
         text = re.sub(pattern, usual_form, text)
-    camera = found(patterns.CAMERAS, text)
-    return language, without_camera(text, camera), camera
+    camera = first_match(patterns.CAMERAS, text)
+    return language, remove_camera(text, camera), camera
 
 
 def is_complete(prompt: str) -> bool:
     """Whether a prompt leaves nothing open: event, light, floor and camera are all said."""
     _, text, camera = read(prompt)
-    said = (found(each, text) for each in (patterns.EVENTS, patterns.LIGHTS, patterns.FLOORS))
+    said = (first_match(each, text) for each in (patterns.EVENTS, patterns.LIGHTS, patterns.FLOORS))
     return camera is not None and all(said)
 
 
 def preserves(prompt: str, full: str) -> bool:
     """Whether a long caption has every colour, number and kind of thing that a prompt names, and the same event."""
     (language, text, _), (_, longer, _) = read(prompt), read(full)
-    event = event_of(text, nouns(text, language))
+    event = event_in(text, things_in(text, language))
     blocks = {"cube", "box"} if event in ("tower", "pyramid") else set()
 
     def named(words: str) -> set[str]:
-        kinds = {each["kind"] for each in nouns(words, language, plural=True)}
+        kinds = {each["kind"] for each in things_in(words, language, plural=True)}
         return {*colors_in(words, language), *numbers_in(words, language), *(kinds - blocks)}
 
-    return named(text) <= named(longer) and event == event_of(longer, nouns(longer, language))
+    return named(text) <= named(longer) and event == event_in(longer, things_in(longer, language))
 
 
 def numbers_in(text: str, language: str) -> set[str]:
@@ -132,7 +132,7 @@ def numbers_in(text: str, language: str) -> set[str]:
     return {digits.get(word, word) for word in re.findall(r"\d+|[a-z]+", text) if word in names or word in digits}
 
 
-def understood() -> list[str]:
+def known_words() -> list[str]:
     """All words that stand for something here, and patterns of them."""
     told: list[str] = []
 
@@ -150,7 +150,7 @@ def understood() -> list[str]:
     return told
 
 
-def without_camera(text: str, camera: str | None) -> str:
+def remove_camera(text: str, camera: str | None) -> str:
     """What a prompt says besides the camera: its other sentences, or what the camera sees where there are none.
 
     Commas stand for all signs between its parts.
@@ -167,10 +167,10 @@ def without_camera(text: str, camera: str | None) -> str:
     return f"{text} "
 
 
-def event_of(text: str, things: list[dict[str, Any]]) -> str:
+def event_in(text: str, things: list[dict[str, Any]]) -> str:
     """What happens: what is said to, or what the things that are named mostly do."""
     text = re.sub(patterns.OF_LIGHT, "", text)
-    event = found(patterns.EVENTS, text)
+    event = first_match(patterns.EVENTS, text)
     kinds = {thing["kind"] for thing in things}
     person, vehicle = re.search(patterns.PEOPLE, text), re.search(patterns.VEHICLES, re.sub(patterns.TOYS, "", text))
     if vehicle and (event in (None, "walk", "drive", "stairs") or (event == "hide" and person)):
@@ -179,9 +179,9 @@ def event_of(text: str, things: list[dict[str, Any]]) -> str:
         )
         return "street" if person and not steers else "drive"
     if event == "drive":  # toys, or nothing that does
-        event = without(event, text) or ("slide" if kinds else None)
+        event = other_event(event, text) or ("slide" if kinds else None)
     if event == "stairs" and (kinds - set(lexicon.ROLLING_KINDS) or re.search(r"\bup\b|[往向爬]上", text)):
-        event = without(event, text)
+        event = other_event(event, text)
     if event == "stairs" and person and not kinds:
         return "walk"
     if event == "walk" and not person and kinds - {"wall", "box"}:
@@ -193,18 +193,18 @@ def event_of(text: str, things: list[dict[str, Any]]) -> str:
     return event
 
 
-def without(event: str, text: str) -> str | None:
+def other_event(event: str, text: str) -> str | None:
     """What else happens in a text."""
-    return found({name: signs for name, signs in patterns.EVENTS.items() if name != event}, text)
+    return first_match({name: signs for name, signs in patterns.EVENTS.items() if name != event}, text)
 
 
-def ways_in(text: str) -> dict[int, str]:
+def directions_in(text: str) -> dict[int, str]:
     """Where a text says left or right, in either language."""
     names = {"左": "left", "右": "right"}
     return {match.start(): names.get(match[0], match[0]) for match in re.finditer(patterns.WAYS, text)}
 
 
-def both_ways(text: str) -> dict[str, str]:
+def street_directions(text: str) -> dict[str, str]:
     """Where somebody walks and where a car drives: each way belongs to the verb next to it. Else they meet."""
     verbs = [
         (match.start(), whose)
@@ -212,7 +212,7 @@ def both_ways(text: str) -> dict[str, str]:
         for match in re.finditer(pattern, text)
     ]
     said: dict[str, str] = {}
-    for place, way in ways_in(text).items():
+    for place, way in directions_in(text).items():
         whose = min(((abs(at - place), whose) for at, whose in verbs), default=(0, "direction"))[1]
         said.setdefault(whose, way)
     other = {"left": "right", "right": "left"}
@@ -220,9 +220,9 @@ def both_ways(text: str) -> dict[str, str]:
     return {"direction": direction, "behind": said.get("behind") or other[direction]}
 
 
-def usual(event: str) -> dict[str, Any]:
+def default_description(event: str) -> dict[str, Any]:
     """The description of an event as it mostly goes."""
-    things, more = USUAL[event]
+    things, more = EVENT_DEFAULTS[event]
     outcome = {"bounces": 0, "rest": False, "hit_target": True, "tipped": 0, "moved": 0, "over_wall": True}
     return {
         "direction": None,
@@ -233,12 +233,12 @@ def usual(event: str) -> dict[str, Any]:
     }
 
 
-def found(entries: dict[str, tuple[str, ...]], text: str) -> str | None:
+def first_match(entries: dict[str, tuple[str, ...]], text: str) -> str | None:
     """The first entry one of whose patterns is in the text; an English one at the beginning of a word."""
-    return next((name for name, signs in entries.items() if any(places(sign, text) for sign in signs)), None)
+    return next((name for name, signs in entries.items() if any(word_positions(sign, text) for sign in signs)), None)
 
 
-def places(sign: str, text: str, whole: bool = False) -> list[int]:
+def word_positions(sign: str, text: str, whole: bool = False) -> list[int]:
     """Where a word stands: an English one begins there, or is there as a `whole`."""
     pattern = re.escape(sign)
     if sign.isascii():
@@ -260,7 +260,7 @@ def longest_first(named: list[tuple[int, str, str]]) -> list[tuple[int, str, str
 def colors_in(text: str, language: str) -> list[str]:
     """The colours that a text names, in its order."""
     signs = {name: getattr(synonyms, language)[0] for name, synonyms in lexicon.COLORS.items()}
-    named = [(place, sign, name) for name, sign in signs.items() for place in places(sign, text, whole=True)]
+    named = [(place, sign, name) for name, sign in signs.items() for place in word_positions(sign, text, whole=True)]
     return [name for _, _, name in longest_first(named)]
 
 
@@ -271,7 +271,7 @@ def colors_before(text: str, language: str) -> list[str]:
     ]
 
 
-def look_in(before: str, language: str) -> tuple[str | None, str | None]:
+def color_and_material_in(before: str, language: str) -> tuple[str | None, str | None]:
     """The last colour and the last material that are named before a noun."""
     materials = [
         name
@@ -304,13 +304,13 @@ def number_of(noun: str, text: str, language: str) -> int | None:
     return next((number for number in said if number > 1), None)
 
 
-def said_before(noun: str, text: str, language: str) -> str:
+def words_before(noun: str, text: str, language: str) -> str:
     """The words just before the first of the nouns, of which one pattern tells."""
     match = re.search(noun, text)
     return re.split(patterns.APART[language], text[: match.start()][-20:])[-1] if match else ""
 
 
-def recount(description: dict[str, Any], number: int | None) -> None:
+def set_count(description: dict[str, Any], number: int | None) -> None:
     """So many blocks, stairs, bites or many things, if a number is said; where some tip over, all of them do."""
     if number is None:
         return
@@ -324,7 +324,7 @@ def recount(description: dict[str, Any], number: int | None) -> None:
         description["outcome"]["tipped"] = number
 
 
-def nouns(text: str, language: str, plural: bool = False) -> list[dict[str, Any]]:
+def things_in(text: str, language: str, plural: bool = False) -> list[dict[str, Any]]:
     """The things that a text names, in its order: kind, number, the colour and material said before it, and whether
     it is joined to the one before. With `plural`, also those that an English text names as several.
     """
@@ -335,7 +335,7 @@ def nouns(text: str, language: str, plural: bool = False) -> list[dict[str, Any]
         for synonym in getattr(synonyms, language)
         for single in {synonym, synonym.split()[-1]}  # "duck" is a rubber duck
         for word in {single, single + ending}
-        for place in places(word, text, whole=True)
+        for place in word_positions(word, text, whole=True)
         if kind not in ("domino", "person")  # no event takes another thing for these
     ]
     things: list[dict[str, Any]] = []
@@ -343,21 +343,21 @@ def nouns(text: str, language: str, plural: bool = False) -> list[dict[str, Any]
     for place, word, kind in longest_first(named):
         between, end = text[end:place], place + len(word)
         before = re.split(patterns.APART[language], between)[-1]
-        color, material = look_in(before, language)
+        color, material = color_and_material_in(before, language)
         joined = bool(things and re.match(patterns.JOINED, between))
         number = number_of("$", before, language) or 1
         things.append({"kind": kind, "color": color, "material": material, "number": number, "joined": joined})
     return things
 
 
-def together(things: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def falling_together(things: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The first thing and those joined to it, each as often as it is said; walls and boxes do not fall."""
     last = next((i for i, each in enumerate(things) if i and not each["joined"]), len(things))
     falling = [each for each in things[:last] if each["kind"] not in ("wall", "box")]
     return [dict(each) for each in falling for _ in range(each["number"])][: patterns.MOST_FALLING]
 
 
-def dress(description: dict[str, Any], named: list[dict[str, Any]], rng: np.random.Generator) -> None:
+def assign_appearance(description: dict[str, Any], named: list[dict[str, Any]], rng: np.random.Generator) -> None:
     """Give the things of an event the kinds, colours and materials that were named, and some colour to the others.
 
     Main things and what they meet come in the order of the text, after a box or a wall that an event has.

@@ -105,7 +105,7 @@ class Camera:
             eye = eye + (target - self.target) * 0.8
         return look_at(eye, target)
 
-    def frames_it(self, pose: Pose, subject: Subject, share: float) -> bool:
+    def is_framed(self, pose: Pose, subject: Subject, share: float) -> bool:
         """Are enough of the points that count within the picture?"""
         q = subject.points - pose.eye
         reach = TANGENT * 0.95 * np.maximum(q @ pose.forward, 0.1)
@@ -114,7 +114,7 @@ class Camera:
         return bool(inside[subject.counts].mean() > share)
 
 
-def film(rng: Rng, event: Event, motion: Motion) -> tuple[Camera, list[Pose]]:
+def choose_camera(rng: Rng, event: Event, motion: Motion) -> tuple[Camera, list[Pose]]:
     """Choose a move and step back until the subject is in view; returns the camera and its pose at every frame."""
     shot, num_frames = event.shot, len(motion.position)
     move = pick(rng, shot.moves) if shot.moves else pick(rng, list(MOVES), list(MOVES.values()))
@@ -127,7 +127,7 @@ def film(rng: Rng, event: Event, motion: Motion) -> tuple[Camera, list[Pose]]:
     farthest = 3.2 if move == "track" else 4.3
     checks = (0, num_frames // 2, num_frames - 1)
     while shot.distance is None and camera.distance < farthest:
-        if all(camera.frames_it(camera.pose(f, num_frames, motion, event.main), subject, share) for f in checks):
+        if all(camera.is_framed(camera.pose(f, num_frames, motion, event.main), subject, share) for f in checks):
             break
         camera.distance += 0.12
     return camera, [camera.pose(f, num_frames, motion, event.main) for f in range(num_frames)]

@@ -11,7 +11,7 @@ from tenku.world.caption_writer import CaptionWriter
 from tenku.world.chinese import Chinese
 from tenku.world.english import English
 
-VOICES: dict[str, type[CaptionWriter]] = {"en": English, "zh": Chinese}
+WRITERS: dict[str, type[CaptionWriter]] = {"en": English, "zh": Chinese}
 STYLES = ("short", "long", "plain")
 WRITTEN = ("short", "long", "long", "plain")  # of each clip, in each language
 
@@ -22,19 +22,19 @@ def write(description: dict[str, Any], language: str, rng: np.random.Generator, 
     Half of the time a short caption also names the floor or the light; a "plain" one is short and names both,
     as people write prompts. The same rng state gives the same words.
     """
-    if language not in VOICES:
-        raise ValueError(f"captions are written in {' or '.join(VOICES)}, not {language!r}")
+    if language not in WRITERS:
+        raise ValueError(f"captions are written in {' or '.join(WRITERS)}, not {language!r}")
     if style not in STYLES:
         raise ValueError(f"a caption is {', '.join(STYLES)}, not {style!r}")
     full = style == "long"
     extra = ("floor", "light", "", "")[rng.integers(4)] if style == "short" else "both"
-    voice = VOICES[language](description, rng, full, say_floor=extra in ("floor", "both"))
-    return voice.sentence(say_light=extra in ("light", "both"))
+    writer = WRITERS[language](description, rng, full, say_floor=extra in ("floor", "both"))
+    return writer.sentence(say_light=extra in ("light", "both"))
 
 
 def write_all(description: dict[str, Any], rng: np.random.Generator) -> dict[str, list[str]]:
     """The captions of one clip: for each language one short, two long and a plain one."""
-    return {language: [write(description, language, rng, style) for style in WRITTEN] for language in VOICES}
+    return {language: [write(description, language, rng, style) for style in WRITTEN] for language in WRITERS}
 
 
 def mirror(description: dict[str, Any]) -> dict[str, Any]:

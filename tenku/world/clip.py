@@ -7,10 +7,10 @@ import numpy as np
 
 from tenku.world import captions
 from tenku.world.appearance import FLOORS, Look, choose_floor, choose_light, choose_look
-from tenku.world.camera import Camera, film, in_view
+from tenku.world.camera import Camera, choose_camera, in_view
 from tenku.world.events import EVENTS
-from tenku.world.physics import as_told, outcome, simulate
-from tenku.world.pictures import Filmed, draw
+from tenku.world.physics import happened_as_claimed, outcome, simulate
+from tenku.world.render import Filmed, render
 from tenku.world.scene import FPS, SAMPLES, Event
 from tenku.world.splits import events_of, fits, stream_of
 from tenku.world.things import pick
@@ -29,7 +29,7 @@ def make_clip(
     device: str = "cpu",
     events: Sequence[str] = (),
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Simulate, film and draw the clip of a seed.
+    """Simulate, film and render the clip of a seed, with ground truth.
 
     Returns frames, uint8 T H W 3 at 16 frames a second, and `truth`, JSON-serializable: description, captions,
     states of every body, contacts and camera. `size` is (width, height), each a multiple of 8 from 16 to 2048. The
@@ -43,7 +43,7 @@ def make_clip(
         raise ValueError(f"a seed is a whole number from 0, not {seed}")
     # At least the full three seconds are simulated, so that short clips show the beginning of the same event.
     filmed, camera, measured = _compose(seed, size[0] / size[1], max(num_frames, 48), split, events)
-    frames = draw(filmed, size, samples, list(range(num_frames)), device)
+    frames = render(filmed, size, samples, list(range(num_frames)), device)
     return frames, _truth(seed, split, size, num_frames, filmed, camera, measured)
 
 
@@ -84,11 +84,11 @@ def _compose(
                 body.bounce *= 0.55
         motion = simulate(event, FLOORS[floor].grip, num_frames)
         measured = outcome(event, motion)
-        if not as_told(event, motion, measured):
+        if not happened_as_claimed(event, motion):
             continue
         if name in HITTING and not measured["hit_target"] and rng.random() > 0.15:
             continue
-        camera, poses = film(rng, event, motion)
+        camera, poses = choose_camera(rng, event, motion)
         if not stays_in_view(in_view(event, motion, poses, aspect)):
             continue
         look = choose_look(rng, floor, light, camera.azimuth)
@@ -103,7 +103,7 @@ def stays_in_view(inside: np.ndarray) -> bool:
 
 
 def describe(event: Event, look: Look, camera: str, measured: dict[str, Any]) -> dict[str, Any]:
-    """What captions are written from."""
+    """The description of a clip that captions are written from, JSON-serializable."""
     claims = event.claims
     return {
         "event": claims["event"],
@@ -115,14 +115,9 @@ def describe(event: Event, look: Look, camera: str, measured: dict[str, Any]) ->
         "direction": event.direction,
         "objects": [body.describe() for body in event.bodies],
         "count": claims.get("count"),
-        "wall": bool(claims.get("wall")),
-        "tree": bool(claims.get("tree")),
-        "behind": claims.get("behind"),
-        "paint": claims.get("paint"),
-        "stroke": claims.get("stroke"),
-        "stays": bool(claims.get("stays")),
-        "reveal": bool(claims.get("reveal")),
-        "same_color": bool(claims.get("same_color")),
+        **{key: bool(claims.get(key)) for key in ("wall", "tree")},
+        **{key: claims.get(key) for key in ("behind", "paint", "stroke")},
+        **{key: bool(claims.get(key)) for key in ("stays", "reveal", "same_color")},
         "outcome": measured,
     }
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tenku.world.shading import add_samples, is_busy
+from tenku.world.shading import add_samples, needs_more_samples
 from tenku.world.surroundings import Floor, Light, Paint, View
 
 cuda: Any = import_module("numba.cuda")  # untyped: its kernels are no Python
@@ -57,7 +57,7 @@ def add_pass(
     """
     x, y, k = cuda.grid(3)
     height, width = sums.shape[1], sums.shape[2]
-    if x < width and y < height and (first == 0 or is_busy(before[k], x, y, height, width, first)):
+    if x < width and y < height and (first == 0 or needs_more_samples(before[k], x, y, height, width, first)):
         r = rows[k]
         view = View(
             (r[0], r[1], r[2]), (r[3], r[4], r[5]), (r[6], r[7], r[8]), (r[9], r[10], r[11]), r[12], r[13], r[14]
@@ -66,7 +66,7 @@ def add_pass(
         add_samples(scene, view, light, floor_, paint, width, height, x, y, first, last, samples, sums[k])
 
 
-def draw_frames(
+def render_frames(
     parts: np.ndarray,
     bodies: np.ndarray,
     bites: list[np.ndarray],
@@ -80,7 +80,7 @@ def draw_frames(
     samples: int,
     size: tuple[int, int],
 ) -> torch.Tensor:
-    """Linear radiance T H W 3 of all frames, on the GPU: what shading.draw_frame gives for each, drawn at once."""
+    """Linear radiance T H W 3 of all frames, on the GPU: what shading.render_frame gives for each, drawn at once."""
     width, height = size
     frames = len(parts)
     grid = (-(-width // BLOCK[0]), -(-height // BLOCK[1]), frames)

@@ -13,7 +13,7 @@ from tenku.world.scene import BASIC, HUES, LYING, RGB, UPRIGHT, Bite, Body, Even
 from tenku.world.shading import GRAIN
 from tenku.world.solids import BOX, CAPSULE, CONE, CYLINDER
 from tenku.world.street import drive, stairs, street
-from tenku.world.things import food, pick, rolling_radius, simple, toy, way
+from tenku.world.things import food, pick, pick_direction, place_rolling, rolling_radius, simple_body, toy
 
 Rng = np.random.Generator
 WOOD: dict[str, Any] = {"color": RGB["brown"], "color2": RGB["brown"] * 0.6, "pattern": GRAIN}
@@ -28,7 +28,7 @@ def drop(rng: Rng) -> Event:
     bodies: list[Body] = []
     count = pick(rng, [1, 1, 2, 3])
     for i in range(count):
-        body = toy(rng) if rng.random() < 0.25 else simple(rng, avoid=[b.color for b in bodies])
+        body = toy(rng) if rng.random() < 0.25 else simple_body(rng, avoid=[b.color for b in bodies])
         x = rng.uniform(-0.25, 0.25) + (i - (count - 1) / 2) * 0.8
         at = vec(x, rng.uniform(-0.4, 0.4), rng.uniform(1.1, 2.1) + body.half_height)
         angle = 1.0 if body.kind == "ball" else rng.uniform(0, 1.2)
@@ -37,21 +37,20 @@ def drop(rng: Rng) -> Event:
 
 
 def roll(rng: Rng) -> Event:
-    sign, direction = way(rng)
+    sign, direction = pick_direction(rng)
     kind = pick(rng, ["ball", "ball", "cylinder", "ring"])
     # plain balls do not show that they turn
     seen = kind == "ball" and rng.random() < 0.6
-    body = simple(rng, kind, material=pick(rng, ["striped", "dotted", "checkered"]) if seen else None)
+    body = simple_body(rng, kind, material=pick(rng, ["striped", "dotted", "checkered"]) if seen else None)
     r, speed = rolling_radius(body), sign * rng.uniform(0.8, 1.5)
     at = vec(-sign * rng.uniform(1.0, 1.4), rng.uniform(-0.3, 0.3), r + 0.003)
     turned = tumbled(rng) if kind == "ball" else LYING
-    body.place(at, turned, role="main", velocity=vec(speed, 0, 0), spin=vec(0, speed / r, 0))
-    return Event([body], direction)
+    return Event([place_rolling(body, at, turned, speed)], direction)
 
 
 def slide(rng: Rng) -> Event:
-    sign, direction = way(rng)
-    body = toy(rng, "car") if rng.random() < 0.3 else simple(rng, pick(rng, ["cube", "cube", "cylinder", "cone"]))
+    sign, direction = pick_direction(rng)
+    body = toy(rng, "car") if rng.random() < 0.3 else simple_body(rng, pick(rng, ["cube", "cube", "cylinder", "cone"]))
     at = vec(-sign * 1.2, rng.uniform(-0.3, 0.3), body.half_height + 0.003)
     heading = turn((0, 0, 1), rng.uniform(-0.3, 0.3) + (np.pi if sign < 0 else 0))
     body.place(at, heading, role="main", velocity=vec(sign * rng.uniform(1.8, 2.8), 0, 0), friction=0.35)
@@ -59,9 +58,9 @@ def slide(rng: Rng) -> Event:
 
 
 def collide(rng: Rng) -> Event:
-    sign, direction = way(rng)
-    a = simple(rng, pick(rng, ["ball", "ball", "cube"]))
-    b = toy(rng) if rng.random() < 0.4 else simple(rng, avoid=[a.color])
+    sign, direction = pick_direction(rng)
+    a = simple_body(rng, pick(rng, ["ball", "ball", "cube"]))
+    b = toy(rng) if rng.random() < 0.4 else simple_body(rng, avoid=[a.color])
     ball, r = a.kind == "ball", a.half_height
     speed = sign * (rng.uniform(1.3, 2.2) if ball else rng.uniform(2.4, 3.0))
     a.place(
@@ -80,19 +79,19 @@ def _struck_blocks(rng: Rng, positions: list[Vector], half: float, sign: int) ->
     """Blocks at the positions, and the heavy ball that flies at them first."""
     colors = list(rng.permutation(HUES))
     blocks = [
-        simple(rng, "cube", half / 0.85, colors[i % 8], pick(rng, ["matte", "plastic"])).place(
+        simple_body(rng, "cube", half / 0.85, colors[i % 8], pick(rng, ["matte", "plastic"])).place(
             p + vec(sign * 0.4, 0, 0), role="block"
         )
         for i, p in enumerate(positions)
     ]
     velocity = vec(sign * rng.uniform(3.6, 4.6), 0, rng.uniform(1.6, 2.3))
-    ball = simple(rng, "ball", rng.uniform(0.2, 0.26))
+    ball = simple_body(rng, "ball", rng.uniform(0.2, 0.26))
     ball.place(vec(-sign * 1.7, 0, 0.5), tumbled(rng), role="main", velocity=velocity, density=1500)
     return [ball, *blocks]
 
 
 def tower(rng: Rng) -> Event:
-    sign, direction = way(rng)
+    sign, direction = pick_direction(rng)
     half, count = rng.uniform(0.15, 0.19), int(rng.integers(4, 7))
     lean = rng.uniform(-0.02, 0.02, (count, 2))
     at = [vec(*lean[i], half * (1 + 2 * i) + 0.002 * (i + 1)) for i in range(count)]
@@ -100,7 +99,7 @@ def tower(rng: Rng) -> Event:
 
 
 def pyramid(rng: Rng) -> Event:
-    sign, direction = way(rng)
+    sign, direction = pick_direction(rng)
     half = rng.uniform(0.15, 0.19)
     rows = [(i, j) for i in range(3) for j in range(3 - i)]
     at = [vec((j - (2 - i) / 2) * 2.06 * half, 0, half * (1 + 2 * i) + 0.002) for i, j in rows]
@@ -111,7 +110,7 @@ def domino(rng: Rng) -> Event:
     count, half = int(rng.integers(7, 12)), 0.3
     colors, same = list(rng.permutation(HUES)), rng.random() < 0.4
     curve, heading, at = pick(rng, [0, 0.12, -0.12]), 0.0, vec(-1.5, 0, half + 0.002)
-    sign, direction = way(rng)
+    sign, direction = pick_direction(rng)
     bodies: list[Body] = []
     for i in range(count):
         color = colors[0] if same else colors[i % 8]
@@ -121,16 +120,16 @@ def domino(rng: Rng) -> Event:
         bodies.append(body.place(place, turn((0, 0, 1), sign * heading), role="block"))
         heading += curve
         at = at + vec(np.cos(heading), np.sin(heading), 0) * 0.27
-    ball = simple(rng, "ball", 0.17, material="metal")
+    ball = simple_body(rng, "ball", 0.17, material="metal")
     ball.place(vec(-sign * 2.3, 0, 0.36), role="main", velocity=vec(sign * 2.6, 0, 0.4))
     return Event([ball, *bodies], direction, {"count": count, "same_color": same})
 
 
 def ramp(rng: Rng) -> Event:
-    sign, direction = way(rng)
+    sign, direction = pick_direction(rng)
     slope, length = rng.uniform(0.3, 0.5), 1.1
     color = pick(rng, ["gray", "brown", "white", "blue"])
-    body = simple(rng, pick(rng, ["ball", "ball", "cube", "cylinder"]))
+    body = simple_body(rng, pick(rng, ["ball", "ball", "cube", "cylinder"]))
     top, up = vec(-sign * 0.9, 0, length * np.sin(slope) + 0.02), vec(sign * np.sin(slope), 0, np.cos(slope))
     tilt = turn((0, 1, 0), sign * slope)
     plank = Part(BOX, (length, 0.45, 0.04), color=RGB[color])
@@ -141,14 +140,14 @@ def ramp(rng: Rng) -> Event:
     body.place(start, LYING if body.kind == "cylinder" else tilt, role="main", friction=0.35 if cube else 1.0)
     bodies = [body, board]
     if rng.random() < 0.5:
-        target = toy(rng) if rng.random() < 0.4 else simple(rng, avoid=[body.color])
+        target = toy(rng) if rng.random() < 0.4 else simple_body(rng, avoid=[body.color])
         bodies.append(target.place(vec(sign * 1.15, 0, target.half_height + 0.003), role="target"))
     return Event(bodies, direction)
 
 
 def pendulum(rng: Rng) -> Event:
     height, length = 2.0, rng.uniform(1.25, 1.5)
-    bob = simple(rng, "ball", rng.uniform(0.18, 0.26))
+    bob = simple_body(rng, "ball", rng.uniform(0.18, 0.26))
     bob.parts[0].position = (0, 0, -length)
     bob.parts.append(Part(CAPSULE, (0.012, length / 2), (0, 0, -length / 2), color=(0.75, 0.72, 0.65), solid=False))
     side = pick(rng, [-1, 1])
@@ -161,15 +160,15 @@ def pendulum(rng: Rng) -> Event:
         half = max(height - length - 0.26, 0.05) / 2
         x = side * 0.33
         stand = Body("stand", [Part(CYLINDER, (0.22, half), color=RGB["gray"])], "gray", position=vec(x, 0, half))
-        target = simple(rng, pick(rng, ["cube", "cylinder"]), 0.24, avoid=[bob.color])
+        target = simple_body(rng, pick(rng, ["cube", "cylinder"]), 0.24, avoid=[bob.color])
         target.place(vec(x, 0, 2 * half + target.half_height + 0.002), role="target", density=250)
         bodies += [target, stand]
     return Event(bodies, shot=Shot(target=vec(0, 0, 1.12), distance=4.3, elevation=rng.uniform(4, 14)))
 
 
 def throw(rng: Rng) -> Event:
-    sign, direction = way(rng)
-    body = toy(rng) if rng.random() < 0.2 else simple(rng, pick(rng, ["ball", "ball", "cube", "capsule", "ring"]))
+    sign, direction = pick_direction(rng)
+    body = toy(rng) if rng.random() < 0.2 else simple_body(rng, pick(rng, ["ball", "ball", "cube", "capsule", "ring"]))
     body.place(
         vec(-sign * 1.25, rng.uniform(-0.2, 0.2), 0.4),
         tumbled(rng),
@@ -185,20 +184,14 @@ def throw(rng: Rng) -> Event:
 
 
 def hide(rng: Rng) -> Event:
-    sign, direction = way(rng)
-    body = simple(rng, pick(rng, ["ball", "ball", "cylinder"]), rng.uniform(0.2, 0.28))
+    sign, direction = pick_direction(rng)
+    body = simple_body(rng, pick(rng, ["ball", "ball", "cylinder"]), rng.uniform(0.2, 0.28))
     stays, speed, r = rng.random() < 0.3, sign * rng.uniform(1.1, 1.4), body.parts[0].size[0]
     color = pick(rng, [c for c in ["white", "gray", "blue", "green", "orange"] if c != body.color])
     screen = Part(BOX, (0.62, 0.05, 0.45), color=RGB[color], roughness=0.8)
     bodies = [body, Body("wall", [screen], color, position=vec(0, -0.55, 0.45))]
     turned = LYING if body.kind == "cylinder" else tumbled(rng)
-    body.place(
-        vec(-sign * 1.35, 0, r + 0.003),
-        turned,
-        role="main",
-        velocity=vec(speed, 0, 0),
-        spin=vec(0, speed / r, 0),
-    )
+    place_rolling(body, vec(-sign * 1.35, 0, r + 0.003), turned, speed)
     if stays:
         stop = Part(BOX, (0.05, 0.3, 0.15), color=RGB[color] * 0.8)
         bodies.append(Body("stopper", [stop], color, position=vec(sign * 0.36, 0, 0.15)))
@@ -297,8 +290,8 @@ def brush(rng: Rng) -> Event:
 
 
 def trail(rng: Rng) -> Event:
-    sign, direction = way(rng)
-    body = simple(rng, "ball", rng.uniform(0.2, 0.28), material="plastic")
+    sign, direction = pick_direction(rng)
+    body = simple_body(rng, "ball", rng.uniform(0.2, 0.28), material="plastic")
     speed, r = sign * rng.uniform(0.8, 1.5), body.half_height
     at = vec(-sign * rng.uniform(1.0, 1.4), rng.uniform(-0.5, 0.5), r + 0.003)
     velocity = vec(speed, rng.uniform(-0.6, 0.6), 0)
@@ -311,24 +304,28 @@ def trail(rng: Rng) -> Event:
     return Event([body], direction, {"paint": color}, stroke=Stroke(color, 0.13, painted))
 
 
-def pour(rng: Rng) -> Event:
-    color, mixed, count = pick(rng, HUES), rng.random() < 0.5, int(rng.integers(9, 15))
-    rims = [
-        Part(BOX, (0.7 * abs(y) + 0.04, 0.7 * abs(x) + 0.04, 0.13), (0.7 * x, 0.7 * y, 0.13), **WOOD)
+def _four_walls(reach: float, thick: float, half: float, **look: Any) -> list[Part]:
+    """The sides of a square box that stands on the floor, each `reach` metres from its middle, 2 `half` high."""
+    return [
+        Part(BOX, (reach * abs(y) + thick, reach * abs(x) + thick, half), (reach * x, reach * y, half), **look)
         for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1))
     ]
+
+
+def pour(rng: Rng) -> Event:
+    color, mixed, count = pick(rng, HUES), rng.random() < 0.5, int(rng.integers(9, 15))
     base = Part(BOX, (0.7, 0.7, 0.03), (0, 0, 0.03), color=RGB["brown"])
-    bodies = [Body("tray", [base, *rims], "brown", "wooden")]
+    bodies = [Body("tray", [base, *_four_walls(0.7, 0.04, 0.13, **WOOD)], "brown", "wooden")]
     for i in range(count):
         hue = pick(rng, HUES) if mixed else color
-        ball = simple(rng, "ball", rng.uniform(0.12, 0.16), hue, pick(rng, ["plastic", "rubber", "matte"]))
+        ball = simple_body(rng, "ball", rng.uniform(0.12, 0.16), hue, pick(rng, ["plastic", "rubber", "matte"]))
         at = vec(rng.uniform(-0.3, 0.3), rng.uniform(-0.3, 0.3), 0.8 + 0.3 * i)
         bodies.append(ball.place(at, role="many", velocity=vec(0, 0, -1)))
     return Event(bodies, claims={"count": count, "same_color": not mixed})
 
 
 def cover(rng: Rng) -> Event:
-    body = toy(rng) if rng.random() < 0.6 else simple(rng)
+    body = toy(rng) if rng.random() < 0.6 else simple_body(rng)
     color = pick(rng, [c for c in ["red", "blue", "purple", "turquoise", "yellow"] if c != body.color])
     reveal, wall = rng.random() < 0.5, 0.03
 
@@ -337,23 +334,10 @@ def cover(rng: Rng) -> Event:
             return np.clip((frame - 12) / 16, 0, 1)
         return 1 - np.clip((frame - 4) / 14, 0, 1) + np.clip((frame - 30) / 14, 0, 1)
 
-    sides = [
-        Part(
-            BOX,
-            (0.5 * abs(y) + wall, 0.5 * abs(x) + wall, 0.5),
-            (0.5 * x, 0.5 * y, 0.5),
-            color=RGB[color],
-            roughness=0.4,
-        )
-        for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1))
-    ]
+    sides = _four_walls(0.5, wall, 0.5, color=RGB[color], roughness=0.4)
     lid = Part(BOX, (0.5, 0.5, wall), (0, 0, 1.0), color=RGB[color])
     box = Body(
-        "box",
-        [lid, *sides],
-        color,
-        joint="mocap",
-        path=lambda f: (vec(0, 0, 0.01 + 1.3 * raised(f) ** 1.5), UPRIGHT),
+        "box", [lid, *sides], color, joint="mocap", path=lambda f: (vec(0, 0, 0.01 + 1.3 * raised(f) ** 1.5), UPRIGHT)
     )
     body.place(vec(0, 0, body.half_height + 0.003), turn((0, 0, 1), rng.uniform(-2.2, -0.9)), role="main")
     shot = Shot(target=vec(0, 0, 0.72), distance=3.9, elevation=rng.uniform(8, 16))

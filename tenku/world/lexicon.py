@@ -22,31 +22,15 @@ EVENTS = (
 )
 # fmt: on
 
-COLORS = {
-    "red": Words(("red",), ("红色",)),
-    "orange": Words(("orange",), ("橙色",)),
-    "yellow": Words(("yellow",), ("黄色",)),
-    "green": Words(("green",), ("绿色",)),
-    "blue": Words(("blue",), ("蓝色",)),
-    "purple": Words(("purple",), ("紫色",)),
-    "pink": Words(("pink",), ("粉色",)),
-    "turquoise": Words(("turquoise",), ("青绿色",)),
-    "white": Words(("white",), ("白色",)),
-    "black": Words(("black",), ("黑色",)),
-    "brown": Words(("brown",), ("棕色",)),
-    "gray": Words(("gray",), ("灰色",)),
-    "gold": Words(("gold",), ("金色",)),
-    "silver": Words(("silver",), ("银色",)),
-    "brick": Words(("brick",), ("砖红色",)),
-    "chocolate": Words(("chocolate",), ("巧克力",)),
-    "colorful": Words(("colorful",), ("五颜六色的",)),
+# fmt: off
+COLORS = {english: Words((english,), (chinese,)) for english, chinese in {
+    "red": "红色", "orange": "橙色", "yellow": "黄色", "green": "绿色", "blue": "蓝色", "purple": "紫色",
+    "pink": "粉色", "turquoise": "青绿色", "white": "白色", "black": "黑色", "brown": "棕色", "gray": "灰色",
+    "gold": "金色", "silver": "银色", "brick": "砖红色", "chocolate": "巧克力", "colorful": "五颜六色的",
     # light and backdrop only
-    "cyan": Words(("cyan",), ("青色",)),
-    "mint": Words(("mint",), ("薄荷绿",)),
-    "peach": Words(("peach",), ("桃色",)),
-    "lavender": Words(("lavender",), ("淡紫色",)),
-    "cream": Words(("cream",), ("米色",)),
-}
+    "cyan": "青色", "mint": "薄荷绿", "peach": "桃色", "lavender": "淡紫色", "cream": "米色",
+}.items()}
+# fmt: on
 
 # A material is said before the colour, after it, or both: "a shiny red metal ball", "锃亮的红色金属球".
 MATERIALS: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {
@@ -139,12 +123,10 @@ LIGHTS = {
 CAMERAS = {
     "static": Words(("The camera stays still.", "Static camera."), ("镜头静止不动。", "固定镜头。")),
     "orbit_left": Words(
-        ("The camera orbits to the left.", "The camera circles to the left."),
-        ("镜头向左环绕。", "镜头向左绕行。"),
+        ("The camera orbits to the left.", "The camera circles to the left."), ("镜头向左环绕。", "镜头向左绕行。")
     ),
     "orbit_right": Words(
-        ("The camera orbits to the right.", "The camera circles to the right."),
-        ("镜头向右环绕。", "镜头向右绕行。"),
+        ("The camera orbits to the right.", "The camera circles to the right."), ("镜头向右环绕。", "镜头向右绕行。")
     ),
     "push_in": Words(("The camera pushes in.", "The camera moves closer."), ("镜头缓缓推近。", "镜头向前推进。")),
     "pull_out": Words(("The camera pulls back.", "The camera moves away."), ("镜头缓缓拉远。", "镜头向后拉远。")),

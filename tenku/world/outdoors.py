@@ -6,7 +6,7 @@ from tenku.world.people import HIPS, Gait, person
 from tenku.world.scene import RGB, Body, Event, Part, Shot, Vector, vec
 from tenku.world.shading import GRAIN
 from tenku.world.solids import CYLINDER, SPHERE
-from tenku.world.things import pick, way
+from tenku.world.things import pick, pick_direction
 
 Rng = np.random.Generator
 TRUNK, CROWN, FLAT = 1.0, 0.42, 0.85  # metres: height of the trunk, radius of a ball of leaves, of that its height
@@ -74,7 +74,7 @@ def walker(rng: Rng, sign: int) -> list[Body]:
 
 def walk(rng: Rng) -> Event:
     """Somebody walks through the picture, at times past a tree."""
-    sign, direction = way(rng)
+    sign, direction = pick_direction(rng)
     bodies = walker(rng, sign)
     trees = perhaps_a_tree(rng, 0.4)
     shot = Shot(target=vec(0, 0, HIPS + 0.1), distance=rng.uniform(3.1, 3.7), elevation=rng.uniform(3, 14))

@@ -127,16 +127,8 @@ def simulate(event: Event, grip: float, num_frames: int = 48) -> Motion:
     owner = np.array([index[body_id] for body_id in model.geom_bodyid])  # the body of each geometry
     _start(model, data, bodies, ids)
     n, t = len(bodies), num_frames
-    motion = Motion(
-        np.zeros((t, n, 3)),
-        np.zeros((t, n, 3, 3)),
-        np.zeros((t, n, 3)),
-        np.zeros((t, n, 3)),
-        [],
-        {},
-        np.zeros(t),
-        True,
-    )
+    position, rotation, velocity, spin = (np.zeros((t, n, *shape)) for shape in ((3,), (3, 3), (3,), (3,)))
+    motion = Motion(position, rotation, velocity, spin, [], {}, np.zeros(t), True)
     touching: set[tuple[int, int]] = set()
     before = b""  # which geometries touched at the last step: mostly the same as at this one
     six = np.zeros(6)
@@ -205,7 +197,7 @@ def _bounces(height: np.ndarray) -> int:
     return sum(bool(height[k] + 0.12 < height[k : k + 14].max()) for k in lows)
 
 
-def as_told(event: Event, motion: Motion, measured: dict[str, Any]) -> bool:
+def happened_as_claimed(event: Event, motion: Motion) -> bool:
     """Did what the event is about happen? (A hidden ball that comes back the way it came has no caption.)"""
     if not motion.sound:
         return False

@@ -21,8 +21,8 @@ from tenku.world.solids import (
     RADIUS,
     ROUGHNESS,
     SIZE,
-    blocked,
-    nearest,
+    first_hit,
+    in_shadow,
     normal,
     to_local,
     vector,
@@ -32,7 +32,6 @@ from tenku.world.surroundings import CITY, floor_surface, sky_color
 from tenku.world.vectors import (
     add,
     along,
-    around,
     cell,
     clamp,
     clouds,
@@ -46,6 +45,7 @@ from tenku.world.vectors import (
     single,
     smoothstep,
     sub,
+    tilted,
     unit,
 )
 
@@ -91,7 +91,7 @@ def on_stroke(p, stroke, paint):
 
 
 @single
-def openness(parts, bodies, me, p, n):
+def ambient_occlusion(parts, bodies, me, p, n):
     """How much of the surroundings light can come from: 1 in the open, less near other things (as spheres)."""
     open_ = 1.0
     edible = me < len(parts) and parts[me, EDIBLE] > 0.0
@@ -111,13 +111,13 @@ def openness(parts, bodies, me, p, n):
 
 
 @single
-def lit(parts, bodies, bites, lamps, light, p, n, d, rough, tau, u, sample, bounce, spin):
+def direct_light(parts, bodies, bites, lamps, light, p, n, d, rough, tau, u, sample, bounce, spin):
     """(diffuse, specular) direct light at p from the sun and the lamps."""
     diffuse, specular = (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)
     facing = dot(n, light.sun)
     if facing > 0.0 and light.sun_color[0] + light.sun_color[1] + light.sun_color[2] > 0.01:
-        to_sun = around(light.sun, light.sun_size * float32(sqrt(u[3])), TWO_PI * u[2])
-        if not blocked(parts, bodies, bites, p, to_sun, tau, 1e4):
+        to_sun = tilted(light.sun, light.sun_size * float32(sqrt(u[3])), TWO_PI * u[2])
+        if not in_shadow(parts, bodies, bites, p, to_sun, tau, 1e4):
             diffuse = scale(light.sun_color, facing)
             power = min(2.0 / (rough * rough * rough * rough + 1e-3), 400.0)
             shine = max(dot(n, unit(sub(to_sun, d))), 0.0) ** power
@@ -131,7 +131,7 @@ def lit(parts, bodies, bites, lamps, light, p, n, d, rough, tau, u, sample, boun
         away = float32(sqrt(dot(e, e)))
         to_lamp = scale(e, 1.0 / away)
         facing = dot(n, to_lamp)
-        if facing > 0.0 and not blocked(parts, bodies, bites, p, to_lamp, tau, away - 1e-2):
+        if facing > 0.0 and not in_shadow(parts, bodies, bites, p, to_lamp, tau, away - 1e-2):
             share = 1.0 if bounce == 0 else float32(len(lamps))
             glow = scale(vector(lamps, k, 6), share / (away * away + 0.05))
             diffuse = along(diffuse, glow, facing)
@@ -141,7 +141,7 @@ def lit(parts, bodies, bites, lamps, light, p, n, d, rough, tau, u, sample, boun
 
 
 @single
-def mirror_share(on_floor, color, rough, metal, wet, slant):
+def reflectance(on_floor, color, rough, metal, wet, slant):
     """How much of the light a surface reflects, by Schlick's fifth power of the slant."""
     grazing = (1.0 - slant) * (1.0 - slant)
     grazing = grazing * grazing * (1.0 - slant)
@@ -162,7 +162,7 @@ def trace(parts, bodies, bites, stroke, lamps, view, light, floor_, paint, d, u,
     """Radiance along a ray from the eye. `u` are seven random numbers, `tau` the time within the shutter in [-1, 0]."""
     total, share, o, from_floor = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), view.eye, False
     for bounce in range(3):
-        t, i, cut = nearest(parts, bodies, bites, o, d, tau)
+        t, i, cut = first_hit(parts, bodies, bites, o, d, tau)
         if i < 0:
             sky = sky_color(view, light, d)
             if from_floor:
@@ -195,16 +195,18 @@ def trace(parts, bodies, bites, stroke, lamps, view, light, floor_, paint, d, u,
             n = scale(n, -1.0)
         above = along(p, n, 2e-3)
 
-        near = openness(parts, bodies, i, p, n)
+        near = ambient_occlusion(parts, bodies, i, p, n)
         if not on_floor:
             low = clamp(1.0 - p[2] * 1.6, 0.0, 1.0)
             near *= 1.0 - 0.45 * low * low * clamp(0.5 - 0.5 * n[2], 0.0, 1.0)
         below = mul(floor_.color, along(scale(light.horizon, 0.6), light.sun_color, 0.25 * max(light.sun[2], 0.0)))
         surround = mix(below, mix(light.horizon, light.zenith, 0.6), 0.5 + 0.5 * n[2])
-        diffuse, specular = lit(parts, bodies, bites, lamps, light, above, n, d, rough, tau, u, sample, bounce, spin)
+        diffuse, specular = direct_light(
+            parts, bodies, bites, lamps, light, above, n, d, rough, tau, u, sample, bounce, spin
+        )
         diffuse = along(diffuse, surround, near * light.ambient)
 
-        mirror = mirror_share(on_floor, color, rough, metal, wet, clamp(-dot(n, d), 0.0, 1.0))
+        mirror = reflectance(on_floor, color, rough, metal, wet, clamp(-dot(n, d), 0.0, 1.0))
         rest = scale(sub((1.0, 1.0, 1.0), mirror), 1.0 - metal * 0.9)
         seen = add(mul(mul(color, diffuse), rest), mul(specular, color) if metal > 0.0 else specular)
         if on_floor:
@@ -216,7 +218,7 @@ def trace(parts, bodies, bites, stroke, lamps, view, light, floor_, paint, d, u,
             break
         r = along(d, n, -2.0 * dot(d, n))
         spread = rough * rough * 0.7 * float32(sqrt(fraction(u[5] + float32(bounce) * 0.61)))
-        r = around(r, spread, TWO_PI * fraction(u[4] + float32(bounce) * 0.37))
+        r = tilted(r, spread, TWO_PI * fraction(u[4] + float32(bounce) * 0.37))
         if on_floor and r[2] < 0.01:
             r = unit((r[0], r[1], 0.01))
         o, d, from_floor = above, r, on_floor
@@ -257,7 +259,7 @@ def add_samples(scene, view, light, floor_, paint, width, height, x, y, first, l
 
 
 @single
-def is_busy(sums, x, y, height, width, first):
+def needs_more_samples(sums, x, y, height, width, first):
     """Do the first samples of a pixel differ among themselves, or from those of its neighbours?"""
     n = float32(first)
     mean = sums[y, x, 3] / n
@@ -271,7 +273,7 @@ def is_busy(sums, x, y, height, width, first):
 
 
 @single
-def draw_frame(scene, view, light, floor_, paint, first, samples, sums, picture):
+def render_frame(scene, view, light, floor_, paint, first, samples, sums, picture):
     """Linear radiance of one frame into `picture` H x W x 3: `first` samples a pixel, `samples` where it is busy."""
     height, width = picture.shape[0], picture.shape[1]
     for y in range(height):
@@ -281,7 +283,7 @@ def draw_frame(scene, view, light, floor_, paint, first, samples, sums, picture)
             add_samples(scene, view, light, floor_, paint, width, height, x, y, 0, first, samples, sums)
     for y in range(height):
         for x in range(width):
-            busy = samples > first and is_busy(sums, x, y, height, width, first)
+            busy = samples > first and needs_more_samples(sums, x, y, height, width, first)
             picture[y, x, 0] = 1.0 if busy else 0.0
     for y in range(height):
         for x in range(width):

@@ -69,11 +69,7 @@ def box_span(o, d, s):
 
 @single
 def capsule_span(o, d, s):
-    a, b, c = (
-        d[0] * d[0] + d[1] * d[1] + 1e-12,
-        o[0] * d[0] + o[1] * d[1],
-        o[0] * o[0] + o[1] * o[1] - s[0] * s[0],
-    )
+    a, b, c = (d[0] * d[0] + d[1] * d[1] + 1e-12, o[0] * d[0] + o[1] * d[1], o[0] * o[0] + o[1] * o[1] - s[0] * s[0])
     h = b * b - a * c
     low, high = 1e9, -1e9
     if h < 0.0:
@@ -163,7 +159,7 @@ def march_torus(parts, i, o, d, lo, ld, t, t1, limit, bites):
 
 
 @single
-def meet(parts, i, o, d, tau, limit, bites):
+def intersect(parts, i, o, d, tau, limit, bites):
     """The time in (0.001, limit) at which a ray enters part `i`, or -1; and the bite that made that surface, or 0."""
     q = sub(o, along(vector(parts, i, POSITION), vector(parts, i, MOTION), tau))
     b, g = dot(q, d), dot(q, q) - parts[i, RADIUS] * parts[i, RADIUS]
@@ -198,38 +194,38 @@ def meet(parts, i, o, d, tau, limit, bites):
 
 
 @single
-def misses_body(bodies, k, o, d):
+def misses_bounding_sphere(bodies, k, o, d):
     q = sub(o, vector(bodies, k, 0))
     b, g = dot(q, d), dot(q, q) - bodies[k, 3] * bodies[k, 3]
     return g > 0.0 and (b > 0.0 or b * b < g)
 
 
 @single
-def nearest(parts, bodies, bites, o, d, tau):
+def first_hit(parts, bodies, bites, o, d, tau):
     """(t, part, bite) of the first surface: part = len(parts) is the floor, -1 the sky."""
     best, who, cut = 1e4, -1, 0
     if d[2] < -1e-6 and -o[2] / d[2] > 1e-3 and -o[2] / d[2] < best:
         best, who = -o[2] / d[2], len(parts)
     for k in range(len(bodies)):
-        if misses_body(bodies, k, o, d):
+        if misses_bounding_sphere(bodies, k, o, d):
             continue
         for i in range(int(bodies[k, 4]), int(bodies[k, 5])):
-            t, c = meet(parts, i, o, d, tau, best, bites)
+            t, c = intersect(parts, i, o, d, tau, best, bites)
             if t > 0.0:
                 best, who, cut = t, i, c
     return best, who, cut
 
 
 @single
-def blocked(parts, bodies, bites, o, d, tau, limit):
+def in_shadow(parts, bodies, bites, o, d, tau, limit):
     """Does anything that does not glow itself stand between `o` and the light?"""
     for k in range(len(bodies)):
-        if misses_body(bodies, k, o, d):
+        if misses_bounding_sphere(bodies, k, o, d):
             continue
         for i in range(int(bodies[k, 4]), int(bodies[k, 5])):
             if parts[i, GLOW] > 0.0:
                 continue
-            t, _ = meet(parts, i, o, d, tau, limit, bites)
+            t, _ = intersect(parts, i, o, d, tau, limit, bites)
             if t > 0.0:
                 return True
     return False

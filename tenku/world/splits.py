@@ -13,30 +13,14 @@ from tenku.world.scene import Event
 STREAMS = {"train": 0, "validation": 1, "combinations": 2}
 
 HELD_OUT_COLORS = {
-    "drop": ("orange",),
-    "roll": ("purple",),
-    "slide": ("blue",),
-    "collide": ("yellow",),
-    "ramp": ("green",),
-    "throw": ("pink",),
-    "hide": ("red",),
-    "pendulum": ("turquoise",),
-    "brush": ("purple",),
-    "trail": ("orange",),
-    "walk": ("turquoise",),
-    "drive": ("purple",),
-    "stairs": ("pink",),
-}
+    "drop": "orange", "roll": "purple", "slide": "blue", "collide": "yellow", "ramp": "green", "throw": "pink",
+    "hide": "red", "pendulum": "turquoise", "brush": "purple", "trail": "orange", "walk": "turquoise",
+    "drive": "purple", "stairs": "pink",
+}  # fmt: skip
 HELD_OUT_KINDS = {
-    "drop": ("cone", "duck"),
-    "slide": ("cylinder",),
-    "throw": ("capsule",),
-    "collide": ("cube",),
-    "cover": ("snowman", "rocket"),
-    "bite": ("apple",),
-    "ramp": ("cylinder",),
-    "roll": ("ring",),
-}
+    "drop": ("cone", "duck"), "slide": ("cylinder",), "throw": ("capsule",), "collide": ("cube",),
+    "cover": ("snowman", "rocket"), "bite": ("apple",), "ramp": ("cylinder",), "roll": ("ring",),
+}  # fmt: skip
 
 
 def stream_of(split: str) -> int:
@@ -49,9 +33,8 @@ def stream_of(split: str) -> int:
 def is_held_out(name: str, event: Event) -> bool:
     """Does the event show a main colour or a main kind that is held out for it?"""
     mains = [body for body in event.bodies if body.role == "main"]
-    return any(
-        body.color in HELD_OUT_COLORS.get(name, ()) or body.kind in HELD_OUT_KINDS.get(name, ()) for body in mains
-    )
+    color, kinds = HELD_OUT_COLORS.get(name), HELD_OUT_KINDS.get(name, ())
+    return any((color and body.color == color) or body.kind in kinds for body in mains)
 
 
 def events_of(split: str, wanted: Sequence[str] = (), num_frames: int = 1) -> list[str]:

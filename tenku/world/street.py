@@ -11,7 +11,7 @@ from tenku.world.people import HIPS
 from tenku.world.scene import BASIC, FPS, LYING, RGB, Body, Event, Part, Shot, Vector, then, turn, vec
 from tenku.world.shading import BEACH_BALL, GRAIN, PLAIN
 from tenku.world.solids import BOX, CYLINDER, SPHERE
-from tenku.world.things import NEARLY_BLACK, pick, rolling_radius, simple, way
+from tenku.world.things import NEARLY_BLACK, pick, pick_direction, place_rolling, rolling_radius, simple_body
 
 Rng = np.random.Generator
 Drive = Callable[[float], float]  # frame -> metres gone
@@ -87,7 +87,7 @@ def passing(rng: Rng, color: str, sign: int, gone: Drive, beyond: float, askew: 
 
 def drive(rng: Rng) -> Event:
     """A car drives through the picture, or brakes in it; at times past a tree."""
-    sign, direction = way(rng)
+    sign, direction = pick_direction(rng)
     speed, brakes = rng.uniform(*SPEEDS), rng.random() < 0.4
     gone = braking(speed, rng.uniform(10, 20), rng.uniform(0.8, 1.4)) if brakes else steady(speed)
     bodies = passing(rng, pick(rng, BASIC), sign, gone, beyond=rng.uniform(-0.2, 0.1), askew=0.25)
@@ -98,9 +98,9 @@ def drive(rng: Rng) -> Event:
 
 def street(rng: Rng) -> Event:
     """Somebody walks, and behind them a car drives by, in either direction."""
-    sign, direction = way(rng)
+    sign, direction = pick_direction(rng)
     bodies = walker(rng, sign)
-    against, behind = way(rng)
+    against, behind = pick_direction(rng)
     color = pick(rng, [name for name in BASIC if name != bodies[0].color])
     passes = passing(rng, color, against, steady(rng.uniform(*SPEEDS)), beyond=rng.uniform(0.95, 1.15), askew=0.1)
     passes[0].role = "target"
@@ -110,7 +110,7 @@ def street(rng: Rng) -> Event:
 
 def stairs(rng: Rng) -> Event:
     """Something round goes over the edge of a flight of stairs, and down."""
-    sign, direction = way(rng)
+    sign, direction = pick_direction(rng)
     count, high, deep = int(rng.integers(3, 6)), rng.uniform(0.17, 0.24), rng.uniform(0.34, 0.42)
     color, pattern = pick(rng, [("gray", PLAIN), ("white", PLAIN), ("brick", PLAIN), ("brown", GRAIN)])
     top = vec(-sign * 1.5, 0, 0)
@@ -121,13 +121,8 @@ def stairs(rng: Rng) -> Event:
         steps.append(Part(BOX, (deep / 2, WIDE, tall), at, color=RGB[color] * (0.88 + 0.24 * (i % 2)), roughness=0.8))
         steps[-1].pattern, steps[-1].color2 = pattern, RGB[color] * 0.6
     flight = Body("stairs", steps, color, "wooden" if pattern == GRAIN else None, position=top)
-    body = simple(rng, pick(rng, ["ball", "ball", "ball", "cylinder"]), rng.uniform(0.16, 0.22), avoid=[color])
+    body = simple_body(rng, pick(rng, ["ball", "ball", "ball", "cylinder"]), rng.uniform(0.16, 0.22), avoid=[color])
     r, speed = rolling_radius(body), sign * rng.uniform(0.7, 1.2)
-    body.place(
-        top + vec(sign * 0.2, rng.uniform(-0.15, 0.15), high * count + r + 0.003),
-        LYING if body.kind == "cylinder" else turn(rng.normal(size=3), 1.0),
-        role="main",
-        velocity=vec(speed, 0, 0),
-        spin=vec(0, speed / r, 0),
-    )
+    at = top + vec(sign * 0.2, rng.uniform(-0.15, 0.15), high * count + r + 0.003)
+    place_rolling(body, at, LYING if body.kind == "cylinder" else turn(rng.normal(size=3), 1.0), speed)
     return Event([body, flight], direction, {"count": count, "down": high * (count - 0.5), "wide": WIDE})

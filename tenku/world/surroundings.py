@@ -156,9 +156,7 @@ def floor_pattern(floor_, p, distance):
     if kind == GRASS:
         blades = noise(p[0] * 30.0 + 3.0 * noise(p[0] * 5.0, p[1] * 5.0), p[1] * 12.0)
         color = mix(
-            a,
-            b,
-            clamp(0.6 * clouds(p[0] * 1.2, p[1] * 1.2) + 0.8 * (0.5 + detail * (blades - 0.5)) - 0.3, 0.0, 1.0),
+            a, b, clamp(0.6 * clouds(p[0] * 1.2, p[1] * 1.2) + 0.8 * (0.5 + detail * (blades - 0.5)) - 0.3, 0.0, 1.0)
         )
         return scale(color, 0.95 + 0.4 * detail * (noise(p[0] * 40.0, p[1] * 40.0) - 0.5))
     if kind == ICE:

@@ -5,28 +5,18 @@ from typing import Any
 import numpy as np
 
 from tenku.world.scene import BASIC, HUES, MATERIALS, RGB, STRIPED_SOLID, Body, Part, Vector, turn, vec
-from tenku.world.shading import BANDS, DOTTED, PLAIN
+from tenku.world.shading import BANDS, DOTTED
 from tenku.world.solids import BOX, CAPSULE, CONE, CYLINDER, DOME, SPHERE, TORUS
 
 Rng = np.random.Generator
 
-SOLID_KINDS = {
-    "ball": 0.34,
-    "cube": 0.22,
-    "cylinder": 0.14,
-    "cone": 0.1,
-    "capsule": 0.07,
-    "ring": 0.07,
-    "egg": 0.06,
-}
+SOLID_KINDS = {"ball": 0.34, "cube": 0.22, "cylinder": 0.14, "cone": 0.1, "capsule": 0.07, "ring": 0.07, "egg": 0.06}
 MATERIALS_OF = {
     "ball": ["matte", "plastic", "rubber", "metal", "striped", "dotted", "checkered", "wooden", "marble"],
     "cube": ["matte", "plastic", "metal", "wooden", "dotted", "checkered", "marble"],
 }
 OTHER_MATERIALS = ["matte", "plastic", "metal", "wooden", "striped"]
 METAL_COLORS = ("gold", "silver", "red", "blue", "green", "purple")
-TOY_KINDS = ["car", "snowman", "mushroom", "duck", "bottle", "rocket", "pin"]
-FOOD_KINDS = ["burger", "cake", "donut", "apple", "watermelon"]
 NEARLY_BLACK = vec(0.06, 0.06, 0.07)
 
 
@@ -35,12 +25,12 @@ def pick(rng: Rng, options: Any, weights: Any = None) -> Any:
     return options[rng.choice(len(options), p=p)]
 
 
-def way(rng: Rng) -> tuple[int, str]:
+def pick_direction(rng: Rng) -> tuple[int, str]:
     """Which way it goes: (+1, "right") or (-1, "left")."""
     return pick(rng, [(-1, "left"), (1, "right")])
 
 
-def simple(
+def simple_body(
     rng: Rng,
     kind: str | None = None,
     radius: float | None = None,
@@ -80,9 +70,15 @@ def rolling_radius(body: Body) -> float:
     return size[0] + (size[1] if body.kind == "ring" else 0)
 
 
+def place_rolling(body: Body, at: Vector, rotation: Vector, speed: float) -> Body:
+    """Set down the main body so that it rolls along x without slipping at `speed` metres a second."""
+    spin = vec(0, speed / rolling_radius(body), 0)
+    return body.place(at, rotation, role="main", velocity=vec(speed, 0, 0), spin=spin)
+
+
 def toy(rng: Rng, kind: str | None = None) -> Body:
     """A toy of several parts, in one colour of eight (ducks are yellow, snowmen and bowling pins white)."""
-    kind = kind or pick(rng, TOY_KINDS)
+    kind = kind or pick(rng, list(TOYS))
     color = {"duck": "yellow", "snowman": "white", "pin": "white"}.get(kind) or pick(rng, HUES)
     hat = RGB[pick(rng, HUES)]
     parts, half = TOYS[kind](RGB[color], hat)
@@ -158,22 +154,14 @@ def pin(white: Vector, _: Vector) -> tuple[list[Part], float]:
     ], 0.355
 
 
-TOYS = {
-    "car": car,
-    "snowman": snowman,
-    "mushroom": mushroom,
-    "duck": duck,
-    "bottle": bottle,
-    "rocket": rocket,
-    "pin": pin,
-}
+TOYS = {build.__name__: build for build in (car, snowman, mushroom, duck, bottle, rocket, pin)}
 
 
 # ---------------------------------------------------------------- food: color2 is what a bite lays bare
 
 
 def _edible(shape: int, size: Any, position: Any, rotation: Any = (1, 0, 0, 0), **look: Any) -> Part:
-    return Part(shape, size, position, rotation, **{"roughness": 0.6, "edible": True, "pattern": PLAIN, **look})
+    return _part(shape, size, position, rotation, **{"roughness": 0.6, "edible": True, **look})
 
 
 def burger(rng: Rng) -> tuple[list[Part], str | None]:
@@ -184,12 +172,7 @@ def burger(rng: Rng) -> tuple[list[Part], str | None]:
         _edible(CYLINDER, (0.5, 0.035), (0, 0, 0.28), color=(0.82, 0.1, 0.06), color2=(0.95, 0.35, 0.25)),
         _edible(CYLINDER, (0.52, 0.07), (0, 0, 0.38), color=(0.26, 0.12, 0.06), color2=(0.42, 0.22, 0.13)),
         _edible(
-            BOX,
-            (0.42, 0.42, 0.02),
-            (0, 0, 0.46),
-            turn((0, 0, 1), 0.5),
-            color=(1, 0.7, 0.08),
-            color2=(1, 0.78, 0.2),
+            BOX, (0.42, 0.42, 0.02), (0, 0, 0.46), turn((0, 0, 1), 0.5), color=(1, 0.7, 0.08), color2=(1, 0.78, 0.2)
         ),
         _edible(DOME, bun, (0, 0, 0.48), color=(0.8, 0.47, 0.16), color2=(0.96, 0.84, 0.58), roughness=0.35),
     ]
@@ -246,14 +229,7 @@ def donut(rng: Rng) -> tuple[list[Part], str | None]:
 def apple(rng: Rng) -> tuple[list[Part], str | None]:
     color = pick(rng, ["red", "green"])
     return [
-        _edible(
-            SPHERE,
-            (0.42, 0.42, 0.4),
-            (0, 0, 0.38),
-            color=RGB[color],
-            color2=(0.97, 0.93, 0.75),
-            roughness=0.25,
-        ),
+        _edible(SPHERE, (0.42, 0.42, 0.4), (0, 0, 0.38), color=RGB[color], color2=(0.97, 0.93, 0.75), roughness=0.25),
         _edible(CYLINDER, (0.018, 0.08), (0, 0, 0.82), color=(0.3, 0.18, 0.08)),
         _edible(SPHERE, (0.12, 0.05, 0.015), (0.1, 0, 0.85), turn((0, 1, 0), -0.4), color=(0.2, 0.55, 0.12)),
     ], color
@@ -277,7 +253,7 @@ FOODS = {
 
 def food(rng: Rng, kind: str | None = None) -> tuple[Body, float, float]:
     """Something to bite into, with the radius and the height at which to bite."""
-    kind = kind or pick(rng, FOOD_KINDS)
+    kind = kind or pick(rng, list(FOODS))
     build, radius, height = FOODS[kind]
     parts, color = build(rng)
     return Body(kind, parts, color, role="main", position=vec(0, 0, 0.06), half_height=0.5), radius, height

@@ -135,7 +135,7 @@ def clouds(x, y):
 
 
 @single
-def around(axis, radius, angle):
+def tilted(axis, radius, angle):
     """A direction near `axis`: `radius` is the tangent of the deviation."""
     side = unit(cross(axis, (0.31, 0.77, 0.55)))
     return unit(along(along(axis, side, radius * float32(cos(angle))), cross(side, axis), radius * float32(sin(angle))))

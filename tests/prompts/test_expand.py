@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tenku.prompts.expand import USUAL, event_of, expand
+from tenku.prompts.expand import EVENT_DEFAULTS, event_in, expand
 from tenku.prompts.patterns import EVENTS
 from tenku.world import lexicon
 
@@ -203,12 +203,12 @@ def test_the_golden_hour_is_no_gold():
 
 def test_every_event_can_be_told():
     # a street is where somebody walks and a car drives, which have their own cues
-    assert {*EVENTS, "street"} == set(USUAL) == set(lexicon.EVENTS)
+    assert {*EVENTS, "street"} == set(EVENT_DEFAULTS) == set(lexicon.EVENTS)
     for event, signs in EVENTS.items():
         thing = ("a car", "汽车") if event == "drive" else ("something", "东西")
         for sign in signs:
             prompt = f"{thing[0]} {sign} " if sign.isascii() else thing[1] + sign
-            assert event_of(prompt, []) == event, prompt
+            assert event_in(prompt, []) == event, prompt
             assert expand(prompt, seed=3)
 
 

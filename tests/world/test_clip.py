@@ -77,7 +77,7 @@ def test_held_out_pairs_are_seen_only_where_they_belong(split):
         told = describe(filmed.event, filmed.look, camera.move, measured)
         mains = [thing for thing in told["objects"] if thing["role"] == "main"]
         held_out = any(
-            thing["color"] in HELD_OUT_COLORS.get(told["event"], ())
+            thing["color"] == HELD_OUT_COLORS.get(told["event"], "")
             or thing["kind"] in HELD_OUT_KINDS.get(told["event"], ())
             for thing in mains
         )

@@ -10,15 +10,15 @@ import torch
 
 from tenku.world.clip import _compose, make_clip
 from tenku.world.cuda import FAR, pad
-from tenku.world.pictures import develop, draw
+from tenku.world.render import develop, render
 
 # Numba's simulator runs a kernel as plain Python, one thread a pixel.
 SIMULATED = """
 import sys, numpy, torch
-from tenku.world import clip, cuda, pictures
+from tenku.world import clip, cuda, render
 cuda.DEVICE, cuda.cuda.as_cuda_array = "cpu", torch.Tensor.numpy
 filmed = clip._compose(0, 1.0, 48, "train")[0]
-numpy.save(sys.argv[1], pictures.draw(filmed, (16, 16), 8, [20], "cuda"))
+numpy.save(sys.argv[1], render.render(filmed, (16, 16), 8, [20], "cuda"))
 """
 
 
@@ -41,7 +41,7 @@ def test_the_kernel_in_the_simulator_draws_what_the_cpu_draws(tmp_path):
     path = tmp_path / "picture.npy"
     simulator = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "NUMBA_DISABLE_JIT": "1"}
     subprocess.run([sys.executable, "-c", SIMULATED, path], env=simulator, check=True)
-    expected = draw(_compose(0, 1.0, 48, "train")[0], (16, 16), 8, [20])
+    expected = render(_compose(0, 1.0, 48, "train")[0], (16, 16), 8, [20])
     assert np.abs(np.load(path).astype(int) - expected).mean() < 0.1
 
 

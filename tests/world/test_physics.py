@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from tenku.world.events import EVENTS
-from tenku.world.physics import GRAVITY, as_told, outcome, simulate
+from tenku.world.physics import GRAVITY, happened_as_claimed, outcome, simulate
 from tenku.world.scene import FPS, Event, turn, vec
-from tenku.world.things import simple
+from tenku.world.things import simple_body
 
 
 def ball(color="red", material="rubber", radius=0.25):
-    return simple(np.random.default_rng(0), "ball", radius, color, material)
+    return simple_body(np.random.default_rng(0), "ball", radius, color, material)
 
 
 def dropped(height: float, **changes) -> Event:
@@ -105,7 +105,7 @@ def test_bounces_are_counted_by_the_height_regained():
 def test_knocked_over_is_measured():
     striker, pin = (
         ball(material="metal"),
-        simple(np.random.default_rng(1), "cylinder", 0.2, "blue", "plastic"),
+        simple_body(np.random.default_rng(1), "cylinder", 0.2, "blue", "plastic"),
     )
     striker.place(vec(-1, 0, 0.253), role="main", velocity=vec(3, 0, 0), spin=vec(0, 12, 0))
     pin.place(vec(0, 0, 0.203), role="target")
@@ -124,7 +124,7 @@ def test_a_ball_that_hides_and_stays_must_stay():
         event = EVENTS["hide"][0](rng)
         motion = simulate(event, 0.8)
         inside = abs(motion.position[-1, 0, 0]) < 0.75
-        if as_told(event, motion, outcome(event, motion)):
+        if happened_as_claimed(event, motion):
             assert event.claims["stays"] == inside
             seen.add(event.claims["stays"])
     assert seen == {True, False}

@@ -5,7 +5,7 @@ import pytest
 from numba import float32, types
 
 from tenku.world import solids, vectors
-from tenku.world.pictures import bounding_radius
+from tenku.world.render import bounding_radius
 from tenku.world.scene import Part
 
 F4 = np.float32
@@ -62,7 +62,7 @@ def test_a_ray_enters_where_it_should(shape):
         o *= 1.5 / np.linalg.norm(o)
         d = rng.uniform(-0.3, 0.3, 3) - o
         d /= np.linalg.norm(d)
-        t, _ = solids.meet(parts, 0, vector(o), vector(d), F4(0), F4(1e4), none)
+        t, _ = solids.intersect(parts, 0, vector(o), vector(d), F4(0), F4(1e4), none)
         steps = np.linspace(0, 3, 6001)
         hits = steps[inside(shape, SIZES[shape], o + steps[:, None] * d)]
         if len(hits) > 8:  # not merely grazed
@@ -78,10 +78,10 @@ def test_a_ray_enters_where_it_should(shape):
 def test_a_bite_opens_the_solid_behind_it():
     parts = row(solids.SPHERE, edible=True)
     o, d = vector(np.array([-2.0, 0, 0])), vector(np.array([1.0, 0, 0]))
-    whole, cut = solids.meet(parts, 0, o, d, F4(0), F4(1e4), np.zeros((0, 4), F4))
+    whole, cut = solids.intersect(parts, 0, o, d, F4(0), F4(1e4), np.zeros((0, 4), F4))
     assert whole == pytest.approx(1.7, abs=1e-4) and cut == 0
     bites = np.array([[-0.3, 0, 0, 0.1]], F4)
-    bitten, cut = solids.meet(parts, 0, o, d, F4(0), F4(1e4), bites)
+    bitten, cut = solids.intersect(parts, 0, o, d, F4(0), F4(1e4), bites)
     assert bitten == pytest.approx(1.8, abs=1e-4) and cut == 1
 
 

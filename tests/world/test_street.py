@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tenku.world.events import EVENTS
-from tenku.world.physics import as_told, outcome, simulate
+from tenku.world.physics import happened_as_claimed, outcome, simulate
 from tenku.world.scene import FPS
 from tenku.world.street import WHEEL, braking
 
@@ -75,7 +75,7 @@ def test_a_ball_takes_the_stairs_down(seed):
     event, motion = happening("stairs", seed)
     flight = next(body for body in event.bodies if body.kind == "stairs")
     assert len(flight.parts) == event.claims["count"]
-    assert as_told(event, motion, outcome(event, motion))
+    assert happened_as_claimed(event, motion)
     height, across = motion.position[:, 0, 2], motion.position[:, 0, 0] - flight.position[0]
     for part in flight.parts:  # never inside a step
         over = np.abs(across - part.position[0]) < part.size[0]
@@ -87,7 +87,7 @@ def test_what_stays_on_the_stairs_or_falls_off_their_side_is_not_told():
     event, motion = happening("stairs", 0)
     down = motion.position.copy()
     motion.position[:, 0] = motion.position[0, 0]
-    assert not as_told(event, motion, outcome(event, motion))
+    assert not happened_as_claimed(event, motion)
     motion.position[:] = down
     motion.position[4:, 0, 1] += 1
-    assert not as_told(event, motion, outcome(event, motion))
+    assert not happened_as_claimed(event, motion)

@@ -5,33 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from tenku.world import shading, surroundings
+from tenku.world import shading, solids, surroundings
 from tenku.world.appearance import BACKDROPS, FLOORS, LIGHTS, Look
 from tenku.world.camera import Pose, tangents
 from tenku.world.physics import Motion
 from tenku.world.scene import FPS, RGB, SAMPLES, Event, Part, matrix
-from tenku.world.solids import (
-    BOX,
-    CANVAS,
-    CAPSULE,
-    COLOR,
-    COLOR2,
-    CONE,
-    CYLINDER,
-    EDIBLE,
-    GLOW,
-    METAL,
-    MOTION,
-    PART_COLUMNS,
-    PATTERN,
-    POSITION,
-    RADIUS,
-    ROTATION,
-    ROUGHNESS,
-    SHAPE,
-    SIZE,
-    TORUS,
-)
 
 SHUTTER = 0.35  # share of a frame's time during which the film is exposed
 F4 = np.float32
@@ -40,7 +18,7 @@ FIRST = 4  # samples a pixel everywhere, up to SAMPLES where the picture is busy
 
 @dataclass
 class Filmed:
-    """All that a picture needs."""
+    """A simulated event with its camera poses and its surroundings: all that rendering needs."""
 
     event: Event
     motion: Motion
@@ -49,42 +27,36 @@ class Filmed:
 
 
 def bounding_radius(part: Part) -> float:
+    """Radius of a sphere about a part's centre that holds it."""
     size = part.size
-    if part.shape == BOX:
+    if part.shape == solids.BOX:
         return float(np.linalg.norm(size))
-    if part.shape in (CYLINDER, CONE):
+    if part.shape in (solids.CYLINDER, solids.CONE):
         return float(np.hypot(size[0], size[1]))
-    if part.shape in (CAPSULE, TORUS):
+    if part.shape in (solids.CAPSULE, solids.TORUS):
         return float(size[0] + size[1])
     return float(max(size))
 
 
 def _row(part: Part) -> np.ndarray:
-    """What of a part's row does not change from frame to frame."""
-    row = np.zeros(PART_COLUMNS, F4)
-    row[SHAPE], row[PATTERN], row[ROUGHNESS], row[METAL] = (
-        part.shape,
-        part.pattern,
-        part.roughness,
-        part.metal,
+    """A part as a row of the ray tracer's array: what does not change from frame to frame, PART_COLUMNS float32."""
+    row = np.zeros(solids.PART_COLUMNS, F4)
+    row[solids.SHAPE] = part.shape
+    row[solids.PATTERN : solids.CANVAS + 1] = (
+        *(part.pattern, part.roughness, part.metal, part.glow, part.edible, part.canvas),
     )
-    row[GLOW], row[EDIBLE], row[CANVAS], row[RADIUS] = (
-        part.glow,
-        part.edible,
-        part.canvas,
-        bounding_radius(part) * 1.001,
-    )
-    row[SIZE : SIZE + len(part.size)] = part.size
-    row[COLOR : COLOR + 3], row[COLOR2 : COLOR2 + 3] = part.color, part.color2
+    row[solids.RADIUS] = bounding_radius(part) * 1.001
+    row[solids.SIZE : solids.SIZE + len(part.size)] = part.size
+    row[solids.COLOR : solids.COLOR + 3], row[solids.COLOR2 : solids.COLOR2 + 3] = part.color, part.color2
     return row
 
 
 def pack_solids(filmed: Filmed) -> tuple[np.ndarray, np.ndarray]:
-    """(parts T N 32, bodies T B 6) for the ray tracer."""
+    """Pack an event into the ray tracer's arrays (solids.py): parts T N 32 and bodies T B 6, float32."""
     event, motion, tubes = filmed.event, filmed.motion, filmed.look.tubes
     frames = len(motion.position)
     count = sum(len(body.parts) for body in event.bodies) + len(tubes)
-    parts = np.zeros((frames, count, PART_COLUMNS), F4)
+    parts = np.zeros((frames, count, solids.PART_COLUMNS), F4)
     bodies = np.zeros((frames, len(event.bodies) + len(tubes), 6), F4)
     k = 0
     for i, body in enumerate(event.bodies):
@@ -93,25 +65,25 @@ def pack_solids(filmed: Filmed) -> tuple[np.ndarray, np.ndarray]:
             at = motion.position[:, i] + motion.rotation[:, i] @ np.asarray(part.position, float)
             axes = motion.rotation[:, i] @ matrix(np.asarray(part.rotation, float))
             parts[:, k] = _row(part)
-            parts[:, k, POSITION : POSITION + 3] = at
-            parts[:, k, ROTATION : ROTATION + 9] = axes.reshape(frames, 9)
-            parts[1:, k, MOTION : MOTION + 3] = (at[1:] - at[:-1]) * SHUTTER
+            parts[:, k, solids.POSITION : solids.POSITION + 3] = at
+            parts[:, k, solids.ROTATION : solids.ROTATION + 9] = axes.reshape(frames, 9)
+            parts[1:, k, solids.MOTION : solids.MOTION + 3] = (at[1:] - at[:-1]) * SHUTTER
             k += 1
         bodies[:, i] = _bounding_spheres(parts[:, first:k], first, k)
     for j, tube in enumerate(tubes):
         parts[:, k] = _row(tube.part)
-        parts[:, k, POSITION : POSITION + 3] = tube.position
-        parts[:, k, ROTATION : ROTATION + 9] = tube.rotation.reshape(9)
+        parts[:, k, solids.POSITION : solids.POSITION + 3] = tube.position
+        parts[:, k, solids.ROTATION : solids.ROTATION + 9] = tube.rotation.reshape(9)
         bodies[:, len(event.bodies) + j] = _bounding_spheres(parts[:, k : k + 1], k, k + 1)
         k += 1
     return parts, bodies
 
 
 def _bounding_spheres(parts: np.ndarray, first: int, last: int) -> np.ndarray:
-    """T x 6 rows around T x n parts, the blur of their motion included."""
-    at, radius = parts[..., POSITION : POSITION + 3], parts[..., RADIUS]
+    """Bounding sphere of T x n parts at each frame, their motion blur included: rows T x 6 of `bodies`."""
+    at, radius = parts[..., solids.POSITION : solids.POSITION + 3], parts[..., solids.RADIUS]
     center = ((at - radius[..., None]).min(1) + (at + radius[..., None]).max(1)) / 2
-    blur = np.linalg.norm(parts[..., MOTION : MOTION + 3], axis=-1)
+    blur = np.linalg.norm(parts[..., solids.MOTION : solids.MOTION + 3], axis=-1)
     reach = (np.linalg.norm(at - center[:, None], axis=-1) + radius + blur).max(1)
     return np.concatenate([center, reach[:, None], np.full((len(parts), 2), (first, last))], axis=1)
 
@@ -122,7 +94,7 @@ def _v(values: object) -> tuple[np.float32, np.float32, np.float32]:
 
 
 def pack_surroundings(look: Look) -> tuple[surroundings.Light, surroundings.Floor, np.ndarray]:
-    """(light, floor, lamps) of a look, in the ray tracer's terms."""
+    """Convert a look for the ray tracer: light and floor in float32, lamps L x 10 (start, end, radiance, size)."""
     light, ground = LIGHTS[look.light], FLOORS[look.floor]
     zenith, horizon = light.zenith, light.horizon
     if look.backdrop:
@@ -130,38 +102,22 @@ def pack_surroundings(look: Look) -> tuple[surroundings.Light, surroundings.Floo
         zenith = (horizon[0] * 0.85, horizon[1] * 0.85, horizon[2] * 0.85)
     a, e = np.radians(look.sun_azimuth), np.radians(look.sun_elevation)
     sun = (np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e))
-    packed_light = surroundings.Light(
-        _v(sun),
-        F4(light.sun_size),
-        _v(light.sun),
-        _v(zenith),
-        _v(horizon),
-        light.sky,
-        F4(light.ambient),
-        F4(light.fog),
-    )
-    packed_floor = surroundings.Floor(
-        ground.kind,
-        _v(look.floor_color),
-        _v(ground.color2),
-        F4(ground.roughness),
-        F4(ground.wet),
-        F4(ground.puddle),
-        F4(ground.scale),
-        F4(0.8 if ground.puddle else 0),
-    )
+    sky = _v(zenith), _v(horizon), light.sky, F4(light.ambient), F4(light.fog)
+    packed_light = surroundings.Light(_v(sun), F4(light.sun_size), _v(light.sun), *sky)
+    water = F4(ground.wet), F4(ground.puddle), F4(ground.scale), F4(0.8 if ground.puddle else 0)
+    colors = _v(look.floor_color), _v(ground.color2)
+    packed_floor = surroundings.Floor(ground.kind, *colors, F4(ground.roughness), *water)
     lamps = np.array([(*lamp.start, *lamp.end, *lamp.radiance, lamp.size) for lamp in look.lamps], F4)
     return packed_light, packed_floor, lamps.reshape(-1, 10)
 
 
-def draw(
-    filmed: Filmed,
-    size: tuple[int, int],
-    samples: int = SAMPLES,
-    frames: list[int] | None = None,
-    device: str = "cpu",
+def render(
+    filmed: Filmed, size: tuple[int, int], samples: int = SAMPLES, frames: list[int] | None = None, device: str = "cpu"
 ) -> np.ndarray:
-    """Pictures, uint8 T H W 3, of `size` (width, height), drawn on "cpu" or on "cuda"."""
+    """Render frames of an event: uint8 T H W 3.
+
+    size: (width, height); samples: rays a pixel at most; frames: their numbers, None for all; device: cpu or cuda.
+    """
     width, height = size
     event, look, stroke = filmed.event, filmed.look, filmed.event.stroke
     chosen = list(range(len(filmed.poses))) if frames is None else frames
@@ -178,16 +134,16 @@ def draw(
         line = stroke.points(frame, filmed.motion.position) if stroke else np.zeros((0, 3))
         strokes.append(np.ascontiguousarray(line, F4).reshape(-1, 3))
     if device == "cuda":
-        from tenku.world.cuda import draw_frames
+        from tenku.world.cuda import render_frames
 
         solids = parts[chosen], bodies[chosen], bites, strokes, lamps
-        drawn = draw_frames(*solids, views, light, floor, paint, FIRST, samples, size)
+        drawn = render_frames(*solids, views, light, floor, paint, FIRST, samples, size)
         return develop(drawn, LIGHTS[look.light].exposure).cpu().numpy()
     radiance = np.zeros((len(chosen), height, width, 3), F4)
     sums = np.zeros((height, width, 6), F4)
     for k, frame in enumerate(chosen):
         scene = (parts[frame], bodies[frame], bites[k], strokes[k], lamps)
-        shading.draw_frame(scene, views[k], light, floor, paint, FIRST, samples, sums, radiance[k])
+        shading.render_frame(scene, views[k], light, floor, paint, FIRST, samples, sums, radiance[k])
     return develop(radiance, LIGHTS[look.light].exposure)
 
 
