@@ -67,16 +67,13 @@ def expand(prompt: str, seed: int = 0) -> str:
     description["outcome"]["rest"] |= bool(stops)
     description["reveal"] = "reveal" in text or "露出" in text
     if description["light"] == "neon":
-        named = colors_in(re.split("neon|霓虹", text)[0][-40:], language)
-        description["neon"] = [name for name in named if name in patterns.NEON] or rng.permutation(patterns.NEON)[
-            :2
-        ].tolist()
+        named = [name for name in colors_in(re.split("neon|霓虹", text)[0][-40:], language) if name in patterns.NEON]
+        description["neon"] = named or rng.permutation(patterns.NEON)[:2].tolist()
     if description["light"] == "studio":
         before = re.search(patterns.BACKDROP, text)
-        named = colors_in(before[1] or before[2], language) if before else []
-        description["backdrop"] = (
-            named[0] if named and named[0] in patterns.BACKDROPS else str(rng.choice(patterns.BACKDROPS))
-        )
+        first = colors_in(before[1] or before[2], language)[:1] if before else []
+        named = [name for name in first if name in patterns.BACKDROPS]
+        description["backdrop"] = named[0] if named else str(rng.choice(patterns.BACKDROPS))
     if event == "brush":
         description["stroke"] = first_match(patterns.STROKES, text) or str(rng.choice(list(lexicon.STROKES)))
         description["paint"] = (colors_in(text, language) or [str(rng.choice(patterns.COMMON))])[0]
@@ -257,10 +254,15 @@ def longest_first(named: list[tuple[int, str, str]]) -> list[tuple[int, str, str
     return kept
 
 
+def color_words(language: str) -> dict[str, str]:
+    """The word for each colour."""
+    return {name: getattr(synonyms, language)[0] for name, synonyms in lexicon.COLORS.items()}
+
+
 def colors_in(text: str, language: str) -> list[str]:
     """The colours that a text names, in its order."""
-    signs = {name: getattr(synonyms, language)[0] for name, synonyms in lexicon.COLORS.items()}
-    named = [(place, sign, name) for name, sign in signs.items() for place in word_positions(sign, text, whole=True)]
+    words = color_words(language).items()
+    named = [(place, word, name) for name, word in words for place in word_positions(word, text, whole=True)]
     return [name for _, _, name in longest_first(named)]
 
 
@@ -285,15 +287,8 @@ def color_and_material_in(before: str, language: str) -> tuple[str | None, str |
 def number_of(noun: str, text: str, language: str) -> int | None:
     """The number, from two to twenty, of the things that a pattern tells: only colours, materials, sizes between."""
     materials = [part for forms in lexicon.MATERIALS.values() for pair in forms[language] for part in pair if part]
-    colors = [getattr(synonyms, language)[0] for synonyms in lexicon.COLORS.values()]
-    adjectives = "|".join(
-        [
-            *colors,
-            *materials,
-            *patterns.OTHER_ADJECTIVES[language],
-            *(patterns.SHORT_COLORS if language == "zh" else ()),
-        ]
-    )
+    others = [*patterns.OTHER_ADJECTIVES[language], *(patterns.SHORT_COLORS if language == "zh" else ())]
+    adjectives = "|".join([*color_words(language).values(), *materials, *others])
     if language == "zh":
         measures = "".join({*"个只颗块枚张级", *lexicon.MEASURES.values()})
         pattern = rf"(\d+|[{patterns.CHINESE_DIGITS}]+)[{measures}](?:{adjectives})*(?:{noun})"

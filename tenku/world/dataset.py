@@ -52,29 +52,15 @@ def write_clips(
         raise ValueError(f"seeds count from 0, got {seed}")
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    recipe: dict[str, object] = {
-        "world": WORLD,
-        "size": list(size),
-        "num_frames": num_frames,
-        "split": split,
-        "samples": samples,
-    }
+    how: dict[str, Any] = {"size": size, "num_frames": num_frames, "split": split, "samples": samples}
+    recipe: dict[str, object] = {"world": WORLD, **how, "size": list(size)}
     if events:
         recipe["events"] = sorted(set(events))
     _check_recipe(out / "world.json", recipe)
     missing = [s for s in range(seed, seed + clips) if not clip_path(out, s).exists()]
     done = clips - len(missing)
     on_progress(done, clips)
-    make = partial(
-        write_clip_of,
-        out=out,
-        size=size,
-        num_frames=num_frames,
-        split=split,
-        samples=samples,
-        device=device,
-        events=events,
-    )
+    make = partial(write_clip_of, out=out, device=device, events=events, **how)
     for _ in make_all(missing, make, workers, device):
         done += 1
         on_progress(done, clips)
