@@ -28,7 +28,7 @@ SHEET_CLIPS = 24
 
 
 class Generates(Protocol):
-    """What is asked of a pipeline."""
+    """Anything with `generate`, such as a Pipeline."""
 
     @property
     def generate(self) -> Callable[..., Clip]: ...

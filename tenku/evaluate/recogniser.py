@@ -1,4 +1,4 @@
-"""A small network that reads from a clip what a caption claims: light, floor, event, main colour and kind.
+"""Video classifier that judges prompt following: light, floor, event, main colour and kind of a clip.
 
 It is trained on real clips of the miniature world in a few minutes of CPU (recogniser_training.py) and judges
 generated ones; its accuracy on real held-out clips is the ceiling of what it can find right. Each frame goes
@@ -103,7 +103,7 @@ def shrink(frames: Frames, side: int) -> Tensor:
 
 
 def shift_in_time(x: Tensor, num_frames: int) -> Tensor:
-    """An eighth of the channels comes from the previous frame, an eighth from the next. (B T) C H W."""
+    """Temporal shift: an eighth of the channels comes from the previous frame, an eighth from the next; (B T) C H W."""
     part = x.shape[1] // 8
     video = x.unflatten(0, (-1, num_frames))
     past = F.pad(video[:, :-1, :part], (0, 0, 0, 0, 0, 0, 1, 0))
@@ -209,7 +209,7 @@ class Recogniser:
 
     @torch.inference_mode()
     def features(self, frames: Frames) -> np.ndarray:
-        """What the network makes of one clip before it decides, a vector: for the distance between sets of clips."""
+        """Feature vector of one clip, from the last layer before the heads: for the distance between sets of clips."""
         return self.network.features(self._video(frames))[0].float().numpy()
 
     def _video(self, frames: Frames) -> Tensor:

@@ -1,4 +1,4 @@
-"""A short prompt made full: what it names is kept, and what it leaves open is filled in from the world's grammar.
+"""Prompt expansion by rules: what a prompt names is kept, what it leaves open is filled in by the caption grammar.
 
 The result is a long caption, which says everything that the captions of training said (as in Sora's report, where a
 language model does this). No network and no physics: of the event that is named the usual outcome is claimed.
@@ -47,7 +47,7 @@ EVENT_DEFAULTS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
 
 
 def expand(prompt: str, seed: int = 0) -> str:
-    """A long caption of what the prompt says, in its language. The same prompt and seed give the same words."""
+    """Expand a prompt to a long caption, in its language. The same prompt and seed give the same words."""
     rng = np.random.default_rng(seed)
     language, text, camera = read(prompt)
     things = things_in(text, language)
@@ -90,7 +90,7 @@ def expand(prompt: str, seed: int = 0) -> str:
 
 
 def read(prompt: str) -> tuple[str, str, str | None]:
-    """A prompt's language, "en" or "zh", what it says besides the camera in its usual spelling, and the camera."""
+    """Parse a prompt: language ("en" or "zh"), the text without its camera, the camera move or None."""
     language = "zh" if any("\u4e00" <= sign <= "\u9fff" for sign in prompt) else "en"
     text = re.sub(patterns.OTHERWISE, "", prompt.lower())
     for pattern, usual_form in patterns.SPELLINGS.items():
@@ -130,7 +130,7 @@ def numbers_in(text: str, language: str) -> set[str]:
 
 
 def known_words() -> list[str]:
-    """All words that stand for something here, and patterns of them."""
+    """All words and patterns that the grammar knows."""
     told: list[str] = []
 
     def gather(value: Any) -> None:
@@ -165,7 +165,7 @@ def remove_camera(text: str, camera: str | None) -> str:
 
 
 def event_in(text: str, things: list[dict[str, Any]]) -> str:
-    """What happens: what is said to, or what the things that are named mostly do."""
+    """The event of a text: the one that is said, or what the things that are named mostly do."""
     text = re.sub(patterns.OF_LIGHT, "", text)
     event = first_match(patterns.EVENTS, text)
     kinds = {thing["kind"] for thing in things}
@@ -191,7 +191,7 @@ def event_in(text: str, things: list[dict[str, Any]]) -> str:
 
 
 def other_event(event: str, text: str) -> str | None:
-    """What else happens in a text."""
+    """The event of a text besides one."""
     return first_match({name: signs for name, signs in patterns.EVENTS.items() if name != event}, text)
 
 
@@ -202,7 +202,7 @@ def directions_in(text: str) -> dict[int, str]:
 
 
 def street_directions(text: str) -> dict[str, str]:
-    """Where somebody walks and where a car drives: each way belongs to the verb next to it. Else they meet."""
+    """The directions of walker and car: each belongs to the verb next to it; else they meet."""
     verbs = [
         (match.start(), whose)
         for whose, pattern in (("direction", patterns.WALKS), ("behind", patterns.DRIVES))
@@ -236,7 +236,7 @@ def first_match(entries: dict[str, tuple[str, ...]], text: str) -> str | None:
 
 
 def word_positions(sign: str, text: str, whole: bool = False) -> list[int]:
-    """Where a word stands: an English one begins there, or is there as a `whole`."""
+    """The positions of a word in a text: an English one begins there, or is there as a `whole`."""
     pattern = re.escape(sign)
     if sign.isascii():
         pattern = rf"\b{pattern}\b" if whole else rf"\b{pattern}"
@@ -306,7 +306,7 @@ def words_before(noun: str, text: str, language: str) -> str:
 
 
 def set_count(description: dict[str, Any], number: int | None) -> None:
-    """So many blocks, stairs, bites or many things, if a number is said; where some tip over, all of them do."""
+    """Set how many blocks, stairs, bites or things there are, if a number is said; where some tip over, all do."""
     if number is None:
         return
     if description["event"] in ("stairs", "bite"):

@@ -1,4 +1,4 @@
-"""Folders of clips: {seed}.mp4 with its truth in {seed}.json, drawn by several processes, resumed where it stopped."""
+"""Write folders of clips: {seed}.mp4 with its truth in {seed}.json, by several processes, resumed where it stopped."""
 
 import json
 import os
@@ -18,7 +18,7 @@ def clip_path(out: Path, seed: int) -> Path:
 
 
 def write_clip_of(seed: int, out: Path, **how: Any) -> int:
-    """Make the clip of a seed as `make_clip` is told how; the mp4 comes last, whole: an mp4 is a complete clip."""
+    """Make and write the clip of a seed (`how`: as `make_clip`). The mp4 comes last: with it the clip is complete."""
     frames, truth = make_clip(seed, **how)
     path = clip_path(out, seed)
     half_written = path.with_suffix(f".{os.getpid()}.tmp")
