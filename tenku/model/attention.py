@@ -1,4 +1,4 @@
-"""Attention: one function that picks the fastest exact method for the device.
+"""Scaled-dot-product attention: one function that picks the fastest exact kernel for the device.
 
 On accelerators, and on CPUs that multiply tiles (AMX), that is PyTorch's fused scaled-dot-product attention. On other
 CPUs the fused kernel runs bf16 no faster than fp32, so there queries are taken in chunks whose scores stay in cache and
@@ -21,10 +21,10 @@ TRAINING_SCORES = 64_000_000
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Softmax attention.
+    """Multi-head softmax attention.
 
-    q: B N H D; k, v: B M H D; mask: B M bool, True where a key may be looked at, or None for all of them.
-    Returns B N H D. A row of the mask that allows nothing gives finite, meaningless values, never NaN.
+    q: B N H D; k, v: B M H D; mask: B M bool, True where a key is attended to, or None for all of them.
+    Returns B N H D. A fully masked row gives finite, meaningless values, never NaN.
     """
     if q.device.type == "meta":  # shapes without numbers, for counting memory: the fused kernel, which keeps no scores
         if not q.requires_grad:
@@ -41,11 +41,12 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Te
 
 
 def _bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """0 where the mask allows, elsewhere the most negative number: finite, so that no row becomes NaN."""
+    """Additive mask: 0 where True, elsewhere the most negative number: finite, so that no row becomes NaN."""
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, torch.finfo(dtype).min)
 
 
 def _fused(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """PyTorch's fused kernel."""
     bias = None if mask is None else _bias(mask, q.dtype)[:, None, None]  # B 1 1 M
     out = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=bias)
     return out.transpose(1, 2)

@@ -1,11 +1,11 @@
-"""The video autoencoder: 4 frames of 8x8 pixels become one latent vector, and back.
+"""The video autoencoder (a deterministic VAE): 4x temporal and 8x8 spatial compression, streaming decoder.
 
 The encoder sees each group of 4 frames by itself, so a latent frame means the same wherever it stands and
-cutting, joining or looping latents is exact. The decoder also looks at the groups before, and at the latents of
-the one that follows; what is left of a jump where two groups meet is filtered out, as video codecs do between
-blocks. It streams with constant memory, one group late. Cheap by construction: pixels are unshuffled by 4 and the
-frames of a group are stacked as channels first, so the widest feature maps are a quarter of the picture's size,
-once per group and not per frame; convolutions are 2-D and channels-last (up to 1.8 times as fast on a CPU).
+cutting, joining or looping latents is exact. The decoder also sees features of the groups before and the latents of
+the one that follows; a deblocking filter in time, as in video codecs, removes what is left of a jump between groups.
+It decodes piece by piece in constant memory, one group late. Pixels are unshuffled by 4 and the frames of a group
+stacked as channels first, so the widest feature maps are a quarter of the picture's size, once per group and not per
+frame; convolutions are 2-D and channels-last (up to 1.8 times as fast on a CPU).
 """
 
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ GROUP = 4  # frames in a group
 PATCH = 4  # pixels unshuffled at the entrance; one more halving of the size follows
 PAST = 4  # a block sees 1/PAST of the channels of the group before
 LOG_VARIANCE_LIMITS = (-12.0, 6.0)
-# Of a jump, what the two frames before a border and the two after it take over; where somebody's own frames meet made
-# ones, those that are made take over all of it. What is left of the jump, as `smooth_borders` measures it, is nothing.
+# Filter taps: the share of a jump that the two frames before a border and the two after it take over; where user frames
+# meet generated ones, the generated ones take over all of it. What is left of the jump, as measured, is nothing.
 EVENLY = (0.125, 0.375, -0.375, -0.125)
 BEFORE, AFTER = (0.25, 0.75, 0.0, 0.0), (0.0, 0.0, -0.75, -0.25)
-KEPT = 2  # frames before a border that change once it is known what follows
-JUMP = 0.15  # of values in [-1, 1]: what is much larger is no error but something that moves …
-JOINT = 0.5  # … and here it may well be one
+KEPT = 2  # frames before a border that the filter changes once the next group is known
+JUMP = 0.15  # threshold of the filter, of values in [-1, 1]: much larger jumps are motion, not errors …
+JOINT = 0.5  # … and the same between a user frame and a generated one
 
 State = list[Tensor]  # of a stream: each block's features of the last group, and its last two frames
 
@@ -70,7 +70,7 @@ PRESETS = {"embedded": embedded, "nano": nano}
 
 
 class Block(nn.Module):
-    """Residual block on N C H W. With `past`, it also sees some channels of the group before."""
+    """Residual convolution block on N C H W. With `past`, it also sees 1/PAST of the channels of the group before."""
 
     def __init__(self, width: int, past: bool = False):
         super().__init__()
@@ -85,9 +85,9 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, groups: int = 1, before: Tensor | None = None, alone: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """x: (B groups) C H W. Also returns what the group after the last one will see of it.
+        """x: (B groups) C H W; before: B 1 H W C/PAST. Returns x and the features that the next group will see.
 
-        alone: bool, which groups see themselves in place of the one before.
+        alone: bool per group, which see themselves in place of the group before.
         """
         h = F.silu(self.norm(x.permute(0, 2, 3, 1)))  # N H W C: channels-last memory, no copy
         last = None
@@ -160,9 +160,9 @@ class Autoencoder(nn.Module):
     spatial_compression = 2 * PATCH
     temporal_compression = GROUP
     streams = True  # decodes piece by piece
-    causal = False  # a latent frame is made of its own group alone
-    looks_ahead = True  # decoding a piece takes the latent frame after it
-    encode_frames: int | None = 64  # at a time: a long clip needs no more memory than a short one
+    causal = False  # each latent frame encodes its own group of frames alone
+    looks_ahead = True  # decoding a piece needs the latent frame that follows it
+    encode_frames: int | None = 64  # frames that may be encoded at a time: groups do not depend on one another
     latent_mean: Tensor
     latent_std: Tensor
 
@@ -181,7 +181,7 @@ class Autoencoder(nn.Module):
 
     @property
     def memory_frames(self) -> int:
-        """How many latent frames before a frame have a part in how it is decoded: one for each block."""
+        """Receptive field of the decoder in time: latent frames before a frame that it depends on, one a block."""
         return sum(self.config.decoder_depths)
 
     def latent_frames(self, num_frames: int) -> int:
@@ -201,7 +201,7 @@ class Autoencoder(nn.Module):
         return self.scale(mean)
 
     def encode_distribution(self, video: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance of the latents, unscaled, both B C T/4 H/8 W/8: for training this."""
+        """Mean and log variance of the posterior, unnormalized, both B C T/4 H/8 W/8: for training the autoencoder."""
         batch, channels, frames, height, width = video.shape
         if frames == 1:
             video, frames = video.expand(-1, -1, GROUP, -1, -1), GROUP
@@ -224,18 +224,19 @@ class Autoencoder(nn.Module):
         latents: Tensor,
         state: State | None = None,
         following: Tensor | None = None,
-        given: Tensor | None = None,
+        is_user_frame: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """Decode the next latent frames of a stream: piece by piece this gives what `decode` gives at once.
 
-        state is None at the start (the first group is then its own past) and else what the call before
-        returned. following: the latent frame B C 1 h w after these, None at the end. While one follows, the
-        last two frames are kept back, and come with the next ones. given: bool, which latent frames are somebody's own,
-        the ones before and after these included where there are such; None: none. ValueError for a wrong shape.
+        state: None at the start (the first group is then its own past), else what the call before returned.
+        following: the latent frame B C 1 h w after these, None at the end; while one follows, the last two frames are
+        held back and come with the next piece. is_user_frame: bool mask of the latent frames that encode the user's
+        frames, with one entry more for the latent frame before (where state is given) and for the one after (where
+        there is one); None: none. ValueError for a wrong shape.
         """
-        video, features = self._decode(latents, None if state is None else state[:-1], following, given)
+        video, features = self._decode(latents, None if state is None else state[:-1], following, is_user_frame)
         kept = video[:, :, :0] if state is None else state[-1]
-        video = smooth_borders(torch.cat([kept.float(), video.float()], dim=2), kept.shape[2] or GROUP, given)
+        video = smooth_borders(torch.cat([kept.float(), video.float()], dim=2), kept.shape[2] or GROUP, is_user_frame)
         ready = video.shape[2] - (0 if following is None else KEPT)
         return video[:, :, :ready], [*features, video[:, :, -KEPT:]]
 
@@ -244,12 +245,12 @@ class Autoencoder(nn.Module):
         latents: Tensor,
         state: State | None = None,
         following: Tensor | None = None,
-        given: Tensor | None = None,
+        is_user_frame: Tensor | None = None,
     ) -> tuple[Tensor, State]:
-        """As `decode_next`, without the filter where groups meet, and with nothing kept back.
+        """As `decode_next`, without the deblocking filter, and with nothing held back.
 
-        Somebody's own frames are to come back as they were: where made ones follow, the last of them look only half
-        ahead, and a picture (a group by itself) among made ones does not look back.
+        User frames should come back unchanged: where generated ones follow, the last user group looks only half
+        ahead, and a single user group among generated ones does not look back.
         """
         if latents.ndim != 5 or latents.shape[1] != self.latent_channels or not latents.shape[2]:
             raise ValueError(
@@ -259,10 +260,10 @@ class Autoencoder(nn.Module):
         following = latents[:, :, -1:] if following is None else following
         shifted = torch.cat([latents[:, :, 1:], following], dim=2)
         alone = None
-        if given is not None:
-            given = given if state is not None else F.pad(given, (1, 0), value=bool(given[0]))  # and what lies before
-            given = F.pad(given, (0, 1))[: groups + 2].to(latents.device)  # and what lies after
-            before, own, after = given[:-2], given[1:-1], given[2:]
+        if is_user_frame is not None:
+            mask = is_user_frame if state is not None else F.pad(is_user_frame, (1, 0), value=bool(is_user_frame[0]))
+            mask = F.pad(mask, (0, 1))[: groups + 2].to(latents.device)  # the frames before and after included
+            before, own, after = mask[:-2], mask[1:-1], mask[2:]
             ends = own & ~after
             alone = ends & ~before
             shifted = torch.where(ends[:, None, None], 0.5 * (latents + shifted), shifted)
@@ -271,7 +272,7 @@ class Autoencoder(nn.Module):
         return x.unflatten(0, (batch, groups)).unflatten(2, (3, GROUP)).transpose(1, 2).flatten(2, 3), state
 
     def decode_raw(self, latents: Tensor) -> Tensor:
-        """The network alone, for latents as `encode_distribution` gives them: for training the autoencoder."""
+        """The decoder alone, without filter, for unnormalized latents: for training the autoencoder."""
         return self._decode(self.scale(latents))[0]
 
     @property
@@ -279,26 +280,27 @@ class Autoencoder(nn.Module):
         return self.encoder.head.weight.dtype
 
     def scale(self, latents: Tensor) -> Tensor:
+        """Normalize latents to about zero mean and unit variance."""
         return (latents - self.latent_mean.view(-1, 1, 1, 1)) / self.latent_std.view(-1, 1, 1, 1)
 
     def unscale(self, latents: Tensor) -> Tensor:
+        """Undo `scale`."""
         return latents * self.latent_std.view(-1, 1, 1, 1) + self.latent_mean.view(-1, 1, 1, 1)
 
 
-def smooth_borders(video: Tensor, first: int, given: Tensor | None = None) -> Tensor:
-    """Video B 3 T H W with its groups, each decoded for itself, made to meet: at frame `first`, and every 4 from there.
+def smooth_borders(video: Tensor, first: int, is_user_frame: Tensor | None = None) -> Tensor:
+    """Deblocking filter in time: remove small jumps of a video B 3 T H W at frame `first` and every 4 from there.
 
     A jump is what the step across a border has more than the steps before and after it. Where it is small it is an
-    error, and spread over two frames on either side; where it is large something moves, and it stays. given: bool,
-    whether the group before the first border and each that follows is somebody's own: where such a group meets a made
-    one, it is left as it is.
+    error, and spread over two frames on either side; where it is large something moves, and it stays. is_user_frame:
+    bool mask of the group before the first border and of each that follows; user frames that meet generated ones stay.
     """
     frames = list(video.unbind(2))
     for number, border in enumerate(range(first, len(frames) - 1, GROUP)):
         a, b, c, d = frames[border - 2 : border + 2]
         jump = (c - b) - 0.5 * ((b - a) + (d - c))
         size = F.avg_pool2d(jump.abs().mean(1, keepdim=True), 3, stride=1, padding=1, count_include_pad=False)
-        own_before, own_after = (False, False) if given is None else given[number : number + 2].tolist()
+        own_before, own_after = (False, False) if is_user_frame is None else is_user_frame[number : number + 2].tolist()
         joint = own_before != own_after
         jump = jump * torch.exp(-((size / (JOINT if joint else JUMP)) ** 2))
         shares = EVENLY if not joint else AFTER if own_before else BEFORE
@@ -309,19 +311,19 @@ def smooth_borders(video: Tensor, first: int, given: Tensor | None = None) -> Te
 
 
 def to_video(frames: np.ndarray, device: torch.device) -> Tensor:
-    """uint8 T H W 3 to 1 3 T H W in [-1, 1]."""
+    """Frames uint8 T H W 3 to a video tensor 1 3 T H W in [-1, 1]."""
     video = torch.from_numpy(np.ascontiguousarray(frames)).to(device).permute(3, 0, 1, 2)[None]
     return video.float() / 127.5 - 1
 
 
 def to_frames(video: Tensor) -> np.ndarray:
-    """1 3 T H W in [-1, 1] to uint8 T H W 3."""
+    """A video tensor 1 3 T H W in [-1, 1], clamped, to frames uint8 T H W 3."""
     pixels = (video[0].float().clamp(-1, 1) + 1).mul(127.5).round().to(torch.uint8)
     return pixels.permute(1, 2, 3, 0).contiguous().cpu().numpy()
 
 
 def load_autoencoder(folder: str | Path) -> Autoencoder:
-    """The autoencoder of a model folder or of its part FOLDER/autoencoder, float32, in evaluation mode.
+    """Load the autoencoder of FOLDER/autoencoder or of the folder itself: float32, evaluation mode.
 
     ValueError names the file or tensor that is missing or wrong.
     """

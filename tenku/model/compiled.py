@@ -1,4 +1,4 @@
-"""Compiling a transformer (`torch.compile`), in one way for training and for sampling."""
+"""Regional compilation of a transformer (`torch.compile` of one block for all), for training and sampling."""
 
 import os
 import shutil
@@ -9,14 +9,14 @@ from torch import nn
 
 from tenku.model.transformer import Transformer
 
-MOST_GRAPHS = 64  # for one function; torch gives up after 8, and a long video with cards has as many kinds of steps
+RECOMPILE_LIMIT = 64  # of one function; torch's 8 are too few for a storyboard, which has as many kinds of steps
 
 
 def compile_blocks(transformer: Transformer) -> None:
-    """Block by block, when they are first used: one graph serves all of them, and every length and size.
+    """Compile every block when it is first used: one graph for all blocks and, by dynamic shapes, for every size.
 
-    What is another kind of step (stills, known frames, a text for each frame, without guidance) takes another graph.
-    ValueError: there is no compiler, or blocks are streamed, which are never there long enough.
+    Another kind of step (stills, known frames, a text per frame, no guidance) takes another graph.
+    ValueError: there is no compiler, or the blocks are offloaded.
     """
     if type(transformer.blocks) is not nn.ModuleList:
         raise ValueError("blocks that are streamed from main memory are not compiled: leave out --compile")
@@ -25,7 +25,7 @@ def compile_blocks(transformer: Transformer) -> None:
         compilers, what = [os.environ.get("CC", "gcc"), "clang"], "a C compiler: install gcc"
     if not any(map(shutil.which, compilers)):
         raise ValueError(f"compiling takes {what}, or leave out --compile")
-    torch._dynamo.config.recompile_limit = MOST_GRAPHS
+    torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
     warnings.filterwarnings("ignore", "Torchinductor does not support code generation for complex")  # `rotate`
     torch.set_float32_matmul_precision("high")
     for block in transformer.blocks:

@@ -1,4 +1,4 @@
-"""Which floating-point type a device multiplies fastest: one rule for training, encoding and sampling."""
+"""Mixed precision: the dtype that a device multiplies fastest, and autocast, for training, encoding and sampling."""
 
 import torch
 
@@ -19,6 +19,6 @@ def cpu_has(feature: str) -> bool:
 
 
 def autocast(device: torch.device | str) -> torch.autocast:
-    """Matrix products in the fastest type, over float32 weights."""
+    """torch.autocast to bf16 over float32 weights where that is faster, else disabled."""
     dtype = fastest_dtype(device)
     return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=dtype == torch.bfloat16)

@@ -1,8 +1,6 @@
-"""Named model sizes, from `nano` for tests to Wan's 14 billion parameters.
+"""Presets: named transformer and text encoder sizes, from `nano` for tests to Wan's 14 billion parameters.
 
-A preset is a function that returns the sizes of a transformer and of the text encoder trained with it. The
-open weights (1.3b, 5b, 14b) are used with the text encoder that they were trained with (UMT5-XXL, 4096
-wide), so they name none of ours.
+Wan's presets (1.3b, 5b, 14b) have no text encoder of ours: those weights are used with UMT5-XXL (4096 wide).
 """
 
 from collections.abc import Callable
@@ -14,7 +12,7 @@ from tenku.model.transformer import TransformerConfig
 
 @dataclass(frozen=True)
 class Preset:
-    """What `get` returns: configs to build `Transformer` and, where it is ours, `TextEncoder`."""
+    """Configs of `Transformer` and, where the text encoder is ours, of `TextEncoder`."""
 
     transformer: TransformerConfig
     text: TextConfig | None = None
@@ -29,7 +27,7 @@ def nano() -> Preset:
 
 
 def embedded() -> Preset:
-    """The one shipped: for a quarter of an hour of a large GPU, as large as 48 MiB allow beside the autoencoder."""
+    """The shipped model: trained for a quarter of an hour on a large GPU; with the autoencoder it takes 48 MiB."""
     return Preset(
         TransformerConfig(hidden_size=384, depth=5, num_heads=3, ffn_size=1024, text_size=192),
         TextConfig(hidden_size=192, depth=2, num_heads=4, ffn_factor=2),
@@ -37,7 +35,7 @@ def embedded() -> Preset:
 
 
 def embedded_cpu() -> Preset:
-    """The same model for an hour on two CPU cores that multiply bf16."""
+    """As `embedded`, smaller: an hour of training on two CPU cores that multiply bf16."""
     return Preset(
         TransformerConfig(hidden_size=256, depth=6, num_heads=2, ffn_size=1024, text_size=192),
         TextConfig(hidden_size=192, depth=2, num_heads=4, ffn_factor=2),
@@ -62,7 +60,7 @@ def wan_14b() -> Preset:
 
 
 def wan_14b_image() -> Preset:
-    """An expert of Wan2.2-I2V-A14B, which also reads the pictures that it is given."""
+    """An expert of Wan2.2-I2V-A14B: condition frames and their mask are concatenated to the latents' channels."""
     sizes = wan_14b().transformer
     return Preset(replace(sizes, concat_channels=4 + sizes.latent_channels))
 

@@ -1,7 +1,7 @@
-"""Text: a small transformer over subword tokens, trained jointly with the video transformer.
+"""Text encoder: a small transformer over byte-level BPE tokens, trained jointly with the video transformer.
 
-The tokenizer is byte-level BPE, so no prompt in any script can fail; every Chinese character stands alone
-before merging, since Chinese has no spaces that would keep whole sentences from becoming tokens.
+Bytes let no prompt in any script fail; every Chinese character is pre-tokenized by itself, since Chinese has no
+spaces that would keep whole sentences from becoming tokens.
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ PAD_ID, END_ID = 0, 1
 
 @dataclass(frozen=True)
 class TextConfig:
-    """Sizes of a text encoder. hidden_size is the width of the embeddings it gives to the transformer."""
+    """Sizes of a text encoder. hidden_size: width of the text embeddings. ValueError: it does not split into heads."""
 
     vocab_size: int = 2048
     hidden_size: int = 256
@@ -42,10 +42,10 @@ class TextConfig:
 
 
 class TextEncoder(nn.Module):
-    """Prompts to a row of vectors each.
+    """Encode prompts to text embeddings B S D.
 
-    The empty prompt is an ordinary input: one end token. It is what guidance compares with, and what
-    captions are replaced by when training drops them.
+    The empty prompt is one end token: the unconditional input of classifier-free guidance, and of dropped captions
+    in training.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class TextEncoder(nn.Module):
         if tokenizer is not None:
             tokenizer.encode_special_tokens = True  # "<pad>" in a prompt is five ordinary characters
         self.vocabulary = vocabulary or Vocabulary()
-        self._rows: dict[str, list[int]] = {}  # remembered tokens
+        self._token_cache: dict[str, list[int]] = {}
         self.token_embedding = nn.Embedding(config.vocab_size, config.hidden_size)
         self.position_embedding = nn.Embedding(config.max_tokens, config.hidden_size)
         self.blocks: Any = nn.ModuleList(TextBlock(config) for _ in range(config.depth))
@@ -70,6 +70,7 @@ class TextEncoder(nn.Module):
 
     @property
     def hidden_size(self) -> int:
+        """Width of the text embeddings."""
         return self.config.hidden_size
 
     def unknown_words(self, prompt: str) -> list[str]:
@@ -81,14 +82,14 @@ class TextEncoder(nn.Module):
         return self.tokenizer is not None and len(self.tokenizer.encode(prompt).ids) >= self.config.max_tokens
 
     def tokenize(self, prompts: list[str], remember: bool = False) -> tuple[Tensor, Tensor]:
-        """(ids B S long, mask B S bool), padded to the longest prompt and cut at max_tokens; on the CPU.
+        """(ids B S long, mask B S bool), padded to the longest prompt and truncated to max_tokens; on the CPU.
 
-        remember: in training, where the same captions come again and again.
+        remember: cache the tokens, for training, where captions repeat.
         """
         if self.tokenizer is None:
             raise ValueError("this text encoder has no tokenizer; pass one, or load a folder with tokenizer.json")
         keep = self.config.max_tokens - 1
-        known = self._rows if remember else {}
+        known = self._token_cache if remember else {}
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]
         for prompt, encoding in zip(new, self.tokenizer.encode_batch(new), strict=True):
             known[prompt] = encoding.ids[:keep] + [END_ID]
@@ -113,6 +114,7 @@ class TextEncoder(nn.Module):
         return self(ids, mask), mask
 
     def reset_parameters(self) -> None:
+        """Initialize for training from scratch."""
         nn.init.normal_(self.position_embedding.weight, std=0.1)
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -123,7 +125,7 @@ class TextEncoder(nn.Module):
                 nn.init.normal_(last.weight, std=0.02 / (2 * self.config.depth) ** 0.5)
 
     def save(self, folder: str | Path, dtype: torch.dtype = torch.bfloat16) -> None:
-        """Write weights, config, tokenizer.json and vocabulary.json as one complete folder."""
+        """Save weights, config, tokenizer.json and vocabulary.json as a folder, atomically."""
         if self.tokenizer is None:
             raise ValueError("this text encoder has no tokenizer to save")
         with new_folder(folder) as new:
@@ -133,7 +135,7 @@ class TextEncoder(nn.Module):
 
 
 class TextBlock(nn.Module):
-    """Pre-norm transformer block; every token looks at every other one that is not padding."""
+    """Pre-norm transformer block with bidirectional self-attention; padding is masked."""
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
@@ -159,7 +161,7 @@ class TextBlock(nn.Module):
 
 
 def train_tokenizer(captions: Iterable[str], vocab_size: int = 2048) -> Tokenizer:
-    """Byte-level BPE over captions of any languages, in NFC and lower case. Same captions, same tokenizer."""
+    """Train a byte-level BPE tokenizer on captions in any languages, in NFC and lower case; deterministic."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -181,7 +183,7 @@ def train_tokenizer(captions: Iterable[str], vocab_size: int = 2048) -> Tokenize
 
 
 def load_text_encoder(folder: str | Path) -> TextEncoder:
-    """A text encoder from FOLDER/text or from the folder itself. ValueError: a file is missing or wrong."""
+    """Load a text encoder from FOLDER/text or the folder itself. ValueError: a file is missing or wrong."""
     folder = weights.part_folder(folder, "text")
     config = weights.load_config(folder, TextConfig)
     path = folder / "tokenizer.json"

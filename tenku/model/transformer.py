@@ -1,7 +1,7 @@
-"""The video transformer: Wan's architecture with a timestep per latent frame.
+"""The video diffusion transformer (DiT): Wan's architecture with a timestep per latent frame.
 
-Video latents are cut into patches, patches become tokens, tokens attend to each other (with a rotary
-position in time, height and width) and to the text, and every block is modulated by the time step.
+Patch embedding, self-attention with 3-D rotary position embeddings (RoPE over time, height, width), cross-attention to
+the text, feed-forward; adaptive layer norm (adaLN) modulates every block by the timestep.
 State-dict names and shapes are those of the published Wan 2.1 / 2.2 text-to-video weights, so those load
 without renaming.
 
@@ -27,9 +27,10 @@ ROPE_THETA = 10000.0
 
 @dataclass(frozen=True)
 class TransformerConfig:
-    """Sizes of a transformer. `text_size` is the width of the text embeddings it is given.
+    """Sizes of a transformer. text_size: width of the text embeddings; time_size: of the sinusoidal timestep embedding.
 
-    concat_channels: what is read beside each latent, after its channels, and not written (`wan.concat_channels`).
+    concat_channels: input channels after those of the latents, for image-to-video (`wan.names.concat_channels`).
+    ValueError: sizes that do not fit together.
     """
 
     latent_channels: int = 16
@@ -54,11 +55,12 @@ class TransformerConfig:
 
     @property
     def in_channels(self) -> int:
+        """Channels of the input: latents and condition."""
         return self.latent_channels + self.concat_channels
 
 
 class Transformer(nn.Module):
-    """Predicts velocity = noise - data from noisy latents, their noise level and the text."""
+    """Predict the velocity = noise - data from noisy latents, timesteps and text embeddings."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -129,7 +131,7 @@ class Transformer(nn.Module):
         return [block.cross_attn.keys_values(text) for block in self.blocks]
 
     def embed_time(self, t: Tensor) -> Tensor:
-        """Noise levels of any shape to vectors of hidden_size."""
+        """Sinusoidal embedding of timesteps in [0, 1] of any shape, then an MLP to hidden_size."""
         half = self.config.time_size // 2
         frequencies = torch.exp(-math.log(10000.0) / half * torch.arange(half, device=t.device, dtype=torch.float32))
         angles = 1000.0 * t.float()[..., None] * frequencies
@@ -152,7 +154,7 @@ class Transformer(nn.Module):
         return frames, height // patch_height, width // patch_width
 
     def _patches(self, latents: Tensor) -> Tensor:
-        """B C T H W to B L D. A convolution whose stride is its kernel is one matrix product over patches."""
+        """Patch embedding, B C T H W to B L D: a convolution whose stride is its kernel, as one matrix product."""
         _, p, q = self.config.patch_size
         x = latents.unflatten(4, (-1, q)).unflatten(3, (-1, p))  # B C T h p w q
         x = x.permute(0, 2, 3, 5, 1, 4, 6).flatten(4).flatten(1, 3)  # B L (C p q)
@@ -165,7 +167,7 @@ class Transformer(nn.Module):
         return x.permute(0, 6, 1, 2, 4, 3, 5).flatten(5, 6).flatten(3, 4)
 
     def reset_parameters(self) -> None:
-        """Weights for training from scratch.
+        """Initialize for training from scratch.
 
         The output starts at zero and so does the influence of time, while self-attention and the
         feed-forward layer start half open: small models learn much faster than from gates of about zero.
@@ -188,7 +190,7 @@ class Transformer(nn.Module):
 
 
 class Block(nn.Module):
-    """Self-attention, cross-attention to the text, feed-forward; the first and last are modulated by time."""
+    """Transformer block: self-attention, cross-attention to the text, feed-forward; adaLN on the first and last."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -210,7 +212,7 @@ class Block(nn.Module):
         text_mask: Tensor | None,
         rotary: Tensor,
     ) -> Tensor:
-        """x: B L D; returns as many clips as `modulation` (N F 6 D) has, where each of x is to meet N / B texts."""
+        """x: B L D; modulation: N F 6 D. Returns N L D: where N > B, each clip is repeated for its N / B texts."""
         dtype, clips = self.norm3.weight.dtype, len(x)
         # Each N F D: one row for every latent frame, or a single one for all of them.
         shift1, scale1, gate1, shift2, scale2, gate2 = (self.modulation.float() + modulation).unbind(2)
@@ -225,7 +227,7 @@ class Block(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Every token looks at every token of the clip; positions enter as rotations of q and k."""
+    """Full self-attention over the tokens of a clip, with RMS-normed, rotary-embedded queries and keys."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -247,7 +249,7 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Every token looks at the text."""
+    """Cross-attention from video tokens to text, with RMS-normed queries and keys."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -275,7 +277,7 @@ class CrossAttention(nn.Module):
 
 
 class Head(nn.Module):
-    """Tokens to patches of velocity."""
+    """Modulated output projection: tokens to patches of velocity."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -317,22 +319,23 @@ class RMSNorm(nn.Module):
 
 
 def layer_norm(x: Tensor, eps: float) -> Tensor:
+    """Layer norm over the last axis without weights."""
     return F.layer_norm(x, x.shape[-1:], eps=eps)
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """x: B L D; shift, scale: B F D, where L is F frames of equally many tokens."""
+    """adaLN shift and scale, x: B L D; shift, scale: B F D, where L is F frames of equally many tokens."""
     frames = x.unflatten(1, (shift.shape[1], -1))  # B F S D
     return torch.addcmul(shift[:, :, None], frames, 1 + scale[:, :, None]).flatten(1, 2)
 
 
 def gate(x: Tensor, amount: Tensor) -> Tensor:
-    """x: B L D times amount: B F D, frame by frame."""
+    """adaLN gate, x: B L D times amount: B F D, frame by frame."""
     return (x.unflatten(1, (amount.shape[1], -1)) * amount[:, :, None]).flatten(1, 2)
 
 
 def rotate(x: Tensor, rotary: Tensor) -> Tensor:
-    """Turn neighbouring pairs in fp32 x (B L H D) by their token's angles (L 1 D/2 2: cos and sin)."""
+    """Apply rotary position embeddings: fp32 x (B L H D), angles per token (L 1 D/2 2: cos and sin)."""
     pairs = x.unflatten(-1, (-1, 2))
     if torch.compiler.is_compiling() and x.device.type != "cpu":  # real numbers fuse with what is around them
         sign = 2 * torch.arange(2, device=x.device) - 1  # (-1, 1); a stack of both would be written to memory
@@ -342,7 +345,7 @@ def rotate(x: Tensor, rotary: Tensor) -> Tensor:
 
 
 def rotary_table(grid: tuple[int, int, int], head_size: int, device: torch.device) -> Tensor:
-    """Angles as cos and sin (L 1 head_size/2 2) for a grid of frames x height x width tokens.
+    """3-D rotary angles as cos and sin (L 1 head_size/2 2) for a grid of frames x height x width tokens.
 
     Height and width take 2 * (head_size // 6) numbers of each head, time takes the rest.
     """

@@ -1,7 +1,7 @@
-"""Save and load weights: a folder with config.json and sharded safetensors, checked before anything is read.
+"""Save and load weights: a folder with config.json and (sharded) safetensors, validated before it is read.
 
-A folder is written under another name, flushed to the disk and renamed, so that under its own name it is
-always complete. Large models are cut into shards of at most 16 MiB, small enough for any source host.
+Folders are written atomically. Shards hold at most 16 MiB, small enough for any source host; the layout is that of
+`huggingface_hub.split_torch_state_dict_into_shards`, which is not used here: the core package does not depend on it.
 Nothing here ever unpickles.
 """
 
@@ -37,7 +37,7 @@ Config = TypeVar("Config")
 
 
 def save_module(module: nn.Module, config: Any, folder: str | Path, dtype: torch.dtype = torch.bfloat16) -> None:
-    """Write a module and its config dataclass as a complete folder, replacing what was there.
+    """Save a module and its config dataclass as a folder, atomically, replacing what was there.
 
     Parameters are stored in `dtype`, buffers in their own. Raises OSError when the disk is full or not
     writable; the former content is then untouched.
@@ -52,7 +52,7 @@ def write_module(module: nn.Module, config: Any, folder: Path, dtype: torch.dtyp
 
 
 def stored(module: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
-    """What goes to the disk: parameters in `dtype`, buffers in their own."""
+    """The state dict to save, on the CPU: parameters in `dtype`, buffers in their own."""
     buffers = {name for name, _ in module.named_buffers()}
     return {
         name: (tensor if name in buffers else tensor.to(dtype)).detach().cpu().contiguous()
@@ -61,6 +61,7 @@ def stored(module: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
 
 
 def write_state(state: dict[str, Tensor], config: dict[str, Any], folder: Path, single: str) -> None:
+    """Write config.json and a state dict: as one file named `single`, or as shards with an index beside them."""
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     shards = _cut_into_shards(state)
     if len(shards) == 1:
@@ -77,7 +78,7 @@ def write_state(state: dict[str, Tensor], config: dict[str, Any], folder: Path, 
 
 
 def _cut_into_shards(state: dict[str, Tensor]) -> list[list[str]]:
-    """Names in order, a new shard whenever the next tensor would make it larger than SHARD_SIZE."""
+    """Names in order, greedily: a new shard whenever the next tensor would make it larger than SHARD_SIZE."""
     shards: list[list[str]] = [[]]
     room = SHARD_SIZE - 64 * 1024  # for the header
     size = 0
@@ -102,11 +103,11 @@ def load_into(
     device: torch.device | str = "cpu",
     rename: Callable[[str], str] | None = None,
 ) -> None:
-    """Put the tensors of a folder into a module, one by one.
+    """Load the tensors of a folder into a module, one by one.
 
     A module on the meta device takes the tensors themselves, as `dtype` (None: the one on disk) on `device`; any
     other keeps its own dtype, device and memory format. `rename` gives the module's name of a tensor on disk.
-    Before any of them is read, a ValueError names a tensor that is missing, left over or of another shape.
+    ValueError, before any tensor is read: one is missing, unexpected or of another shape.
     """
     files = tensor_files(folder)
     names = {(rename(name) if rename else name): name for name in files}
@@ -132,7 +133,7 @@ TensorFiles = dict[str, tuple[Path, list[int]]]  # file and shape of every tenso
 
 
 def tensor_files(folder: str | Path) -> TensorFiles:
-    """Where every tensor of a weights folder lies, from the headers alone. ValueError: not whole safetensors."""
+    """File and shape of every tensor in a weights folder, from the headers alone. ValueError: not whole safetensors."""
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder with weights")
@@ -149,6 +150,7 @@ def tensor_files(folder: str | Path) -> TensorFiles:
 
 
 def _sharded_files(index: Path) -> TensorFiles:
+    """As `tensor_files`, by the weight_map of an index file."""
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise ValueError(f"{index} has no weight_map")
@@ -167,7 +169,7 @@ def _sharded_files(index: Path) -> TensorFiles:
 
 
 def read_tensors(files: TensorFiles) -> Iterator[tuple[str, Tensor]]:
-    """The tensors on the CPU, file by file, each read when it is asked for."""
+    """Iterate over names and tensors (on the CPU), file by file, each read when it is asked for."""
     for path in dict.fromkeys(path for path, _ in files.values()):
         try:
             with safe_open(path, framework="pt") as file:
@@ -178,7 +180,7 @@ def read_tensors(files: TensorFiles) -> Iterator[tuple[str, Tensor]]:
 
 
 def check_safetensors(path: str | Path) -> dict[str, list[int]]:
-    """Names and shapes of a file's tensors. ValueError: it is missing, a pickle, truncated or has an absurd header."""
+    """Names and shapes of a safetensors file from its header. ValueError: missing, a pickle, truncated or malformed."""
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path} is missing")
@@ -207,7 +209,7 @@ def check_safetensors(path: str | Path) -> dict[str, list[int]]:
 
 
 def load_config(folder: str | Path, config: type[Config]) -> Config:
-    """config.json of a folder as the given dataclass. Raises ValueError for unknown or unusable keys."""
+    """Read config.json of a folder as a dataclass. ValueError: an unknown key or an unusable value."""
     path = Path(folder) / "config.json"
     values = read_json(path)
     known = [field.name for field in fields(config)]  # type: ignore[arg-type]
@@ -222,7 +224,7 @@ def load_config(folder: str | Path, config: type[Config]) -> Config:
 
 
 def read_config_file(folder: Path, name: str = "config.json") -> dict[str, Any]:
-    """A config of another project's layout. ValueError: it is missing, no JSON, or names code to run."""
+    """Read a config file of diffusers or transformers. ValueError: it is missing, not JSON, or names code to run."""
     values = read_json(folder / name)
     for key in ("auto_map", "custom_pipelines", "trust_remote_code"):
         if key in values:
@@ -237,4 +239,5 @@ def part_folder(folder: str | Path, part: str) -> Path:
 
 
 def count_parameters(module: nn.Module) -> int:
+    """Number of parameters, on the meta device too."""
     return sum(math.prod(parameter.shape) for parameter in module.parameters())

@@ -4,8 +4,6 @@ import ctypes
 import os
 import sys
 
-import psutil
-
 # glibc's mallopt: parameters by their numbers in malloc.h, and what they are set to.
 TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8
 KEPT_BYTES, LARGEST_KEPT = 1 << 30, 32 << 20
@@ -18,11 +16,15 @@ def usable_cores() -> int:
 
 def total_memory() -> int:
     """Bytes of main memory."""
+    import psutil  # takes as long to import as some commands run
+
     return psutil.virtual_memory().total
 
 
 def available_memory() -> int:
     """Bytes of main memory that a new process can take without swapping."""
+    import psutil
+
     return psutil.virtual_memory().available
 
 

@@ -1,4 +1,4 @@
-"""Two transformers that share the work: one for high noise, one for low, as in Wan2.2-A14B."""
+"""Two experts by noise level (a mixture of experts in time): Wan2.2-A14B's high-noise and low-noise transformers."""
 
 from dataclasses import dataclass
 
@@ -10,9 +10,9 @@ from tenku.model.transformer import Transformer, TransformerConfig
 
 @dataclass
 class Experts:
-    """`high` works at noise levels from `boundary` up, `low` below.
+    """`high` denoises at noise levels t >= `boundary`, `low` below it (`boundary_ratio` in diffusers).
 
-    With `model_offload`, the one that does not work lies in main memory.
+    model_offload: the idle one is in main memory. ValueError: different sizes, or a boundary outside (0, 1).
     """
 
     high: Transformer
@@ -34,7 +34,7 @@ class Experts:
         return self.high, self.low
 
     def take_turn(self, expert: Transformer) -> None:
-        """`expert` is about to work: with `model_offload`, it changes places with the other one if that was at work."""
+        """Call it before `expert` works: with model_offload, swap it onto the device and the other one off it."""
         other = self.low if expert is self.high else self.high
         if self.model_offload and other.device != expert.device and expert.device.type == "cpu":
             device = other.device
@@ -42,7 +42,7 @@ class Experts:
             move(expert, device)
 
 
-@torch.inference_mode(False)  # in which weights in 8 bits cannot be moved
+@torch.inference_mode(False)  # quantized weights cannot be moved in that mode
 def move(module: nn.Module, device: torch.device) -> None:
-    """A module to a device, in place."""
+    """Move a module to a device, in place."""
     module.to(device)

@@ -1,8 +1,8 @@
-"""Merge LoRA files (arXiv 2106.09685) into the weights of a transformer.
+"""Merge LoRA files (arXiv 2106.09685) into transformer weights, in every layout published for Wan.
 
-A layer's weight W becomes W + strength · alpha / rank · up @ down. Files are read as they are published for Wan: by
-diffusers and PEFT, with the original names (`diffusion_model.`), and by musubi-tuner (`lora_unet_`). lightx2v's, with
-which four steps are enough, also add to biases, norms and modulation as a whole (`diff`, `diff_b`, `diff_m`).
+A layer's weight W becomes W + strength · alpha / rank · up @ down. Layouts: diffusers and PEFT, the original names
+(`diffusion_model.`), musubi-tuner (`lora_unet_`), and lightx2v's step-distillation LoRAs, which also add whole tensors
+to weights, biases, norms and modulation (`diff`, `diff_b`, `diff_m`).
 """
 
 import json
@@ -25,7 +25,7 @@ from tenku.wan.names import from_diffusers
 
 EXPERTS = ("high", "low")
 PREFIXES = ("base_model.model.", "model.", "diffusion_model.", "transformer_2.", "transformer.", "lora_unet_")
-# What a tensor's name ends with, and what that is of a layer.
+# Suffix of a tensor's name -> its role in a layer.
 ENDINGS = {
     ".lora_A.weight": "down",
     ".lora_A.default.weight": "down",
@@ -39,20 +39,20 @@ ENDINGS = {
     ".diff_b": "bias",
     ".diff_m": "modulation",
 }
-# What is added as it is, and to which parameter.
+# Roles that are added as they are -> the parameter they are added to.
 WHOLE = {"weight": "weight", "bias": "bias", "modulation": "modulation", "up's bias": "bias"}
-# Parts by which Wan 2.1's image-to-video network looks at pictures through CLIP. LoRAs that are published for 2.2 as
-# well still hold them, and every other program passes them over.
+# Image cross-attention (CLIP) of Wan 2.1's image-to-video network. LoRAs published for 2.2 too still hold it, and every
+# other program skips it.
 OF_CLIP = re.compile(
     r"(^|[._])(img_emb|image_embedder)\b|[._](k_img|v_img|norm_k_img|add_k_proj|add_v_proj|norm_added_k)$"
 )
 FILES = ("adapter_model.safetensors", "pytorch_lora_weights.safetensors")  # PEFT's and diffusers' in a folder
-Addition = dict[str, str]  # of one layer: the tensor in the file that is its "down", "up", "alpha", "bias", …
+Addition = dict[str, str]  # of one layer: role ("down", "up", "alpha", "bias", …) -> name of the tensor in the file
 
 
 @dataclass(frozen=True)
 class Lora:
-    """A LoRA file (or PEFT's folder), how much of it, and for which of two experts ("high", "low"; None: for both)."""
+    """A LoRA file (or PEFT's folder), its strength, and which of two experts it is for ("high", "low"; None: both)."""
 
     path: Path
     strength: float = 1.0
@@ -66,7 +66,7 @@ class Lora:
 
     @classmethod
     def parse(cls, text: str) -> "Lora":
-        """Of a text: "FILE", "FILE:0.8", "high=FILE" or "low=FILE:0.8"."""
+        """Parse "FILE", "FILE:0.8", "high=FILE" or "low=FILE:0.8". ValueError: something else."""
         expert, path = None, text
         if match := re.match(r"(high|low)=", text):
             expert, path = match[1], text[match.end() :]
@@ -79,7 +79,7 @@ class Lora:
         return cls(Path(path).expanduser(), strength, expert)
 
     def __str__(self) -> str:
-        """As `parse` takes it, without the folder."""
+        """As `parse` reads it, without the folder."""
         expert = "" if self.expert is None else f"{self.expert}="
         return f"{expert}{self.path.name}" + ("" if self.strength == 1 else f":{self.strength:g}")
 
@@ -91,7 +91,7 @@ class Lora:
 
 
 def check(loras: Iterable[Lora], transformer: Transformer, experts: int = 1) -> list[str]:
-    """Compare files with a network of the same sizes, which may be on the meta device; returns what is worth a note.
+    """Check LoRA files against a transformer, which may be on the meta device; returns warnings.
 
     experts: how many networks there are. ValueError names the file and what is wrong in it.
     """
@@ -108,7 +108,7 @@ def check(loras: Iterable[Lora], transformer: Transformer, experts: int = 1) -> 
 
 
 def merge_into(transformer: Transformer, loras: Iterable[Lora], expert: str | None = None) -> None:
-    """Merge all LoRAs that are for a transformer; expert: which of two it is, None where it works alone."""
+    """Merge all LoRAs that are for this transformer; expert: which of two it is, None where there is one."""
     for lora in loras:
         if lora.expert in (None, expert):
             merge(transformer, lora, expert)
@@ -116,10 +116,10 @@ def merge_into(transformer: Transformer, loras: Iterable[Lora], expert: str | No
 
 @torch.no_grad()
 def merge(transformer: Transformer, lora: Lora, expert: str | None = None) -> None:
-    """Add a LoRA to the weights of a transformer, in place; they keep their dtype.
+    """Merge a LoRA into the weights of a transformer, in place; computed in float32, the weights keep their dtype.
 
-    expert: which of two this one is. Call it before the weights are held in 8 bits or streamed. ValueError names the
-    file and what is wrong in it; but for numbers that are none, before any weight is changed.
+    expert: which of two this one is. To be called before quantization and offloading. ValueError names the file and
+    what is wrong in it, before any weight is changed unless the merged values are not finite.
     """
     parameters = dict(transformer.named_parameters())
     layers, usual, _ = read(lora, transformer, expert)
@@ -136,7 +136,7 @@ def merge(transformer: Transformer, lora: Lora, expert: str | None = None) -> No
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """A safetensors file. ValueError names it where it is damaged."""
+    """Open a safetensors file. ValueError: it is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             yield file
@@ -145,7 +145,7 @@ def opened(path: Path) -> Iterator[Any]:
 
 
 def read(lora: Lora, transformer: Transformer, expert: str | None) -> tuple[dict[str, Addition], float | None, int]:
-    """The tensors of a file by the layer that they add to, alpha where a layer has none, how many were passed over.
+    """The tensors of a file by layer, the default alpha (None: the rank), and how many tensors were skipped.
 
     ValueError as in `check`.
     """
@@ -165,7 +165,7 @@ def read(lora: Lora, transformer: Transformer, expert: str | None) -> tuple[dict
 def additions(
     path: Path, names: Sequence[str], parameters: dict[str, torch.nn.Parameter], expert: str | None
 ) -> tuple[dict[str, Addition], int]:
-    """As `read`, from the names alone and without alpha. ValueError: one of them is of another kind or model."""
+    """As `read`, from the names alone and without alpha. ValueError: a tensor of another adapter type or model."""
     layers = {name.rpartition(".")[0] for name in parameters}
     flat = {layer.replace(".", "_"): layer for layer in layers}  # musubi-tuner has no dots in its names
     networks = {name.split(".")[0] for name in names} & {"transformer", "transformer_2"}
@@ -204,7 +204,7 @@ def additions(
 def _check(
     path: Path, layer: str, parts: Addition, shapes: dict[str, list[int]], parameters: dict[str, torch.nn.Parameter]
 ) -> None:
-    """ValueError: half of a pair is missing, or shapes do not fit the layer."""
+    """Check the shapes of one layer. ValueError: half of a pair is missing, or shapes do not fit the layer."""
     of = {part: shapes[name] for part, name in parts.items()}
     if ("down" in of) != ("up" in of):
         there, missing = ("down", "up") if "down" in of else ("up", "down")
@@ -227,7 +227,7 @@ def _check(
 
 
 def _changes(tensors: dict[str, Tensor], usual: float | None) -> Iterator[tuple[str, Tensor]]:
-    """What is added to which parameter of a layer, float32. usual: alpha where a layer has none; None: its rank."""
+    """The update of each parameter of a layer, float32. usual: alpha where a layer has none; None: its rank."""
     scale = 1.0
     if "down" in tensors:
         down, up = tensors["down"].float().flatten(1), tensors["up"].float().flatten(1)
@@ -240,7 +240,7 @@ def _changes(tensors: dict[str, Tensor], usual: float | None) -> Iterator[tuple[
 
 
 def _alpha(path: Path, metadata: dict[str, str]) -> float | None:
-    """The alpha that PEFT keeps outside of the tensors: in the file's header, or in adapter_config.json beside it."""
+    """The alpha in PEFT's metadata: the safetensors header, or adapter_config.json beside the file; None: none."""
     values: dict[str, Any] = {}
     if "lora_adapter_metadata" in metadata:
         try:

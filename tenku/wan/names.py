@@ -1,7 +1,7 @@
-"""The published Wan weights: whose names and sizes they use, and what that is in our transformer.
+"""Convert Wan state-dict keys and config.json between our layout, the original one and diffusers'.
 
-Three kinds of folder hold the same network. Ours and the original repository's (github.com/Wan-Video) share the
-tensor names; diffusers renamed them. Each kind has its own config.json. Everything that differs is said here.
+Ours and the original repository's (github.com/Wan-Video) share the tensor names; diffusers renamed them. Each of the
+three has its own config.json.
 """
 
 from typing import Any
@@ -13,11 +13,11 @@ MASK_CHANNELS = 4  # one for each of the four frames in a latent frame
 
 
 def concat_channels(latent_channels: int) -> int:
-    """What Wan's image-to-video networks read beside the latents: which frames are given, and the latents of these."""
+    """Condition channels of Wan's image-to-video networks: a mask of the condition frames, and their latents."""
     return MASK_CHANNELS + latent_channels
 
 
-# Ours (the original names) and diffusers', by what a name begins with. In a block the longer beginning comes first.
+# Prefixes of names: ours (the original ones) and diffusers'. In a block the longer prefix comes first.
 OUTSIDE: tuple[tuple[str, str], ...] = (
     ("time_embedding.0.", "condition_embedder.time_embedder.linear_1."),
     ("time_embedding.2.", "condition_embedder.time_embedder.linear_2."),
@@ -48,12 +48,12 @@ INSIDE: tuple[tuple[str, str], ...] = (
 
 
 def to_diffusers(name: str) -> str:
-    """diffusers' name of one of our tensors."""
+    """Our state-dict key in diffusers' names."""
     return _renamed(name, 0, 1)
 
 
 def from_diffusers(name: str) -> str:
-    """Our name of one of diffusers' tensors; a name that is not one of theirs stays as it is."""
+    """diffusers' state-dict key in our names; any other key stays as it is."""
     return _renamed(name, 1, 0)
 
 
@@ -80,7 +80,7 @@ def is_original(config: dict[str, Any]) -> bool:
 
 
 def read_config(values: dict[str, Any]) -> TransformerConfig:
-    """Our config from diffusers' or the original config.json. ValueError: it asks for what our transformer is not."""
+    """TransformerConfig from diffusers' or the original config.json. ValueError: it is not supported."""
     if is_diffusers(values):
         return _from_diffusers_config(values)
     return _from_original_config(values)
@@ -131,7 +131,7 @@ def _value(values: dict[str, Any], key: str, default: int) -> int:
 
 
 def _refuse(values: dict[str, Any], in_channels: int, out_channels: int) -> None:
-    """Others of Wan have parts that ours has not: 2.1's image-to-video (with CLIP), VACE, Animate."""
+    """ValueError for Wan networks with other parts: 2.1's image-to-video (CLIP), VACE, Animate."""
     if in_channels not in (out_channels, out_channels + concat_channels(out_channels)):
         raise ValueError(
             f"this transformer reads {in_channels} channels and writes {out_channels}, which is not supported: "

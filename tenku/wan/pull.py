@@ -1,7 +1,4 @@
-"""Download open weights from the Hugging Face hub: safetensors and JSON only, resumable, SHA-256 checked.
-
-Our own check and not HfApi.verify_repo_checksums, which is silent while it hashes gigabytes and asks the hub again.
-"""
+"""Download open weights from the Hugging Face hub: safetensors and JSON only, resumable, SHA-256 verified."""
 
 import hashlib
 import shutil
@@ -29,9 +26,9 @@ OnProgress = Callable[[str, int, int | None], None]
 def pull(
     name: str, folder: Path | None = None, *, endpoint: str | None = None, on_progress: OnProgress | None = None
 ) -> Path:
-    """Fetch open weights by name into `folder` (default: models_folder()/name); returns it.
+    """Download open weights by name into `folder` (default: models_folder()/name); returns it.
 
-    What a broken connection left is used by the next try. The folder takes its name only when every file is there
+    An interrupted download is resumed by the next call. The folder takes its name only when every file is there
     and has the size and SHA-256 that the hub states. ValueError: an unknown name, no room on the disk, a wrong hash;
     OSError: the hub cannot be reached.
     """
@@ -69,7 +66,7 @@ def pull(
 
 
 def is_network_error(error: Exception) -> bool:
-    """Whether the hub or the way to it failed: the hub's library raises the errors of the HTTP library below it."""
+    """Whether an error is the network's: huggingface_hub raises the errors of the HTTP library below it."""
     names = {each.__name__ for each in type(error).__mro__}
     return isinstance(error, OSError) or bool(names & {"HTTPError", "RequestException", "LocalEntryNotFoundError"})
 
@@ -91,7 +88,11 @@ def check_room(folder: Path, files: list[Any]) -> None:
 
 
 def check_files(folder: Path, files: list[Any], on_progress: OnProgress) -> None:
-    """Size and SHA-256 of every file against what the hub states. A wrong one is removed and named in a ValueError."""
+    """Verify size and SHA-256 of every file. A wrong one is removed, so that the next call fetches it; ValueError.
+
+    `HfApi.verify_repo_checksums` does not report progress over tens of gigabytes, asks the hub once more after the
+    download, and leaves wrong files where they are.
+    """
     total = sum(file.size or 0 for file in files)
     done = 0
     for file in files:

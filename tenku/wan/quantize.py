@@ -1,18 +1,18 @@
-"""Weight-only quantization (int8, fp8) of transformer blocks, by torchao; products are still computed in bf16."""
+"""Weight-only quantization of the transformer's blocks to 8 bits, by torchao; products are computed in bf16."""
 
 from tenku.model.transformer import Transformer
 
 
-def quantize(transformer: Transformer, weights: str) -> None:
-    """Hold the blocks' matrices as "int8" or "fp8" (e4m3) with a scale for each row, in place; "bf16" changes nothing.
+def quantize(transformer: Transformer, weight_dtype: str) -> None:
+    """Quantize the blocks' matrices to "int8" or "fp8" (e4m3), a scale per row, in place; "bf16" changes nothing.
 
     ModuleNotFoundError without torchao.
     """
-    if weights == "bf16":
+    if weight_dtype == "bf16":
         return
     import logging
 
-    logging.getLogger("torchao").setLevel(logging.ERROR)  # it speaks of kernels that weight-only formats do not use
+    logging.getLogger("torchao").setLevel(logging.ERROR)  # it warns about kernels that weight-only formats do not use
     from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig, quantize_
 
-    quantize_(transformer.blocks, Int8WeightOnlyConfig() if weights == "int8" else Float8WeightOnlyConfig())
+    quantize_(transformer.blocks, Int8WeightOnlyConfig() if weight_dtype == "int8" else Float8WeightOnlyConfig())

@@ -1,7 +1,7 @@
-"""UMT5, the text encoder of the open Wan weights, from transformers, loaded for a moment and released.
+"""UMT5-XXL text encoder of the Wan weights (transformers' UMT5EncoderModel): lazy loading and a prompt cache.
 
-It has 5.7 billion parameters and is needed for a moment only, so it is read when a new prompt comes and given back
-after it, unless there is room to keep it. Embeddings of the last prompts stay.
+It has 5.7 billion parameters and is needed for a moment only, so it is loaded when a new prompt comes and freed after
+it, unless there is room to keep it. Embeddings of the last prompts are cached.
 """
 
 import gc
@@ -16,12 +16,12 @@ from torch import Tensor
 from tenku.model.vocabulary import Vocabulary
 from tenku.model.weights import read_config_file, tensor_files
 
-MAX_TOKENS = 512  # what the transformers were trained with: shorter texts are filled up with zeros, unmasked
-REMEMBERED = 64  # prompts whose embeddings stay, some 4 MB each
+MAX_TOKENS = 512  # as in training; embeddings of shorter texts are zero-padded, and attended to without a mask
+CACHED_PROMPTS = 64  # some 4 MB of embeddings each
 
 
 class UMT5:
-    """Prompts to embeddings, with the interface of `TextEncoder`."""
+    """Encode prompts, with the interface of `TextEncoder`."""
 
     def __init__(
         self,
@@ -33,9 +33,10 @@ class UMT5:
         keep: bool = False,
         max_tokens: int = MAX_TOKENS,
     ) -> None:
-        """folder: a model folder in diffusers' layout, with text_encoder/ and tokenizer/. Reads no weights yet.
+        """folder: a model folder in diffusers' layout, with text_encoder/ and tokenizer/. Loads no weights yet.
 
-        wanted_on: the device of the embeddings, None for the one that they are computed on.
+        wanted_on: device of the embeddings, None for `device`. keep: keep the weights in memory between prompts.
+        ValueError: a file is missing or of another model.
         """
         from transformers import AutoTokenizer
 
@@ -60,27 +61,27 @@ class UMT5:
                 f"{tokenizer} holds no tokenizer that can be read: {type(error).__name__} {error}"
             ) from None
         self._model: Any = None
-        self._remembered: dict[str, Tensor] = {}
+        self._cache: dict[str, Tensor] = {}
 
     @torch.inference_mode()
     def encode(self, prompts: list[str]) -> tuple[Tensor, None]:
-        """Embeddings B max_tokens D, zero past the end of each text; no mask: the zeros are attended to."""
+        """text_embeds B max_tokens D, zero past the end of each text, and no mask: the zeros are attended to."""
         cleaned = [clean(prompt) for prompt in prompts]
-        new = [text for text in dict.fromkeys(cleaned) if text not in self._remembered]
+        new = [text for text in dict.fromkeys(cleaned) if text not in self._cache]
         if new:
             model = self._loaded()
             for text in new:
-                self._remembered[text] = self._embed(model, text)
+                self._cache[text] = self._embed(model, text)
             del model
             if not self.keep:
                 self.free()
-        embeds = torch.stack([self._remembered[text] for text in cleaned]).to(self.wanted_on)
-        while len(self._remembered) > REMEMBERED:
-            del self._remembered[next(iter(self._remembered))]
+        embeds = torch.stack([self._cache[text] for text in cleaned]).to(self.wanted_on)
+        while len(self._cache) > CACHED_PROMPTS:
+            del self._cache[next(iter(self._cache))]
         return embeds, None
 
     def _embed(self, model: Any, text: str) -> Tensor:
-        """max_tokens x D."""
+        """Embeddings max_tokens x D of one text."""
         tokens = self.tokenizer(
             [text], padding="max_length", max_length=self.max_tokens, truncation=True, return_tensors="pt"
         )
@@ -100,11 +101,11 @@ class UMT5:
         return self._model
 
     def free(self) -> None:
-        """Give the weights' memory back; the next new prompt reads them again."""
+        """Free the weights; the next new prompt loads them again."""
         self._model = None
         gc.collect()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        if self.device.type != "cpu":
+            torch.accelerator.empty_cache()
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -120,7 +121,7 @@ class UMT5:
 
 
 def clean(prompt: str) -> str:
-    """A prompt as the Wan weights' own pipelines read it: mended encoding, no HTML entities, single spaces."""
+    """Clean a prompt as Wan's own pipelines do: fix its encoding (ftfy), unescape HTML, collapse white space."""
     import ftfy
 
     return re.sub(r"\s+", " ", html.unescape(html.unescape(ftfy.fix_text(prompt)))).strip()

@@ -1,9 +1,9 @@
-"""Wan's causal 3-D video autoencoders (VAEs), from diffusers, behind the interface of ours.
+"""Wan's causal video VAE (diffusers' AutoencoderKLWan) with the interface of our autoencoder: streaming and tiling.
 
-They are causal: the first latent frame is one picture, each one after it 4 frames. Decoding streams, a latent frame
-at a time, with what the decoder's convolutions remember as the state. That memory is large, so where it does not fit,
-overlapping tiles are decoded from first to last frame, one after the other; encoding is done in tiles then too. Both
-give what diffusers gives.
+The first latent frame is one picture, each one after it 4 frames. Decoding streams, a latent frame at a time, with the
+feature cache of the decoder's causal convolutions as the state. That cache is large, so where it does not fit,
+overlapping tiles are decoded from first to last frame, one after the other; encoding is tiled then too. Both give
+what diffusers gives.
 """
 
 import logging
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from tenku.model.weights import load_into, part_folder, read_config_file
 
-ENCODING = threading.Lock()  # diffusers' encoder keeps what it remembers between frames in itself
-State = list[Tensor | None]  # of a stream: what each convolution of the decoder remembers of the frames before
+ENCODING = threading.Lock()  # diffusers' encoder keeps its feature cache in itself
+State = list[Tensor | None]  # of a stream: the feature cache of each causal convolution of the decoder
 
 
 class WanAutoencoder(nn.Module):
@@ -27,8 +27,8 @@ class WanAutoencoder(nn.Module):
     latent_mean: Tensor
     latent_std: Tensor
     causal = True  # a latent frame depends on those before it
-    looks_ahead = False  # decoding depends on nothing that comes after
-    encode_frames: int | None = None  # at a time: all at once
+    looks_ahead = False  # decoding a piece needs nothing that follows it
+    encode_frames: int | None = None  # all frames are encoded at once
 
     def __init__(self, vae: Any, tiled: bool = False) -> None:
         """vae: diffusers' AutoencoderKLWan."""
@@ -85,12 +85,12 @@ class WanAutoencoder(nn.Module):
         latents: Tensor,
         state: State | None = None,
         following: Tensor | None = None,
-        given: Tensor | None = None,
+        is_user_frame: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """Decode the next latent frames of a stream; state None at the start, else what the call before returned.
 
-        following and given are not looked at: these decoders are causal. Piece by piece this gives what `decode` gives
-        at once; in tiles there is only one piece. ValueError for a wrong shape.
+        following and is_user_frame are ignored: this decoder is causal. Piece by piece this gives what `decode` gives
+        at once; with tiling there is only one piece. ValueError for a wrong shape.
         """
         if self.tiled:
             if state is not None:
@@ -100,7 +100,7 @@ class WanAutoencoder(nn.Module):
         return self.finish(pixels), memory
 
     def _raw(self, latents: Tensor) -> Tensor:
-        """Latents as the decoder takes them."""
+        """Unnormalized latents in the dtype of the decoder."""
         if latents.ndim != 5 or latents.shape[1] != self.latent_channels or not latents.shape[2]:
             raise ValueError(
                 f"latents must be B {self.latent_channels} T h w with T above 0, got {tuple(latents.shape)}"
@@ -108,12 +108,12 @@ class WanAutoencoder(nn.Module):
         return (latents.float() * self.latent_std + self.latent_mean).to(self.dtype)
 
     def nothing(self) -> State:
-        """The state of a stream before its first frame."""
+        """The empty feature cache of a stream before its first frame."""
         wan = diffusers().models.autoencoders.autoencoder_kl_wan
         return [None] * sum(isinstance(module, wan.WanCausalConv3d) for module in self.vae.decoder.modules())
 
     def stream(self, z: Tensor, memory: State) -> tuple[Tensor, State]:
-        """Frame by frame through the decoder, from what it remembers to what it will remember."""
+        """Decode unnormalized latents frame by frame; returns pixels and the updated feature cache."""
         first = all(remembered is None for remembered in memory)
         frames = []
         for k, frame in enumerate(z.split(1, dim=2)):
@@ -122,13 +122,13 @@ class WanAutoencoder(nn.Module):
         return torch.cat(frames, dim=2), memory
 
     def tiles(self, side: int) -> list[slice]:
-        """Where tiles of a side of latents lie: one that holds it all, or overlapping ones as in diffusers."""
+        """Slices of the tiles along a side of the latents: one for all, or overlapping ones as in diffusers."""
         size = self.vae.tile_sample_min_height // self.spatial_compression
         stride = self.vae.tile_sample_stride_height // self.spatial_compression
         return [slice(start, start + size) for start in range(0, side, stride)] if side > size else [slice(0, side)]
 
     def join(self, parts: list[Tensor], columns: int, height: int, width: int) -> Tensor:
-        """Decoded tiles, row by row, to one picture: each fades into the ones above and left of it."""
+        """Blend decoded tiles, row by row, into whole frames: each fades into the ones above and left of it."""
         patch = self.vae.config.patch_size or 1
         scale = self.spatial_compression // patch
         stride = self.vae.tile_sample_stride_height // patch
@@ -147,14 +147,14 @@ class WanAutoencoder(nn.Module):
         return torch.cat(lines, dim=-2)[..., : height * scale, : width * scale]
 
     def finish(self, pixels: Tensor) -> Tensor:
-        """What the decoder gives to pixels in [-1, 1]."""
+        """Unpatchify the decoder's output and clamp it to [-1, 1]."""
         wan = diffusers().models.autoencoders.autoencoder_kl_wan
         patch = self.vae.config.patch_size or 1
         return (wan.unpatchify(pixels, patch) if patch > 1 else pixels).clamp(-1, 1)
 
 
 def diffusers() -> Any:
-    """The library, without its remarks on packages that it could use and does not need here."""
+    """Import diffusers, without its log messages about optional packages."""
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     for talkative in ("torchao", "torch.utils._pytree"):
         logging.getLogger(talkative).setLevel(logging.ERROR)
@@ -166,7 +166,7 @@ def diffusers() -> Any:
 def load_wan_autoencoder(
     folder: str | Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
 ) -> WanAutoencoder:
-    """The autoencoder of a model folder in diffusers' layout (FOLDER/vae) or of the folder itself.
+    """Load Wan's VAE of a model folder in diffusers' layout (FOLDER/vae) or of the folder itself.
 
     ValueError names the file or tensor that is missing or wrong; ModuleNotFoundError without diffusers.
     """
@@ -202,6 +202,6 @@ PUBLISHED: dict[int, dict[str, Any]] = {
 
 
 def published_autoencoder(latent_channels: int) -> WanAutoencoder:
-    """Wan's autoencoder in its published size on the meta device: for counting, it holds no weights."""
+    """Wan's VAE in its published size on the meta device, without weights: for counting parameters and memory."""
     with torch.device("meta"):
         return WanAutoencoder(diffusers().AutoencoderKLWan(**PUBLISHED[latent_channels]).eval().requires_grad_(False))

@@ -98,7 +98,7 @@ def test_the_last_given_group_looks_half_ahead(autoencoder: Autoencoder) -> None
 
     def moved(given: torch.Tensor | None) -> float:
         """How much of the second group, up to where it meets the third, changes with that."""
-        a, b = (autoencoder.decode_next(each, given=given)[0][:, :, 4:6] for each in (latents, other))
+        a, b = (autoencoder.decode_next(each, is_user_frame=given)[0][:, :, 4:6] for each in (latents, other))
         return float((a - b).abs().mean())
 
     ahead, half = moved(None), moved(torch.tensor([True, True, False]))
@@ -111,10 +111,12 @@ def test_a_picture_among_made_frames_does_not_look_back(autoencoder: Autoencoder
     other = latents.clone()
     other[:, :, :2] += 0.1
     for own, same in (([False, False, True], True), ([False, True, True], False), ([True, True, True], False)):
-        a, b = (autoencoder.decode_next(each, given=torch.tensor(own))[0][:, :, 8:] for each in (latents, other))
+        a, b = (
+            autoencoder.decode_next(each, is_user_frame=torch.tensor(own))[0][:, :, 8:] for each in (latents, other)
+        )
         assert a.equal(b) == same
     alone = autoencoder.decode(latents[:, :, 2:])
-    a, _ = autoencoder.decode_next(latents, given=torch.tensor([False, False, True]))
+    a, _ = autoencoder.decode_next(latents, is_user_frame=torch.tensor([False, False, True]))
     torch.testing.assert_close(a[:, :, 8:], alone, atol=1e-5, rtol=1e-5)  # as it comes back by itself
 
 
@@ -131,7 +133,7 @@ def test_a_stream_decodes_to_the_whole(autoencoder: Autoencoder, pieces: list[in
         parts.append(part)
         sizes.add(sum(tensor.numel() for tensor in state))
         done += piece.shape[2]
-    whole, _ = autoencoder.decode_next(latents, given=given)
+    whole, _ = autoencoder.decode_next(latents, is_user_frame=given)
     torch.testing.assert_close(torch.cat(parts, dim=2), whole, atol=1e-5, rtol=1e-5)
     assert len(sizes) == 1  # memory does not grow
     assert whole.equal(autoencoder.decode(latents)) == (own is None)

@@ -1,4 +1,4 @@
-"""Large weights: weight-only quantization, block-wise CPU offload, experts that take turns: the same velocity."""
+"""Weight-only quantization, block-wise CPU offload and two experts with model offload give the same velocity."""
 
 import pytest
 import torch

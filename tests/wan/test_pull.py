@@ -9,7 +9,7 @@ import pytest
 
 from tenku.cli import main
 from tenku.wan import pull as pulling
-from tenku.wan.catalogue import OPEN_WEIGHTS
+from tenku.wan.catalogue import OPEN_WEIGHTS, models_folder
 from tenku.wan.pull import pull
 
 pytest.importorskip("huggingface_hub")
@@ -163,6 +163,19 @@ def test_a_full_disk_is_seen_beforehand(hub, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="GB free, .* are to come"):
         pull("wan2.1-1.3b", tmp_path / "wan", endpoint=hub.endpoint)
     assert not hub.served
+
+
+def test_the_folder_of_pulled_models(tmp_path, monkeypatch):
+    monkeypatch.setenv("TENKU_MODELS", str(tmp_path / "mine"))
+    assert models_folder() == tmp_path / "mine"
+    monkeypatch.delenv("TENKU_MODELS")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert models_folder() == tmp_path / "cache/tenku/models"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert models_folder() == tmp_path / ".cache/tenku/models"
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # nobody's home
+    assert models_folder().is_absolute()
 
 
 def test_commands(tmp_path, monkeypatch, capsys):
