@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tenku.cli._options import check_folder, check_output, existing_folder, parse_size, progress_bars, say
+from tenku.cli._options import check_folder, check_output, existing_folder, given, parse_size, progress_bars, say
 
 app = typer.Typer(help="Measure a model against held-out clips.", no_args_is_help=True)
 
@@ -38,18 +38,11 @@ def prompts(
     from tenku.evaluate.prompts import evaluate_prompts, to_markdown
     from tenku.evaluate.recogniser import Recogniser
 
-    result = evaluate_prompts(
-        tenku.load(model),
-        Recogniser.load(recogniser),
-        clips,
-        out,
-        n=number,
-        seed=seed,
-        seconds=seconds,
-        size=width_height,
-        steps=steps,
-        guidance=guidance,
-    )
+    pipeline, judge = tenku.load(model), Recogniser.load(recogniser)
+    settings = given(seconds=seconds, size=width_height, steps=steps, guidance=guidance)
+    with progress_bars() as stages:
+        bar = partial(stages, "prompts")
+        result = evaluate_prompts(pipeline, judge, clips, out, n=number, seed=seed, on_progress=bar, **settings)
     print(to_markdown(result))
 
 

@@ -1,1 +1,1 @@
-"""Measures: how close pictures are, whether a prompt was followed, how things move."""
+"""Metrics: PSNR and SSIM, kernel distance, prompt following, seams, drift and cost of long videos."""

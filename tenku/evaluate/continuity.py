@@ -1,4 +1,4 @@
-"""How well a video goes on: at its seams, over a minute, in what it was given, and in what it costs.
+"""Metrics of long and edited videos: seams, drift over a minute, fidelity to user frames (PSNR), cost.
 
 Each measure stands beside what real clips, or the autoencoder alone, give. Frames are uint8 T H W 3.
 """
@@ -29,7 +29,7 @@ Curves = dict[str, list[float]]  # of each quantity, a value a second
 
 
 def changes(frames: np.ndarray, loop: bool = False) -> np.ndarray:
-    """Mean absolute difference of each frame to the next one, the last to the first too when it is a loop."""
+    """Mean absolute difference between neighbouring frames, the last and first too of a loop: T - 1 values, or T."""
     count = len(frames) if loop else len(frames) - 1
     pairs = ((frames[index].astype(np.float32), frames[(index + 1) % len(frames)]) for index in range(count))
     return np.array([np.abs(after - before).mean() for before, after in pairs])
@@ -76,7 +76,7 @@ def seams_in_the_middle(clips: Iterable[np.ndarray]) -> list[float]:
 
 
 def identity(pipeline: Pipeline, clip: Clip, given: Clip, at: float = 0.0) -> dict[str, float]:
-    """How well frames that were given from the time `at` on come back, beside the autoencoder's own loss, in dB.
+    """PSNR (dB) of user frames that stand in a clip from the time `at` on, beside the autoencoder's own loss.
 
     {"psnr": against what was given, "round_trip": of the autoencoder alone, "lost": their difference}. A picture stands
     for one latent frame. ValueError when less than a latent frame of it lies within the clip.
@@ -100,7 +100,7 @@ def identity(pipeline: Pipeline, clip: Clip, given: Clip, at: float = 0.0) -> di
 
 
 def appearance(frames: np.ndarray) -> dict[str, float]:
-    """What drifts over a long video: sharpness, saturation and contrast, means over frames in [0, 1]."""
+    """Sharpness, saturation and contrast of frames: what drifts over a long video; means over frames in [0, 1]."""
     floats = frames.astype(np.float32) / 255
     luma = floats @ LUMA
     sharpness = np.abs(np.diff(luma, axis=1)).mean() + np.abs(np.diff(luma, axis=2)).mean()
@@ -150,7 +150,7 @@ def curves(frames: np.ndarray, fps: float, recogniser: Recogniser | None = None)
 
 
 def plot(path: str | Path, lines: dict[str, Curves]) -> None:
-    """A png with a panel for each quantity, all relative to their beginning, and a line for each named video."""
+    """Plot drift as a png: a panel for each quantity, relative to its beginning, and a line for each named video."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -204,7 +204,7 @@ def cost(pipeline: Pipeline, prompt: str, seconds: float = 60.0, **options: Any)
 
 
 def peak_memory(device: torch.device) -> float:
-    """Bytes: the most that this process has held so far, on its GPU or in main memory."""
+    """Peak memory of this process so far in bytes, on its GPU or in main memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     import resource

@@ -1,5 +1,4 @@
-"""How far a picture is from another: PSNR and SSIM, and both for an autoencoder on held-out clips; and how far a set of
-clips is from another.
+"""PSNR and SSIM of pictures, both for an autoencoder on held-out clips, and the kernel video distance of sets of clips.
 
 Arrays are uint8 (0 to 255) or floats in [0, 1], of shape H W C or T H W C.
 """
@@ -94,7 +93,7 @@ def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def round_trip(model: str | Path) -> Callable[[np.ndarray], np.ndarray]:
-    """Frames through a model's autoencoder and back: a function of uint8 T H W 3, in whole groups of frames."""
+    """Load an autoencoder: a function that encodes and decodes frames, uint8 T H W 3, in whole groups of frames."""
     device = choose_device()
     autoencoder = load_autoencoder(find(model)).to(device)
     group = autoencoder.temporal_compression

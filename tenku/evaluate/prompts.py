@@ -5,22 +5,21 @@ judges the generated clip and the real one of the same caption; what it reads ri
 ceiling.
 """
 
+import itertools
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from tenku.evaluate.distances import kernel_distance
 from tenku.evaluate.recogniser import Frames, Recogniser, labels_of, read_clip_folder, score
 from tenku.media.clip import Clip
 from tenku.media.sheet import contact_sheet
 from tenku.media.video import write_png
+from tenku.system.files import new_file, write_json
 
 JUDGED = ("light", "floor", "color", "event")  # what has to be right for a clip to count as right
 READ = (*JUDGED, "kind")
@@ -29,7 +28,7 @@ SHEET_CLIPS = 24
 
 
 class Generates(Protocol):
-    """What is asked of a pipeline."""
+    """Anything with `generate`, such as a Pipeline."""
 
     @property
     def generate(self) -> Callable[..., Clip]: ...
@@ -63,27 +62,21 @@ def evaluate_prompts(
     *,
     n: int = 100,
     seed: int = 0,
-    seconds: float | None = None,
-    size: tuple[int, int] | None = None,
-    steps: int | None = None,
-    guidance: float | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    **settings: Any,
 ) -> dict[str, Any]:
     """Generate n clips for captions of held-out `clips` (a folder, or (frames, truth) pairs) and judge them.
 
     Prompt i is the first long caption of clip i, English for even i and Chinese for odd, generated with
-    seed + i; nothing is selected. Settings left None are the pipeline's own. Writes prompts.json, prompts.md
-    and prompts.png to `out` and returns what prompts.json holds. ValueError when there are fewer clips.
+    seed + i; nothing is selected. Further `settings` (seconds, size, steps, guidance) are for pipeline.generate. Writes
+    prompts.json, prompts.md and prompts.png to `out` and returns what prompts.json holds. ValueError when there are
+    fewer clips.
     """
-    given = {"seconds": seconds, "size": size, "steps": steps, "guidance": guidance}
-    settings = {name: value for name, value in given.items() if value is not None}
     pairs = read_clip_folder(clips, n) if isinstance(clips, (str, Path)) else clips
     judgements: list[Judgement] = []
     shown: list[Frames] = []
     features: list[tuple[np.ndarray, np.ndarray]] = []
-    console = Console(stderr=True)
-    for i, (frames, truth) in enumerate(
-        track(_first(pairs, n), total=n, description="judging prompts", console=console)
-    ):
+    for i, (frames, truth) in enumerate(itertools.islice(pairs, n)):
         language = "en" if i % 2 == 0 else "zh"
         prompt = truth["captions"][language][1]
         clip = pipeline.generate(prompt, seed=seed + i, **settings)
@@ -102,6 +95,7 @@ def evaluate_prompts(
         features.append((recogniser.features(clip.frames), recogniser.features(frames[:visible])))
         if len(shown) < SHEET_CLIPS:
             shown.append(clip.frames)
+        on_progress(i + 1, n)
     if len(judgements) < n:
         raise ValueError(f"{n} prompts need {n} held-out clips; there are {len(judgements)}")
     made, real = (np.stack(side) for side in zip(*features, strict=True))
@@ -109,13 +103,6 @@ def evaluate_prompts(
     result = {"settings": {**settings, "seed": seed, "n": n}, **distance, **tabulate(judgements, recogniser)}
     _write(result, shown, Path(out))
     return result
-
-
-def _first(pairs: Iterable[Any], n: int) -> Iterable[Any]:
-    for i, pair in enumerate(pairs):
-        if i == n:
-            return
-        yield pair
 
 
 def tabulate(judgements: Sequence[Judgement], recogniser: Recogniser) -> dict[str, Any]:
@@ -197,12 +184,10 @@ def to_markdown(result: dict[str, Any]) -> str:
 
 
 def _write(result: dict[str, Any], shown: Sequence[Frames], out: Path) -> None:
-    """prompts.json, prompts.md and prompts.png, the texts renamed into place when complete."""
+    """Write prompts.json, prompts.md and prompts.png; the texts atomically."""
     out.mkdir(parents=True, exist_ok=True)
-    texts = {"json": json.dumps(result, ensure_ascii=False, indent=1), "md": to_markdown(result)}
-    for ending, text in texts.items():
-        part = out / f"prompts.{ending}.part"
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, out / f"prompts.{ending}")
+    write_json(out / "prompts.json", result)
+    with new_file(out / "prompts.md") as new:
+        new.write_text(to_markdown(result), encoding="utf-8")
     prompts = [sample["prompt"] for sample in result["samples"][: len(shown)]]
     write_png(out / "prompts.png", contact_sheet(shown, labels=prompts))

@@ -1,4 +1,4 @@
-"""A small network that reads from a clip what a caption claims: light, floor, event, main colour and kind.
+"""Video classifier that judges prompt following: light, floor, event, main colour and kind of a clip.
 
 It is trained on real clips of the miniature world in a few minutes of CPU (recogniser_training.py) and judges
 generated ones; its accuracy on real held-out clips is the ceiling of what it can find right. Each frame goes
@@ -6,8 +6,6 @@ through a 2-D convolutional network in which some channels look one frame back a
 et al. 1811.08383), then 1-D convolutions look along time.
 """
 
-import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,19 +15,18 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tenku.data import source
+from tenku.system.files import read_json, write_json, write_tensors
 from tenku.world import lexicon
 from tenku.world.caption_writer import color_of, group_color
 
 # Shapes that 64 pixels cannot tell apart are one class; the table of classes is stored with the weights.
 KIND_GROUPS = {"capsule": "rounded", "egg": "rounded", "cylinder": "rounded", "automobile": "car"}
-KINDS = (
-    *("ball", "cube", "rounded", "cone", "ring", "car", "snowman", "mushroom", "duck", "bottle", "rocket", "pin"),
-    *("burger", "cake", "donut", "apple", "watermelon", "person"),
-)
+NOT_READ = ("box", "wall", "domino")  # kinds that are never what a clip is about
+KINDS = tuple(dict.fromkeys(KIND_GROUPS.get(kind, kind) for kind in lexicon.KINDS if kind not in NOT_READ))
 COLORS = (
     *("red", "orange", "yellow", "green", "blue", "purple", "pink", "turquoise", "white", "black", "brown"),
     *("gray", "gold", "silver", "chocolate", "colorful"),
@@ -47,7 +44,7 @@ LabelledClip = tuple[Frames, dict[str, Any]]  # frames and description
 
 
 def labels_of(description: dict[str, Any]) -> dict[str, str | None]:
-    """What the recogniser should read; None where there is no single answer (a burger's colour)."""
+    """The true labels of a clip's description; None where there is no single answer (a burger's colour)."""
     event, objects = description["event"], description["objects"]
     mains = [thing for thing in objects if thing["role"] == "main"]
     kinds = {KIND_GROUPS.get(thing["kind"], thing["kind"]) for thing in mains}
@@ -106,7 +103,7 @@ def shrink(frames: Frames, side: int) -> Tensor:
 
 
 def shift_in_time(x: Tensor, num_frames: int) -> Tensor:
-    """An eighth of the channels comes from the previous frame, an eighth from the next. (B T) C H W."""
+    """Temporal shift: an eighth of the channels comes from the previous frame, an eighth from the next; (B T) C H W."""
     part = x.shape[1] // 8
     video = x.unflatten(0, (-1, num_frames))
     past = F.pad(video[:, :-1, :part], (0, 0, 0, 0, 0, 0, 1, 0))
@@ -181,15 +178,11 @@ class Recogniser:
         self.config = config
 
     def save(self, folder: str | Path) -> None:
-        """Write model.safetensors and config.json, each under its final name only when complete."""
+        """Write config.json and model.safetensors, atomically."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        state = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
-        save_file(state, folder / "model.safetensors.part")
-        text = json.dumps(asdict(self.config), indent=1)
-        (folder / "config.json.part").write_text(text, encoding="utf-8")
-        for name in ("config.json", "model.safetensors"):
-            os.replace(folder / f"{name}.part", folder / name)
+        write_json(folder / "config.json", asdict(self.config))
+        write_tensors(folder / "model.safetensors", self.network.state_dict())
 
     @classmethod
     def load(cls, folder: str | Path) -> "Recogniser":
@@ -198,7 +191,7 @@ class Recogniser:
         for name in ("config.json", "model.safetensors"):
             if not (folder / name).is_file():
                 raise ValueError(f"no recogniser in {folder}: {name} is missing (tenku evaluate recogniser)")
-        stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        stored = read_json(folder / "config.json")
         stored["widths"] = tuple(stored["widths"])
         stored["labels"] = {name: tuple(classes) for name, classes in stored["labels"].items()}
         try:
@@ -216,7 +209,7 @@ class Recogniser:
 
     @torch.inference_mode()
     def features(self, frames: Frames) -> np.ndarray:
-        """What the network makes of one clip before it decides, a vector: for the distance between sets of clips."""
+        """Feature vector of one clip, from the last layer before the heads: for the distance between sets of clips."""
         return self.network.features(self._video(frames))[0].float().numpy()
 
     def _video(self, frames: Frames) -> Tensor:

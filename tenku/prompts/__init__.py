@@ -1,1 +1,1 @@
-"""Short prompts made full: by the grammar of the miniature world, or by a chat endpoint."""
+"""Prompt expansion: short prompts made full captions by the world's grammar, or by a chat endpoint."""

@@ -1,4 +1,4 @@
-"""Make short prompts full, automatically where nothing is lost, or as somebody asked for it."""
+"""Expand prompts automatically where nothing is lost, or when asked to."""
 
 from tenku.loading import SHIPPED, find, is_open_weights
 from tenku.model.vocabulary import Vocabulary
@@ -9,7 +9,7 @@ OTHER_WORDS = 12  # expansions that show which words the grammar has for the sam
 
 
 def auto_expand(prompt: str, model: str = "embedded", seed: int = 0) -> str:
-    """Make a prompt full where that loses nothing, else leave it as it is.
+    """Expand a prompt to a full caption where that loses nothing, else return it as it is.
 
     The model that ships reads full captions far better than short ones (Sora expands prompts too). A prompt stays as it
     is for another model, when it is full, and when it has a word that the model or the grammar does not know, or a
@@ -37,7 +37,7 @@ def expand_prompt(
     chat_model: str = "default",
     chat_key: str | None = None,
 ) -> str:
-    """Make a prompt full by a chat endpoint, or by the grammar of the miniature world for models that know it.
+    """Expand a prompt by a chat endpoint, or by the grammar of the miniature world for models that know it.
 
     The grammar leaves out what it does not know. ValueError for a model of another world without an endpoint.
     """

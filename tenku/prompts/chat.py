@@ -1,4 +1,4 @@
-"""A short prompt made full by a language model: any OpenAI-compatible chat endpoint that the user names.
+"""Prompt expansion by a language model: any OpenAI-compatible chat endpoint that the user names.
 
 Nothing is sent anywhere unasked: only `--chat URL` or TENKU_CHAT_URL leads here.
 """
@@ -20,14 +20,14 @@ INSTRUCTION = (
 
 
 class Stay(urllib.request.HTTPRedirectHandler):
-    """A redirect is an error: the key is for the address that the user named and for no other."""
+    """Refuses redirects: the key is for the address that the user named and for no other."""
 
     def redirect_request(self, *arguments: Any) -> None:
         return None
 
 
 def expand(prompt: str, url: str, model: str, key: str | None = None, seed: int | None = None) -> str:
-    """What the chat model at `url` (ending in /v1, as its documentation names it) makes of a prompt.
+    """Expand a prompt with the chat model at `url` (ending in /v1, as its documentation names it).
 
     ValueError in one line when the endpoint cannot be reached, refuses, or answers something else.
     """

@@ -1,4 +1,4 @@
-"""A short prompt made full: what it names is kept, and what it leaves open is filled in from the world's grammar.
+"""Prompt expansion by rules: what a prompt names is kept, what it leaves open is filled in by the caption grammar.
 
 The result is a long caption, which says everything that the captions of training said (as in Sora's report, where a
 language model does this). No network and no physics: of the event that is named the usual outcome is claimed.
@@ -47,7 +47,7 @@ EVENT_DEFAULTS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
 
 
 def expand(prompt: str, seed: int = 0) -> str:
-    """A long caption of what the prompt says, in its language. The same prompt and seed give the same words."""
+    """Expand a prompt to a long caption, in its language. The same prompt and seed give the same words."""
     rng = np.random.default_rng(seed)
     language, text, camera = read(prompt)
     things = things_in(text, language)
@@ -67,16 +67,13 @@ def expand(prompt: str, seed: int = 0) -> str:
     description["outcome"]["rest"] |= bool(stops)
     description["reveal"] = "reveal" in text or "露出" in text
     if description["light"] == "neon":
-        named = colors_in(re.split("neon|霓虹", text)[0][-40:], language)
-        description["neon"] = [name for name in named if name in patterns.NEON] or rng.permutation(patterns.NEON)[
-            :2
-        ].tolist()
+        named = [name for name in colors_in(re.split("neon|霓虹", text)[0][-40:], language) if name in patterns.NEON]
+        description["neon"] = named or rng.permutation(patterns.NEON)[:2].tolist()
     if description["light"] == "studio":
         before = re.search(patterns.BACKDROP, text)
-        named = colors_in(before[1] or before[2], language) if before else []
-        description["backdrop"] = (
-            named[0] if named and named[0] in patterns.BACKDROPS else str(rng.choice(patterns.BACKDROPS))
-        )
+        first = colors_in(before[1] or before[2], language)[:1] if before else []
+        named = [name for name in first if name in patterns.BACKDROPS]
+        description["backdrop"] = named[0] if named else str(rng.choice(patterns.BACKDROPS))
     if event == "brush":
         description["stroke"] = first_match(patterns.STROKES, text) or str(rng.choice(list(lexicon.STROKES)))
         description["paint"] = (colors_in(text, language) or [str(rng.choice(patterns.COMMON))])[0]
@@ -93,7 +90,7 @@ def expand(prompt: str, seed: int = 0) -> str:
 
 
 def read(prompt: str) -> tuple[str, str, str | None]:
-    """A prompt's language, "en" or "zh", what it says besides the camera in its usual spelling, and the camera."""
+    """Parse a prompt: language ("en" or "zh"), the text without its camera, the camera move or None."""
     language = "zh" if any("\u4e00" <= sign <= "\u9fff" for sign in prompt) else "en"
     text = re.sub(patterns.OTHERWISE, "", prompt.lower())
     for pattern, usual_form in patterns.SPELLINGS.items():
@@ -133,7 +130,7 @@ def numbers_in(text: str, language: str) -> set[str]:
 
 
 def known_words() -> list[str]:
-    """All words that stand for something here, and patterns of them."""
+    """All words and patterns that the grammar knows."""
     told: list[str] = []
 
     def gather(value: Any) -> None:
@@ -168,7 +165,7 @@ def remove_camera(text: str, camera: str | None) -> str:
 
 
 def event_in(text: str, things: list[dict[str, Any]]) -> str:
-    """What happens: what is said to, or what the things that are named mostly do."""
+    """The event of a text: the one that is said, or what the things that are named mostly do."""
     text = re.sub(patterns.OF_LIGHT, "", text)
     event = first_match(patterns.EVENTS, text)
     kinds = {thing["kind"] for thing in things}
@@ -194,7 +191,7 @@ def event_in(text: str, things: list[dict[str, Any]]) -> str:
 
 
 def other_event(event: str, text: str) -> str | None:
-    """What else happens in a text."""
+    """The event of a text besides one."""
     return first_match({name: signs for name, signs in patterns.EVENTS.items() if name != event}, text)
 
 
@@ -205,7 +202,7 @@ def directions_in(text: str) -> dict[int, str]:
 
 
 def street_directions(text: str) -> dict[str, str]:
-    """Where somebody walks and where a car drives: each way belongs to the verb next to it. Else they meet."""
+    """The directions of walker and car: each belongs to the verb next to it; else they meet."""
     verbs = [
         (match.start(), whose)
         for whose, pattern in (("direction", patterns.WALKS), ("behind", patterns.DRIVES))
@@ -239,7 +236,7 @@ def first_match(entries: dict[str, tuple[str, ...]], text: str) -> str | None:
 
 
 def word_positions(sign: str, text: str, whole: bool = False) -> list[int]:
-    """Where a word stands: an English one begins there, or is there as a `whole`."""
+    """The positions of a word in a text: an English one begins there, or is there as a `whole`."""
     pattern = re.escape(sign)
     if sign.isascii():
         pattern = rf"\b{pattern}\b" if whole else rf"\b{pattern}"
@@ -257,10 +254,15 @@ def longest_first(named: list[tuple[int, str, str]]) -> list[tuple[int, str, str
     return kept
 
 
+def color_words(language: str) -> dict[str, str]:
+    """The word for each colour."""
+    return {name: getattr(synonyms, language)[0] for name, synonyms in lexicon.COLORS.items()}
+
+
 def colors_in(text: str, language: str) -> list[str]:
     """The colours that a text names, in its order."""
-    signs = {name: getattr(synonyms, language)[0] for name, synonyms in lexicon.COLORS.items()}
-    named = [(place, sign, name) for name, sign in signs.items() for place in word_positions(sign, text, whole=True)]
+    words = color_words(language).items()
+    named = [(place, word, name) for name, word in words for place in word_positions(word, text, whole=True)]
     return [name for _, _, name in longest_first(named)]
 
 
@@ -285,15 +287,8 @@ def color_and_material_in(before: str, language: str) -> tuple[str | None, str |
 def number_of(noun: str, text: str, language: str) -> int | None:
     """The number, from two to twenty, of the things that a pattern tells: only colours, materials, sizes between."""
     materials = [part for forms in lexicon.MATERIALS.values() for pair in forms[language] for part in pair if part]
-    colors = [getattr(synonyms, language)[0] for synonyms in lexicon.COLORS.values()]
-    adjectives = "|".join(
-        [
-            *colors,
-            *materials,
-            *patterns.OTHER_ADJECTIVES[language],
-            *(patterns.SHORT_COLORS if language == "zh" else ()),
-        ]
-    )
+    others = [*patterns.OTHER_ADJECTIVES[language], *(patterns.SHORT_COLORS if language == "zh" else ())]
+    adjectives = "|".join([*color_words(language).values(), *materials, *others])
     if language == "zh":
         measures = "".join({*"个只颗块枚张级", *lexicon.MEASURES.values()})
         pattern = rf"(\d+|[{patterns.CHINESE_DIGITS}]+)[{measures}](?:{adjectives})*(?:{noun})"
@@ -311,7 +306,7 @@ def words_before(noun: str, text: str, language: str) -> str:
 
 
 def set_count(description: dict[str, Any], number: int | None) -> None:
-    """So many blocks, stairs, bites or many things, if a number is said; where some tip over, all of them do."""
+    """Set how many blocks, stairs, bites or things there are, if a number is said; where some tip over, all do."""
     if number is None:
         return
     if description["event"] in ("stairs", "bite"):

@@ -1,4 +1,4 @@
-"""What stands for things of the world in a prompt: the words and patterns that expand.py looks for. Tables only."""
+"""Prompt patterns: the words and regular expressions by which expand.py finds events, lights, floors, … Tables only."""
 
 COMMON = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white")
 BACKDROPS = ("white", "pink", "blue", "mint", "peach", "lavender", "gray", "cream")

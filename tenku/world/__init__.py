@@ -1,1 +1,1 @@
-"""The miniature world: MuJoCo moves it, a small ray tracer draws it, and each clip knows what is true of it."""
+"""The miniature world: synthetic clips with captions and ground truth, simulated by MuJoCo, ray traced."""

@@ -112,7 +112,7 @@ class Lamp(NamedTuple):
 
 @dataclass
 class Look:
-    """The chosen surroundings of one clip. Angles in degrees; `salt` shifts noise."""
+    """The surroundings of one clip: floor, light, sun, tubes and lamps. Angles in degrees; `salt` shifts noise."""
 
     floor: str
     floor_color: Rgb
@@ -131,7 +131,7 @@ def choose_light(rng: Rng) -> str:
 
 
 def choose_floor(rng: Rng, light: str) -> str:
-    """Wet and mirror floors mostly at night, where they show what they can; no lawns under neon."""
+    """Draw a floor: wet and mirror floors mostly at night, where they show what they can; no lawns under neon."""
     odds = dict.fromkeys(FLOORS, 1.0) | {"snow": 0.7, "mirror": 0.6}
     if light in ("neon", "night"):
         odds |= {"wet_asphalt": 3.0, "wet_tiles": 2.0, "mirror": 1.5}
@@ -141,7 +141,7 @@ def choose_floor(rng: Rng, light: str) -> str:
 
 
 def _neon(rng: Rng, azimuth: float, names: list[str]) -> tuple[list[Tube], list[Lamp]]:
-    """Tubes behind the action, as seen from a camera at `azimuth` degrees: upright, lying or a ring."""
+    """Place neon tubes behind the action, seen from a camera at `azimuth` degrees: upright, lying or a ring."""
     tubes, lamps = [], []
     for i, name in enumerate(names):
         a = np.radians(azimuth + 180 + (i - (len(names) - 1) / 2) * 44 + rng.uniform(-8, 8))
@@ -171,7 +171,7 @@ def _street_lamp(azimuth: float, aside: float, distance: float, height: float, c
 
 
 def choose_look(rng: Rng, floor: str, light: str, azimuth: float) -> Look:
-    """Everything that is still open once floor and light are chosen and the camera stands at `azimuth`."""
+    """Draw colours, sun, neon and lamps for a floor and a light that are chosen; the camera is at `azimuth` degrees."""
     names = [str(n) for n in rng.permutation(list(NEON))[: int(rng.integers(2, 4))]] if light == "neon" else []
     side = pick(rng, [-1, 1])
     sun = {"sunset": azimuth + 180 + rng.uniform(-38, 38), "day": azimuth + side * rng.uniform(40, 150)}

@@ -18,7 +18,7 @@ MOVES = {
 
 @dataclass
 class Pose:
-    """One frame's camera: place, unit axes right, up and forward."""
+    """A camera pose: position in metres and unit axes right, up and forward."""
 
     eye: Vector
     right: Vector
@@ -28,7 +28,7 @@ class Pose:
 
 @dataclass
 class Subject:
-    """Points that should be in view: P x 3 with radii, and which of them count."""
+    """The points that should be in view: P x 3 with radii, and which of them count."""
 
     points: np.ndarray
     radii: np.ndarray
@@ -37,7 +37,7 @@ class Subject:
 
 
 def cross(a: Vector, b: Vector) -> Vector:
-    """What np.cross gives for two single vectors, ten times as fast."""
+    """Cross product of two vectors: np.cross for single ones, ten times as fast."""
     return vec(a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0])
 
 
@@ -72,7 +72,7 @@ def _subject(event: Event, motion: Motion) -> Subject:
 
 @dataclass
 class Camera:
-    """A move around `target`, starting from azimuth and elevation in degrees at `distance` metres."""
+    """A camera move around `target`, from an azimuth and an elevation in degrees at `distance` metres."""
 
     move: str
     target: Vector
@@ -106,7 +106,7 @@ class Camera:
         return look_at(eye, target)
 
     def is_framed(self, pose: Pose, subject: Subject, share: float) -> bool:
-        """Are enough of the points that count within the picture?"""
+        """Whether a share of the points that count is within the picture."""
         q = subject.points - pose.eye
         reach = TANGENT * 0.95 * np.maximum(q @ pose.forward, 0.1)
         margin = subject.radii[:, 0] * 0.8
@@ -115,7 +115,7 @@ class Camera:
 
 
 def choose_camera(rng: Rng, event: Event, motion: Motion) -> tuple[Camera, list[Pose]]:
-    """Choose a move and step back until the subject is in view; returns the camera and its pose at every frame."""
+    """Choose a camera move and step back until the subject is in view: the camera, and its pose at every frame."""
     shot, num_frames = event.shot, len(motion.position)
     move = pick(rng, shot.moves) if shot.moves else pick(rng, list(MOVES), list(MOVES.values()))
     azimuth = shot.azimuth if shot.azimuth is not None else -90 + rng.uniform(-35, 35)
@@ -134,7 +134,7 @@ def choose_camera(rng: Rng, event: Event, motion: Motion) -> tuple[Camera, list[
 
 
 def in_view(event: Event, motion: Motion, poses: list[Pose], aspect: float) -> np.ndarray:
-    """For each frame, whether the centre of the main body is within a picture of width/height `aspect`."""
+    """Whether the centre of the main body is in the picture (width / height = `aspect`), for each frame: bool T."""
     i = event.main
     wide, tall = tangents(aspect)
     inside = []
@@ -147,5 +147,5 @@ def in_view(event: Event, motion: Motion, poses: list[Pose], aspect: float) -> n
 
 
 def tangents(aspect: float) -> tuple[float, float]:
-    """Tangents of half the angles of view, across and up: the shorter side always sees 42 degrees."""
+    """Tangents of half the field of view, across and up: the shorter side always sees 42 degrees."""
     return TANGENT * max(aspect, 1.0), TANGENT * max(1 / aspect, 1.0)

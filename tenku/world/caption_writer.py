@@ -28,7 +28,7 @@ def group_color(description: dict[str, Any]) -> str:
 
 
 class CaptionWriter:
-    """A description being told in one language.
+    """Writes one caption of a description in one language, from templates and synonyms.
 
     `full` tells every variable; otherwise only the subject and the event, and floor or light when asked for.
     """
@@ -73,7 +73,7 @@ class CaptionWriter:
     # --- choosing words
 
     def pick(self, *options: str) -> str:
-        """One of the options; the first as often as all the others together."""
+        """Draw one of the options; the first as often as all the others together."""
         if len(options) == 1 or self.rng.random() < 0.5:
             return options[0]
         return options[1 + self.rng.integers(len(options) - 1)]
@@ -110,18 +110,18 @@ class CaptionWriter:
         return before, color, after
 
     def light_template(self) -> str:
-        """The light phrase with {neon} and {backdrop} still open."""
+        """A caption template for the light, with {neon} and {backdrop} still open."""
         return self.say(lexicon.LIGHTS, self.description["light"])
 
     def camera(self) -> str:
         return self.say(lexicon.CAMERAS, self.description["camera"])
 
     def sentence(self, say_light: bool) -> str:
-        """The whole caption."""
+        """Write the whole caption."""
         raise NotImplementedError
 
     def clause(self) -> str:
-        """The event told by the method of its name, floor included when asked for."""
+        """Write the event by the method of its name, floor included when asked for."""
         if self.event not in lexicon.EVENTS:
             raise ValueError(f"captions know no event {self.event!r}; they know {', '.join(lexicon.EVENTS)}")
         return getattr(self, self.event)()

@@ -1,4 +1,4 @@
-"""Captions: a clip's description told in English or Chinese, briefly or with every variable.
+"""Captions from templates: a clip's description told in English or Chinese, briefly or with every variable.
 
 Every claim (knocks over, bounces twice, comes out again) is read from the measured outcome, never assumed.
 """
@@ -17,7 +17,7 @@ WRITTEN = ("short", "long", "long", "plain")  # of each clip, in each language
 
 
 def write(description: dict[str, Any], language: str, rng: np.random.Generator, style: str = "long") -> str:
-    """One caption. `language` is "en" or "zh"; "long" style states every variable, "short" subject and event.
+    """Write one caption. `language` is "en" or "zh"; "long" style states every variable, "short" subject and event.
 
     Half of the time a short caption also names the floor or the light; a "plain" one is short and names both,
     as people write prompts. The same rng state gives the same words.
@@ -33,7 +33,7 @@ def write(description: dict[str, Any], language: str, rng: np.random.Generator, 
 
 
 def write_all(description: dict[str, Any], rng: np.random.Generator) -> dict[str, list[str]]:
-    """The captions of one clip: for each language one short, two long and a plain one."""
+    """Write the captions of one clip: for each language one short, two long and a plain one."""
     return {language: [write(description, language, rng, style) for style in WRITTEN] for language in WRITERS}
 
 

@@ -1,4 +1,4 @@
-"""Chinese captions: one method per event, each returning a clause without full stop."""
+"""Chinese caption templates: one method per event, each returning a clause without full stop."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""One clip of the miniature world: a seed becomes pictures and everything that is true of them."""
+"""Make a clip of the miniature world from a seed: frames, captions and ground truth."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -48,7 +48,7 @@ def make_clip(
 
 
 def check_clip(size: tuple[int, int], num_frames: int, split: str, device: str, events: Sequence[str]) -> None:
-    """ValueError when clips cannot be drawn like this, whatever their seed."""
+    """Check the settings of clips: ValueError when none can be drawn with them, whatever the seed."""
     width, height = size
     if any(not 16 <= side <= 2048 or side % 8 for side in size):
         raise ValueError(f"a clip's sides are multiples of 8 from 16 to 2048, not {width}x{height}")
@@ -68,7 +68,7 @@ def check_clip(size: tuple[int, int], num_frames: int, split: str, device: str, 
 def _compose(
     seed: int, aspect: float, num_frames: int, split: str, events: Sequence[str] = ()
 ) -> tuple[Filmed, Camera, dict[str, Any]]:
-    """Draw events at random until one can be filmed: it happens as told, belongs to the split, and stays in view."""
+    """Draw events until one can be filmed: it happens as claimed, belongs to the split, and stays in view."""
     rng = np.random.default_rng([stream_of(split), seed])
     names = events_of(split, events, num_frames)
     name = pick(rng, names, [EVENTS[n][1] for n in names])
@@ -97,7 +97,7 @@ def _compose(
 
 
 def stays_in_view(inside: np.ndarray) -> bool:
-    """The subject is there for most of the first half, and has not left for good by half time."""
+    """Whether the subject is there for most of the first half, and has not left for good by half time."""
     half = len(inside) // 2
     return bool(inside[:half].mean() >= 0.5 and inside[half - 2 :].any())
 

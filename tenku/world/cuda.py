@@ -1,4 +1,4 @@
-"""The same ray tracer on an NVIDIA GPU: the functions of shading.py, compiled for CUDA, one thread a pixel.
+"""The ray tracer on an NVIDIA GPU: the functions of shading.py, compiled for CUDA, one thread a pixel.
 
 Needs the package numba-cuda and a driver; nothing is compiled at install time. All frames of a clip go in one launch.
 Memory is torch's: it and Numba share the GPU's context and its default stream, so that the picture can be developed
@@ -22,7 +22,7 @@ FAR = 1e6  # where the padding of bites and strokes lies
 
 
 def pad(rows: list[np.ndarray], columns: int) -> np.ndarray:
-    """T x M x columns float32 of arrays of different lengths: filled up with their last row, or with one far away.
+    """Pad arrays of different lengths to T x M x columns float32, with their last row or with one far away.
 
     M is at least 1: an empty array has no address on the GPU.
     """
@@ -36,12 +36,12 @@ def pad(rows: list[np.ndarray], columns: int) -> np.ndarray:
 
 
 def views_as_rows(views: list[View]) -> np.ndarray:
-    """T x 15 float32: eye, right, up, forward, tangent, time, salt."""
+    """Camera views as T x 15 float32: eye, right, up, forward, tangent, time, salt."""
     return np.array([[*v.eye, *v.right, *v.up, *v.forward, v.tangent, v.time, v.salt] for v in views], np.float32)
 
 
 def upload(arrays: list[np.ndarray]) -> list[Any]:
-    """The float32 arrays on the GPU, in one copy."""
+    """Copy float32 arrays to the GPU, all at once."""
     together = torch.from_numpy(np.concatenate([a.ravel() for a in arrays])).to(DEVICE)
     pieces = together.split([a.size for a in arrays])
     return [cuda.as_cuda_array(piece.view(a.shape)) for piece, a in zip(pieces, arrays, strict=True)]
@@ -51,7 +51,7 @@ def upload(arrays: list[np.ndarray]) -> list[Any]:
 def add_pass(
     parts, bodies, bites, strokes, lamps, rows, count, light, floor_, paint, first, last, samples, before, sums
 ):  # fmt: skip
-    """Adds samples first..last to the sums of all pixels, or, after the first ones, where `before` is busy.
+    """Kernel: add samples first..last to the sums of all pixels, or, after the first ones, where `before` is busy.
 
     `rows` are the views, `count` says how many rows of `lamps` are lamps.
     """
@@ -80,7 +80,7 @@ def render_frames(
     samples: int,
     size: tuple[int, int],
 ) -> torch.Tensor:
-    """Linear radiance T H W 3 of all frames, on the GPU: what shading.render_frame gives for each, drawn at once."""
+    """Render all frames at once on the GPU: linear radiance T H W 3, as shading.render_frame gives for each."""
     width, height = size
     frames = len(parts)
     grid = (-(-width // BLOCK[0]), -(-height // BLOCK[1]), frames)

@@ -1,4 +1,4 @@
-"""Folders of clips: {seed}.mp4 with its truth in {seed}.json, drawn by several processes, resumed where it stopped."""
+"""Write folders of clips: {seed}.mp4 with its truth in {seed}.json, by several processes, resumed where it stopped."""
 
 import json
 import os
@@ -18,7 +18,7 @@ def clip_path(out: Path, seed: int) -> Path:
 
 
 def write_clip_of(seed: int, out: Path, **how: Any) -> int:
-    """Make the clip of a seed as `make_clip` is told how; the mp4 comes last, whole: an mp4 is a complete clip."""
+    """Make and write the clip of a seed (`how`: as `make_clip`). The mp4 comes last: with it the clip is complete."""
     frames, truth = make_clip(seed, **how)
     path = clip_path(out, seed)
     half_written = path.with_suffix(f".{os.getpid()}.tmp")
@@ -52,29 +52,15 @@ def write_clips(
         raise ValueError(f"seeds count from 0, got {seed}")
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    recipe: dict[str, object] = {
-        "world": WORLD,
-        "size": list(size),
-        "num_frames": num_frames,
-        "split": split,
-        "samples": samples,
-    }
+    how: dict[str, Any] = {"size": size, "num_frames": num_frames, "split": split, "samples": samples}
+    recipe: dict[str, object] = {"world": WORLD, **how, "size": list(size)}
     if events:
         recipe["events"] = sorted(set(events))
     _check_recipe(out / "world.json", recipe)
     missing = [s for s in range(seed, seed + clips) if not clip_path(out, s).exists()]
     done = clips - len(missing)
     on_progress(done, clips)
-    make = partial(
-        write_clip_of,
-        out=out,
-        size=size,
-        num_frames=num_frames,
-        split=split,
-        samples=samples,
-        device=device,
-        events=events,
-    )
+    make = partial(write_clip_of, out=out, device=device, events=events, **how)
     for _ in make_all(missing, make, workers, device):
         done += 1
         on_progress(done, clips)

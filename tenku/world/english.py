@@ -1,4 +1,4 @@
-"""English captions: one method per event, each returning a clause without capital or full stop."""
+"""English caption templates: one method per event, each returning a clause without capital or full stop."""
 
 from typing import Any
 

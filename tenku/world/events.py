@@ -1,4 +1,4 @@
-"""What can happen in the miniature world: one function an event. Each draws bodies at random and says how they start.
+"""The events of the miniature world, one function each: bodies drawn at random, and how they start.
 
 The outcome is not decided here: MuJoCo simulates, `physics.outcome` measures, and captions tell what was measured.
 """
@@ -20,7 +20,7 @@ WOOD: dict[str, Any] = {"color": RGB["brown"], "color2": RGB["brown"] * 0.6, "pa
 
 
 def tumbled(rng: Rng, angle: float = 1.0) -> Vector:
-    """A turn by `angle` about a random axis."""
+    """Quaternion of a turn by `angle` radians about a random axis."""
     return turn(rng.normal(size=3), angle)
 
 
@@ -76,7 +76,7 @@ def collide(rng: Rng) -> Event:
 
 
 def _struck_blocks(rng: Rng, positions: list[Vector], half: float, sign: int) -> list[Body]:
-    """Blocks at the positions, and the heavy ball that flies at them first."""
+    """Bodies: a heavy ball that flies at blocks, then the blocks at their positions."""
     colors = list(rng.permutation(HUES))
     blocks = [
         simple_body(rng, "cube", half / 0.85, colors[i % 8], pick(rng, ["matte", "plastic"])).place(

@@ -1,4 +1,4 @@
-"""What happens under a tree: apples fall from it, people walk past."""
+"""Events under a tree: apples fall from it, people walk past."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ LEAVES = [(0.07, 0.26, 0.05), (0.13, 0.34, 0.06), (0.05, 0.2, 0.08)]
 
 
 def tree(rng: Rng, at: Vector) -> Body:
-    """A trunk, then balls of leaves. Only the trunk stops what falls."""
+    """A tree: a trunk, then balls of leaves. Only the trunk stops what falls."""
     green = np.array(pick(rng, LEAVES))
     wood = Part(CYLINDER, (0.1, TRUNK / 2), (0, 0, TRUNK / 2), color=RGB["brown"], color2=RGB["brown"] * 0.6)
     wood.pattern, wood.roughness = GRAIN, 0.9
@@ -30,7 +30,7 @@ def tree(rng: Rng, at: Vector) -> Body:
 
 
 def perhaps_a_tree(rng: Rng, spread: float) -> list[Body]:
-    """One behind what goes past, up to `spread` metres aside, or none."""
+    """A tree behind what goes past, up to `spread` metres aside, or none."""
     return [tree(rng, vec(rng.uniform(-spread, spread), 1.3, 0))] if rng.random() < 0.3 else []
 
 
@@ -64,7 +64,7 @@ def apples(rng: Rng) -> Event:
 
 
 def walker(rng: Rng, sign: int) -> list[Body]:
-    """Somebody who is in the middle of the picture when half of three seconds are over."""
+    """A walking person who is in the middle of the picture after a second and a half."""
     speed = rng.uniform(0.5, 0.7)
     heading = rng.uniform(-0.25, 0.25) + (np.pi if sign < 0 else 0)
     gone = 1.5 * speed * vec(np.cos(heading), np.sin(heading), 0)

@@ -1,4 +1,4 @@
-"""A person who walks: jointed, with a coat in a colour, and feet that stand still on the ground.
+"""A walking person, animated by inverse kinematics: a coat in a colour, and feet that stand still on the ground.
 
 Nobody is simulated here: a gait is drawn from where the feet are. A foot that stands stays where it is while the hips
 pass over it, one that swings goes to where it stands next, and the knee follows from both (the law of cosines).
@@ -83,7 +83,7 @@ def _limb(
     length: float,
     links: dict[str, list[Part]],
 ) -> list[Body]:
-    """Links, by name, each at the end of the one before; hangs: how far aside and above the hips the first begins."""
+    """A limb of links, each at the end of the one before; hangs: how far aside and above the hips the first begins."""
 
     def path(frame: float, link: int) -> tuple[Vector, Vector]:
         turned = np.array(angles(frame, side))
@@ -118,7 +118,7 @@ def _body(coat: Vector, skin: Any, hair: Any, hat: Vector | None) -> list[Part]:
 
 
 def person(rng: Rng, gait: Gait) -> list[Body]:
-    """Somebody who walks as the gait says: the body, which the clip is about, then legs and arms."""
+    """The bodies of a person who walks as the gait says: torso (the main body), then legs and arms."""
     color = pick(rng, BASIC)
     coat, skin, trousers = RGB[color], pick(rng, SKIN), pick(rng, TROUSERS)
     hat = RGB[pick(rng, HATS)] if rng.random() < 0.3 else None

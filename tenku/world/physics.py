@@ -85,7 +85,7 @@ def _body_xml(index: int, body: Body, grip: float) -> tuple[str, str]:
 
 
 def build(bodies: list[Body], grip: float) -> mujoco.MjModel:
-    """The MuJoCo model of the bodies on a floor whose friction coefficient is `grip`."""
+    """Build the MuJoCo model of bodies on a floor with the friction coefficient `grip`."""
     parts = [_body_xml(i, body, grip) for i, body in enumerate(bodies)]
     return mujoco.MjModel.from_xml_string(
         f'<mujoco><option timestep="{1 / FPS / SUBSTEPS}" integrator="implicitfast" gravity="0 0 {-GRAVITY}">'
@@ -118,7 +118,7 @@ def _steer(model: mujoco.MjModel, data: mujoco.MjData, bodies: list[Body], ids: 
 
 
 def simulate(event: Event, grip: float, num_frames: int = 48) -> Motion:
-    """Run the event for `num_frames` frames at 16 frames a second."""
+    """Simulate an event with MuJoCo for `num_frames` frames at 16 frames a second."""
     bodies = event.bodies
     model = build(bodies, grip)
     data = mujoco.MjData(model)
@@ -164,7 +164,7 @@ def simulate(event: Event, grip: float, num_frames: int = 48) -> Motion:
 
 
 def outcome(event: Event, motion: Motion) -> dict[str, Any]:
-    """What happened, measured: the claims that captions may make.
+    """Measure what happened: the claims that captions may make.
 
     bounces of the main ball, rest (nothing main moves at the end), hit_target, how many targets tipped or moved,
     over_wall, and came_back (it left the way it came, or never got there).
@@ -191,14 +191,14 @@ def outcome(event: Event, motion: Motion) -> dict[str, Any]:
 
 
 def _bounces(height: np.ndarray) -> int:
-    """Low points after which the ball rises by more than 12 cm."""
+    """Count bounces: low points after which the ball rises by more than 12 cm."""
     going = np.sign(np.diff(height))
     lows = [k for k in range(1, len(going)) if going[k - 1] < 0 < going[k]]
     return sum(bool(height[k] + 0.12 < height[k : k + 14].max()) for k in lows)
 
 
 def happened_as_claimed(event: Event, motion: Motion) -> bool:
-    """Did what the event is about happen? (A hidden ball that comes back the way it came has no caption.)"""
+    """Whether what the event is about happened. (A hidden ball that comes back the way it came has no caption.)"""
     if not motion.sound:
         return False
     x, height = motion.position[:, event.main, 0], motion.position[:, event.main, 2]

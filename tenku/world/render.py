@@ -148,7 +148,7 @@ def render(
 
 
 def develop(radiance: Any, exposure: float) -> Any:
-    """Glow around what is too bright, more saturation, a filmic tone curve (Narkowicz' fit of ACES), gamma 2.2.
+    """Tone-map: bloom around what is too bright, more saturation, a filmic curve (Narkowicz' fit of ACES), gamma 2.2.
 
     Takes linear radiance T H W 3, gives uint8: a NumPy array, or a torch tensor, on its own device.
     """

@@ -1,4 +1,4 @@
-"""What a scene is made of: solids, bodies of several solids, and what happens to them. Numbers and dataclasses only.
+"""The parts of a scene as dataclasses: solids, bodies of several solids, events, what they ask of the camera.
 
 Metres, seconds, radians; z is up, the floor is z = 0, and the camera looks roughly along +y, so +x is to the right.
 Rotations are quaternions (w, x, y, z), as in MuJoCo.
@@ -32,7 +32,7 @@ BASIC = [*HUES, "white", "black"]
 
 
 class Material(NamedTuple):
-    """`bounce` is the share of speed kept at a bounce on a hard floor; density in kg/m³."""
+    """A surface and its physics: `bounce` is the share of speed kept on a hard floor, density is in kg/m³."""
 
     pattern: int
     roughness: float
@@ -60,7 +60,7 @@ def vec(*numbers: float) -> Vector:
 
 
 def turn(axis: Numbers, angle: float) -> Vector:
-    """The quaternion of a turn about an axis.
+    """Quaternion (w, x, y, z) of a rotation by `angle` radians about an axis.
 
     Ours, like `then` and `matrix`: MuJoCo's (mju_axisAngle2Quat, mju_quat2Mat) differ in the last bit, and every clip
     would.
@@ -70,7 +70,7 @@ def turn(axis: Numbers, angle: float) -> Vector:
 
 
 def then(first: Vector, second: Vector) -> Vector:
-    """The quaternion of one turn after another."""
+    """Quaternion product: one rotation, then another."""
     w, x, y, z = second
     a, b, c, d = first
     return vec(
@@ -82,7 +82,7 @@ def then(first: Vector, second: Vector) -> Vector:
 
 
 def matrix(q: Vector) -> Vector:
-    """3 x 3 rotation matrix of a unit quaternion."""
+    """Rotation matrix, 3 x 3, of a unit quaternion."""
     w, x, y, z = q
     return np.array(
         [
@@ -118,7 +118,7 @@ class Part:
 
 @dataclass
 class Body:
-    """Parts that move as one. `joint` is free, fixed, hinge (swings about y) or mocap (follows `path`)."""
+    """A rigid body of several parts. `joint` is free, fixed, hinge (swings about y) or mocap (follows `path`)."""
 
     kind: str
     parts: list[Part]
@@ -139,7 +139,7 @@ class Body:
     path: Callable[[float], tuple[Vector, Vector]] | None = None  # frame -> position, rotation
 
     def place(self, position: Vector, rotation: Vector = UPRIGHT, *, role: str, **changes: Any) -> "Body":
-        """Set down (as a free body unless told otherwise) with a role and other changes."""
+        """Set down in a place with a role and other changes; as a free body unless `joint` says otherwise."""
         self.position, self.rotation, self.role, self.joint = vec(*position), vec(*rotation), role, "free"
         for name, value in changes.items():
             setattr(self, name, value)
@@ -168,7 +168,7 @@ class Stroke:
 
 @dataclass
 class Shot:
-    """What an event asks of the camera: None means that the camera finds it out."""
+    """What an event asks of the camera; None: the camera decides."""
 
     moves: Sequence[str] | None = None
     target: Vector | None = None
@@ -180,7 +180,7 @@ class Shot:
 
 @dataclass
 class Event:
-    """Bodies, what is claimed of them (for the description), and whatever else the event needs."""
+    """An event: bodies, what is claimed of them (for the description), and whatever else it needs."""
 
     bodies: list[Body]
     direction: str | None = None

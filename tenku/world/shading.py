@@ -55,7 +55,7 @@ TWO_PI = float32(6.2831855)
 
 @single
 def pattern_color(parts, i, x):
-    """The colour of a part at local point x: its own, or its second one where its pattern says so."""
+    """Procedural texture: the colour of a part at local point x, its own or, by its pattern, its second one."""
     a, b, kind = vector(parts, i, COLOR), vector(parts, i, COLOR2), int(parts[i, PATTERN])
     s = vector(parts, i, SIZE)
     if kind == BEACH_BALL:
@@ -79,7 +79,7 @@ def pattern_color(parts, i, x):
 
 @single
 def on_stroke(p, stroke, paint):
-    """Is p under the brush stroke? Its edge wobbles a little, as paint does."""
+    """Whether p is under the brush stroke, whose edge wobbles a little, as paint does."""
     radius = paint.radius * (0.85 + 0.3 * noise(p[0] * 18.0 + p[2] * 18.0, p[1] * 18.0))
     for k in range(len(stroke) - 1):
         a = vector(stroke, k, 0)
@@ -92,7 +92,7 @@ def on_stroke(p, stroke, paint):
 
 @single
 def ambient_occlusion(parts, bodies, me, p, n):
-    """How much of the surroundings light can come from: 1 in the open, less near other things (as spheres)."""
+    """Ambient occlusion, from bounding spheres: 1 in the open, less near other things."""
     open_ = 1.0
     edible = me < len(parts) and parts[me, EDIBLE] > 0.0
     for k in range(len(bodies)):
@@ -112,7 +112,7 @@ def ambient_occlusion(parts, bodies, me, p, n):
 
 @single
 def direct_light(parts, bodies, bites, lamps, light, p, n, d, rough, tau, u, sample, bounce, spin):
-    """(diffuse, specular) direct light at p from the sun and the lamps."""
+    """Direct light at p from the sun and the lamps, with soft shadows: (diffuse, specular)."""
     diffuse, specular = (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)
     facing = dot(n, light.sun)
     if facing > 0.0 and light.sun_color[0] + light.sun_color[1] + light.sun_color[2] > 0.01:
@@ -142,7 +142,7 @@ def direct_light(parts, bodies, bites, lamps, light, p, n, d, rough, tau, u, sam
 
 @single
 def reflectance(on_floor, color, rough, metal, wet, slant):
-    """How much of the light a surface reflects, by Schlick's fifth power of the slant."""
+    """Share of light that a surface reflects: Fresnel after Schlick, `slant` the cosine of the angle of incidence."""
     grazing = (1.0 - slant) * (1.0 - slant)
     grazing = grazing * grazing * (1.0 - slant)
     if on_floor:
@@ -159,7 +159,7 @@ def reflectance(on_floor, color, rough, metal, wet, slant):
 
 @single
 def trace(parts, bodies, bites, stroke, lamps, view, light, floor_, paint, d, u, sample, tau, spin):
-    """Radiance along a ray from the eye. `u` are seven random numbers, `tau` the time within the shutter in [-1, 0]."""
+    """Trace a ray from the eye: its radiance. `u`: seven random numbers; `tau`: time within the shutter, in [-1, 0]."""
     total, share, o, from_floor = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), view.eye, False
     for bounce in range(3):
         t, i, cut = first_hit(parts, bodies, bites, o, d, tau)
@@ -227,7 +227,7 @@ def trace(parts, bodies, bites, stroke, lamps, view, light, floor_, paint, d, u,
 
 @single
 def add_samples(scene, view, light, floor_, paint, width, height, x, y, first, last, samples, sums):
-    """Adds samples first..last of pixel (x, y) to its six sums: weighted colour 3, brightness, its square, weight."""
+    """Add samples first..last of pixel (x, y) to its six sums: weighted colour 3, brightness, its square, weight."""
     parts, bodies, bites, stroke, lamps = scene
     grain = fraction(52.982918 * fraction(0.06711056 * float32(x) + 0.00583715 * float32(y)))
     s0 = fraction(grain + random2(x * 7, y * 7) * 0.25)
@@ -260,7 +260,7 @@ def add_samples(scene, view, light, floor_, paint, width, height, x, y, first, l
 
 @single
 def needs_more_samples(sums, x, y, height, width, first):
-    """Do the first samples of a pixel differ among themselves, or from those of its neighbours?"""
+    """Adaptive sampling: whether the first samples of a pixel differ, among themselves or from its neighbours'."""
     n = float32(first)
     mean = sums[y, x, 3] / n
     if sums[y, x, 4] / n - mean * mean > 0.0009:
@@ -274,7 +274,7 @@ def needs_more_samples(sums, x, y, height, width, first):
 
 @single
 def render_frame(scene, view, light, floor_, paint, first, samples, sums, picture):
-    """Linear radiance of one frame into `picture` H x W x 3: `first` samples a pixel, `samples` where it is busy."""
+    """Render one frame: linear radiance into `picture` H x W x 3, `first` samples a pixel, `samples` where busy."""
     height, width = picture.shape[0], picture.shape[1]
     for y in range(height):
         for x in range(width):

@@ -117,7 +117,7 @@ def cone_span(o, d, s, pointed):
 
 @single
 def span(shape, o, d, s):
-    """Where a ray, in the solid's own frame, enters and leaves it: (t0, t1), with t1 <= t0 for a miss."""
+    """Where a ray, in the solid's own frame, enters and leaves it: (t0, t1); t1 <= t0 is a miss."""
     if shape == BOX:
         return box_span(o, d, s)
     if shape == CAPSULE:
@@ -160,7 +160,7 @@ def march_torus(parts, i, o, d, lo, ld, t, t1, limit, bites):
 
 @single
 def intersect(parts, i, o, d, tau, limit, bites):
-    """The time in (0.001, limit) at which a ray enters part `i`, or -1; and the bite that made that surface, or 0."""
+    """Intersect a ray with part `i`: (distance in (0.001, limit) or -1, the bite that made that surface or 0)."""
     q = sub(o, along(vector(parts, i, POSITION), vector(parts, i, MOTION), tau))
     b, g = dot(q, d), dot(q, q) - parts[i, RADIUS] * parts[i, RADIUS]
     if g > 0.0 and (b > 0.0 or b * b < g):
@@ -202,7 +202,7 @@ def misses_bounding_sphere(bodies, k, o, d):
 
 @single
 def first_hit(parts, bodies, bites, o, d, tau):
-    """(t, part, bite) of the first surface: part = len(parts) is the floor, -1 the sky."""
+    """The first surface that a ray hits: (t, part, bite); part = len(parts) is the floor, -1 the sky."""
     best, who, cut = 1e4, -1, 0
     if d[2] < -1e-6 and -o[2] / d[2] > 1e-3 and -o[2] / d[2] < best:
         best, who = -o[2] / d[2], len(parts)
@@ -218,7 +218,7 @@ def first_hit(parts, bodies, bites, o, d, tau):
 
 @single
 def in_shadow(parts, bodies, bites, o, d, tau, limit):
-    """Does anything that does not glow itself stand between `o` and the light?"""
+    """Shadow ray: whether anything that does not glow itself stands between `o` and the light."""
     for k in range(len(bodies)):
         if misses_bounding_sphere(bodies, k, o, d):
             continue

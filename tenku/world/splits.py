@@ -1,4 +1,4 @@
-"""Training, validation, and held-out combinations.
+"""Splits of the world's clips: training, validation, and held-out combinations.
 
 Train and validation draw from different random streams. Some whole pairs (main colour x event, main kind x event)
 are never drawn in either: only the split `combinations` shows them, so that what a model makes of a pair that it has
@@ -24,14 +24,14 @@ HELD_OUT_KINDS = {
 
 
 def stream_of(split: str) -> int:
-    """The number that separates the random streams of the splits."""
+    """The number of a split's random stream. ValueError for an unknown split."""
     if split not in STREAMS:
         raise ValueError(f"splits are {', '.join(STREAMS)}, not {split!r}")
     return STREAMS[split]
 
 
 def is_held_out(name: str, event: Event) -> bool:
-    """Does the event show a main colour or a main kind that is held out for it?"""
+    """Whether an event shows a main colour or a main kind that is held out for it."""
     mains = [body for body in event.bodies if body.role == "main"]
     color, kinds = HELD_OUT_COLORS.get(name), HELD_OUT_KINDS.get(name, ())
     return any((color and body.color == color) or body.kind in kinds for body in mains)

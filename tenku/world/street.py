@@ -1,4 +1,4 @@
-"""What happens in a street: cars drive through it, also past people who walk, and balls bounce down its stairs."""
+"""Events in a street: cars drive through it, also past people who walk, and balls bounce down its stairs."""
 
 from collections.abc import Callable
 from functools import partial
@@ -28,7 +28,7 @@ def steady(speed: float) -> Drive:
 
 
 def braking(speed: float, from_frame: float, seconds: float) -> Drive:
-    """At one speed, then slower and slower until it stands."""
+    """Braking from a frame on: one speed, then slower and slower until it stands."""
 
     def gone(frame: float) -> float:
         late = np.clip((frame - from_frame) / FPS, 0, seconds)
@@ -38,7 +38,7 @@ def braking(speed: float, from_frame: float, seconds: float) -> Drive:
 
 
 def _coachwork(color: Vector) -> list[Part]:
-    """A car without its wheels, seen from the ground below its middle; x is forward."""
+    """The parts of a car without its wheels, seen from the ground below its middle; x is forward."""
 
     def part(shape: int, size: Any, at: Any, color: Any, **look: Any) -> Part:
         return Part(shape, size, at, color=color, solid=False, **{"roughness": 0.2, **look})
@@ -54,7 +54,7 @@ def _coachwork(color: Vector) -> list[Part]:
 
 
 def car(color: str, start: Vector, heading: float, gone: Drive) -> list[Body]:
-    """A car that goes from `start` towards `heading` (radians about z): the body, then wheels that roll."""
+    """The bodies of a car that goes from `start` towards `heading` (radians about z): coachwork, then wheels."""
     ahead = turn((0, 0, 1), heading)
     forward, left = vec(np.cos(heading), np.sin(heading), 0), vec(-np.sin(heading), np.cos(heading), 0)
 
@@ -76,7 +76,7 @@ def car(color: str, start: Vector, heading: float, gone: Drive) -> list[Body]:
 
 
 def passing(rng: Rng, color: str, sign: int, gone: Drive, beyond: float, askew: float) -> list[Body]:
-    """A car that is in the middle of the picture when half of three seconds are over.
+    """A car that is in the middle of the picture after a second and a half.
 
     beyond: metres behind the middle. It heads along the x axis, up to `askew` radians off.
     """

@@ -31,7 +31,7 @@ Vec = tuple[np.float32, np.float32, np.float32]
 
 
 class View(NamedTuple):
-    """Where the camera stands: unit vectors; `tangent` of half the vertical angle of view; `time` in seconds."""
+    """A camera view: eye, unit axes, `tangent` of half the vertical field of view, `time` in seconds."""
 
     eye: Vec
     right: Vec
@@ -77,7 +77,7 @@ class Paint(NamedTuple):
 
 @single
 def city(view, azimuth, height, color):
-    """Stars, and out-of-focus lamps along the horizon."""
+    """City at night: stars, and out-of-focus lamps along the horizon (bokeh)."""
     if height > 0.12:
         u, v = azimuth * 60.0, height * 60.0
         r = random2(cell(u) + 7, cell(v))

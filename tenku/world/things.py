@@ -26,7 +26,7 @@ def pick(rng: Rng, options: Any, weights: Any = None) -> Any:
 
 
 def pick_direction(rng: Rng) -> tuple[int, str]:
-    """Which way it goes: (+1, "right") or (-1, "left")."""
+    """Draw a direction along x: (+1, "right") or (-1, "left")."""
     return pick(rng, [(-1, "left"), (1, "right")])
 
 
@@ -252,7 +252,7 @@ FOODS = {
 
 
 def food(rng: Rng, kind: str | None = None) -> tuple[Body, float, float]:
-    """Something to bite into, with the radius and the height at which to bite."""
+    """A piece of food, with the radius and the height at which to bite."""
     kind = kind or pick(rng, list(FOODS))
     build, radius, height = FOODS[kind]
     parts, color = build(rng)

@@ -1,4 +1,4 @@
-"""Several processes that make clips; simulator and ray tracer are imported there, not here."""
+"""A pool of processes that make clips; simulator and ray tracer are imported there, not here."""
 
 import multiprocessing
 import signal
@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 
 def make_all(items: Sequence[Item], make: Callable[[Item], Result], workers: int, device: str) -> Iterator[Result]:
-    """What `make` gives of each item, by several processes, in any order."""
+    """Map `make` over items with several processes; results come in any order."""
     workers = min(workers, len(items))
     if workers <= 1:
         yield from map(make, items)
