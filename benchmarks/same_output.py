@@ -44,7 +44,7 @@ pipeline = tenku.load("embedded")
 loaded = time.perf_counter() - clock
 for _ in range(2):
     clock = time.perf_counter()
-    pipeline.generate("a red ball falls onto wet asphalt at night", seed=1, steps=8)
+    pipeline.generate("a red ball falls onto wet asphalt at night", seed=1, steps=4)
     clip = time.perf_counter() - clock
 memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps({"time to load": loaded, "time of a clip": clip, "peak memory": memory}))
