@@ -61,16 +61,12 @@ def collide(rng: Rng) -> Event:
     sign, direction = pick_direction(rng)
     a = simple_body(rng, pick(rng, ["ball", "ball", "cube"]))
     b = toy(rng) if rng.random() < 0.4 else simple_body(rng, avoid=[a.color])
-    ball, r = a.kind == "ball", a.half_height
-    speed = sign * (rng.uniform(1.3, 2.2) if ball else rng.uniform(2.4, 3.0))
-    a.place(
-        vec(-sign * 1.15, 0, r + 0.003),
-        tumbled(rng) if ball else UPRIGHT,
-        role="main",
-        velocity=vec(speed, 0, 0),
-        spin=vec(0, speed / r if ball else 0, 0),
-        friction=1.0 if ball else 0.4,
-    )
+    at = vec(-sign * 1.15, 0, a.half_height + 0.003)
+    if a.kind == "ball":
+        speed = sign * rng.uniform(1.3, 2.2)
+        place_rolling(a, at, tumbled(rng), speed)
+    else:
+        a.place(at, role="main", velocity=vec(sign * rng.uniform(2.4, 3.0), 0, 0), friction=0.4)
     b.place(vec(sign * 0.15, rng.uniform(-0.08, 0.08), b.half_height + 0.003), role="target")
     return Event([a, b], direction)
 
@@ -169,13 +165,9 @@ def pendulum(rng: Rng) -> Event:
 def throw(rng: Rng) -> Event:
     sign, direction = pick_direction(rng)
     body = toy(rng) if rng.random() < 0.2 else simple_body(rng, pick(rng, ["ball", "ball", "cube", "capsule", "ring"]))
-    body.place(
-        vec(-sign * 1.25, rng.uniform(-0.2, 0.2), 0.4),
-        tumbled(rng),
-        role="main",
-        velocity=vec(sign * rng.uniform(1.1, 1.6), 0, rng.uniform(3.7, 4.6)),
-        spin=rng.normal(size=3) * 4,
-    )
+    at, turned = vec(-sign * 1.25, rng.uniform(-0.2, 0.2), 0.4), tumbled(rng)
+    velocity = vec(sign * rng.uniform(1.1, 1.6), 0, rng.uniform(3.7, 4.6))
+    body.place(at, turned, role="main", velocity=velocity, spin=rng.normal(size=3) * 4)
     bodies, wall = [body], rng.random() < 0.4
     if wall:
         brick = Part(BOX, (0.08, 0.6, 0.36), color=RGB["brick"], roughness=0.9)
@@ -197,14 +189,9 @@ def hide(rng: Rng) -> Event:
         bodies.append(Body("stopper", [stop], color, position=vec(sign * 0.36, 0, 0.15)))
         body.bounce = 0.1
     orbit = stays and rng.random() < 0.6
-    shot = Shot(
-        ("orbit_left", "orbit_right") if orbit else ("static", "static", "push_in", "rise"),
-        vec(0, -0.2, 0.42),
-        4.3,
-        azimuth=-90 + rng.uniform(-8, 8),
-        elevation=rng.uniform(12, 20),
-        swing=80.0,
-    )
+    moves = ("orbit_left", "orbit_right") if orbit else ("static", "static", "push_in", "rise")
+    azimuth, elevation = -90 + rng.uniform(-8, 8), rng.uniform(12, 20)
+    shot = Shot(moves, vec(0, -0.2, 0.42), 4.3, azimuth, elevation, swing=80.0)
     return Event(bodies, direction, {"stays": stays}, shot=shot)
 
 
@@ -220,12 +207,8 @@ def bite(rng: Rng) -> Event:
             z = height * 0.62 + 0.06 + (0.03 if tooth else 0)
             center = vec(np.cos(a) * (radius + 0.02), np.sin(a) * (radius + 0.02), z)
             bites.append(Bite(10 + i * 11, center, radius * 0.42))
-    shot = Shot(
-        ("static", "orbit_left", "orbit_right", "push_in"),
-        distance=2.6,
-        azimuth=np.degrees(front) + rng.uniform(-25, 25),
-        elevation=rng.uniform(18, 32),
-    )
+    azimuth, elevation = np.degrees(front) + rng.uniform(-25, 25), rng.uniform(18, 32)
+    shot = Shot(("static", "orbit_left", "orbit_right", "push_in"), None, 2.6, azimuth, elevation)
     return Event([body, Body("plate", [plate], "white")], claims={"count": count}, bites=bites, shot=shot)
 
 
@@ -267,24 +250,14 @@ def brush(rng: Rng) -> Event:
     ]
     board = Part(BOX, (1.05, 0.03, 0.78), color=(0.95, 0.94, 0.9), roughness=0.9, canvas=True)
     canvas = Body("canvas", [board, *legs], "white", position=vec(0, 0, 1.05))
-    tool = Body(
-        "brush",
-        [
-            Part(CONE, (0.085, 0.13), (0, 0, 0.02), turn((1, 0, 0), np.pi), color=RGB[color], roughness=0.4),
-            Part(CYLINDER, (0.075, 0.07), (0, 0, 0.2), color=(0.8, 0.75, 0.6), metal=1, roughness=0.2),
-            Part(CAPSULE, (0.045, 0.42), (0, 0, 0.68), color=(0.6, 0.1, 0.05), roughness=0.25),
-        ],
-        color,
-        role="main",
-        joint="mocap",
-        path=path,
-    )
-    shot = Shot(
-        ("static", "push_in", "orbit_left", "orbit_right"),
-        distance=2.9,
-        azimuth=-90 + rng.uniform(-18, 18),
-        elevation=rng.uniform(3, 12),
-    )
+    tip_and_handle = [
+        Part(CONE, (0.085, 0.13), (0, 0, 0.02), turn((1, 0, 0), np.pi), color=RGB[color], roughness=0.4),
+        Part(CYLINDER, (0.075, 0.07), (0, 0, 0.2), color=(0.8, 0.75, 0.6), metal=1, roughness=0.2),
+        Part(CAPSULE, (0.045, 0.42), (0, 0, 0.68), color=(0.6, 0.1, 0.05), roughness=0.25),
+    ]
+    tool = Body("brush", tip_and_handle, color, role="main", joint="mocap", path=path)
+    azimuth, elevation = -90 + rng.uniform(-18, 18), rng.uniform(3, 12)
+    shot = Shot(("static", "push_in", "orbit_left", "orbit_right"), None, 2.9, azimuth, elevation)
     claims = {"paint": color, "stroke": shape}
     return Event([tool, canvas], claims=claims, stroke=Stroke(color, 0.07, painted), shot=shot)
 

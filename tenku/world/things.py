@@ -186,22 +186,12 @@ def burger(rng: Rng) -> tuple[list[Part], str | None]:
 def cake(rng: Rng) -> tuple[list[Part], str | None]:
     color = pick(rng, ["pink", "chocolate", "white", "green"])
     icing = {
-        "pink": (0.95, 0.5, 0.62),
-        "chocolate": (0.25, 0.12, 0.07),
-        "white": (0.96, 0.94, 0.9),
+        "pink": (0.95, 0.5, 0.62), "chocolate": (0.25, 0.12, 0.07), "white": (0.96, 0.94, 0.9),
         "green": (0.55, 0.78, 0.45),
-    }
+    }  # fmt: skip
     c, sponge, cream = np.array(icing[color]), (0.93, 0.78, 0.45), (0.98, 0.95, 0.9)
-    cherries = [
-        _edible(
-            SPHERE,
-            (0.06,) * 3,
-            (0.38 * np.cos(a), 0.38 * np.sin(a), 0.58),
-            color=(0.85, 0.04, 0.06),
-            color2=(0.98, 0.6, 0.55),
-        )
-        for a in np.arange(8) * np.pi / 4
-    ]
+    around = [(0.38 * np.cos(a), 0.38 * np.sin(a), 0.58) for a in np.arange(8) * np.pi / 4]
+    cherries = [_edible(SPHERE, (0.06,) * 3, at, color=(0.85, 0.04, 0.06), color2=(0.98, 0.6, 0.55)) for at in around]
     return [
         _edible(CYLINDER, (0.5, 0.11), (0, 0, 0.11), color=c, color2=sponge),
         _edible(CYLINDER, (0.502, 0.025), (0, 0, 0.245), color=cream, color2=cream),
@@ -243,17 +233,14 @@ def watermelon(rng: Rng) -> tuple[list[Part], str | None]:
 
 # builder, radius at the bite, height of the bite
 FOODS = {
-    "burger": (burger, 0.53, 0.5),
-    "cake": (cake, 0.5, 0.5),
-    "donut": (donut, 0.5, 0.25),
-    "apple": (apple, 0.42, 0.5),
-    "watermelon": (watermelon, 0.48, 0.6),
-}
+    "burger": (burger, 0.53, 0.5), "cake": (cake, 0.5, 0.5), "donut": (donut, 0.5, 0.25),
+    "apple": (apple, 0.42, 0.5), "watermelon": (watermelon, 0.48, 0.6),
+}  # fmt: skip
 
 
-def food(rng: Rng, kind: str | None = None) -> tuple[Body, float, float]:
+def food(rng: Rng) -> tuple[Body, float, float]:
     """A piece of food, with the radius and the height at which to bite."""
-    kind = kind or pick(rng, list(FOODS))
+    kind = pick(rng, list(FOODS))
     build, radius, height = FOODS[kind]
     parts, color = build(rng)
     return Body(kind, parts, color, role="main", position=vec(0, 0, 0.06), half_height=0.5), radius, height
