@@ -22,7 +22,7 @@ from tenku.media.sheet import contact_sheet
 from tenku.media.video import write_png
 from tenku.sample import edits, recut
 from tenku.sample.pipeline import Pipeline
-from tenku.sample.storyboard import Card, Storyboard, produce
+from tenku.sample.storyboard import Card, Storyboard, render_storyboard
 
 LINES = 6  # of the long videos, as many as a plot holds
 LONG_PROMPTS = (
@@ -79,10 +79,10 @@ def ways(pipeline: Pipeline, clips: list[tuple[Clip, str]], index: int) -> dict[
     made = edits.remix(pipeline, "At night under pink neon lights.", given, (0.3, 0.9), **options).clip()
     found["remix, strength 0.3 to 0.9"] = made, {}
     board = Storyboard(4.5, (Card(0, prompt, picture), Card(2.25, prompt, start)))
-    made = produce(pipeline, board, **options).clip()
+    made = render_storyboard(pipeline, board, **options).clip()
     found["storyboard"] = made, kept(made, start, 2.25)
     board = recut.insert(recut.over(Storyboard(3.0, (Card(0, prompt),)), given), 1.5, 1.5, prompt)
-    made = produce(pipeline, board, **options).clip()
+    made = render_storyboard(pipeline, board, **options).clip()
     found["re-cut, 1.5 s inserted"] = made, joined(made, 24, 48) | kept(made, start)
     return found
 
