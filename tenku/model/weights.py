@@ -26,7 +26,6 @@ MiB = 2**20
 SHARD_SIZE = 16 * MiB
 MAX_HEADER = 16 * MiB
 SINGLE = "model.safetensors"
-INDEX = f"{SINGLE}.index.json"
 SINGLES = (SINGLE, "diffusion_pytorch_model.safetensors")  # ours and what Wan's and diffusers' folders call it
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
