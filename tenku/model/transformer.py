@@ -226,8 +226,8 @@ class Block(nn.Module):
         return x + gate(self.ffn(h.to(dtype)), gate2)
 
 
-class SelfAttention(nn.Module):
-    """Full self-attention over the tokens of a clip, with RMS-normed, rotary-embedded queries and keys."""
+class Attention(nn.Module):
+    """The layers of multi-head attention with RMS-normed queries and keys."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -239,6 +239,10 @@ class SelfAttention(nn.Module):
         self.o = nn.Linear(width, width)
         self.norm_q = RMSNorm(width, config.eps)
         self.norm_k = RMSNorm(width, config.eps)
+
+
+class SelfAttention(Attention):
+    """Full self-attention over the tokens of a clip, with RMS-normed, rotary-embedded queries and keys."""
 
     def forward(self, x: Tensor, rotary: Tensor) -> Tensor:
         heads = (self.num_heads, -1)
@@ -248,19 +252,8 @@ class SelfAttention(nn.Module):
         return self.o(attention(q, k, v).flatten(2))
 
 
-class CrossAttention(nn.Module):
+class CrossAttention(Attention):
     """Cross-attention from video tokens to text, with RMS-normed queries and keys."""
-
-    def __init__(self, config: TransformerConfig) -> None:
-        super().__init__()
-        width = config.hidden_size
-        self.num_heads = config.num_heads
-        self.q = nn.Linear(width, width)
-        self.k = nn.Linear(width, width)
-        self.v = nn.Linear(width, width)
-        self.o = nn.Linear(width, width)
-        self.norm_q = RMSNorm(width, config.eps)
-        self.norm_k = RMSNorm(width, config.eps)
 
     def keys_values(self, text: Tensor) -> tuple[Tensor, Tensor]:
         heads = (self.num_heads, -1)

@@ -1,7 +1,8 @@
 """Save and load weights: a folder with config.json and (sharded) safetensors, validated before it is read.
 
-Folders are written atomically. Shards hold at most 16 MiB, small enough for any source host; the layout is that of
-`huggingface_hub.split_torch_state_dict_into_shards`, which is not used here: the core package does not depend on it.
+Folders are written atomically. Shards hold at most 16 MiB, small enough for any source host (a larger tensor has one
+of its own), cut in order; `huggingface_hub.split_torch_state_dict_into_shards` cuts another way where a tensor is
+larger, and the core package does not depend on it.
 Nothing here ever unpickles.
 """
 
@@ -25,7 +26,6 @@ MiB = 2**20
 SHARD_SIZE = 16 * MiB
 MAX_HEADER = 16 * MiB
 SINGLE = "model.safetensors"
-INDEX = f"{SINGLE}.index.json"
 SINGLES = (SINGLE, "diffusion_pytorch_model.safetensors")  # ours and what Wan's and diffusers' folders call it
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 

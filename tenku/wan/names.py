@@ -81,41 +81,24 @@ def is_original(config: dict[str, Any]) -> bool:
 
 def read_config(values: dict[str, Any]) -> TransformerConfig:
     """TransformerConfig from diffusers' or the original config.json. ValueError: it is not supported."""
-    if is_diffusers(values):
-        return _from_diffusers_config(values)
-    return _from_original_config(values)
+    theirs = is_diffusers(values)
 
+    def number(diffusers_key: str, original_key: str, diffusers_default: int, original_default: int) -> int:
+        """Of whichever config it is; the defaults are those of the two libraries."""
+        return _value(values, *((diffusers_key, diffusers_default) if theirs else (original_key, original_default)))
 
-def _from_diffusers_config(values: dict[str, Any]) -> TransformerConfig:
-    in_channels = _value(values, "in_channels", 16)
-    channels = _value(values, "out_channels", in_channels) if values.get("out_channels") else in_channels
+    in_channels = number("in_channels", "in_dim", 16, 16)
+    unset = theirs and not values.get("out_channels")  # null in diffusers' config: as many as it reads
+    channels = in_channels if unset else number("out_channels", "out_dim", in_channels, in_channels)
     _refuse(values, in_channels, channels)
-    heads = _value(values, "num_attention_heads", 40)
+    heads = number("num_attention_heads", "num_heads", 40, 16)
     return TransformerConfig(
         latent_channels=channels,
         concat_channels=in_channels - channels,
-        hidden_size=heads * _value(values, "attention_head_dim", HEAD_SIZE),
-        depth=_value(values, "num_layers", 40),
+        hidden_size=heads * _value(values, "attention_head_dim", HEAD_SIZE) if theirs else _value(values, "dim", 2048),
+        depth=number("num_layers", "num_layers", 40, 32),
         num_heads=heads,
-        ffn_size=_value(values, "ffn_dim", 13824),
-        text_size=_value(values, "text_dim", 4096),
-        time_size=_value(values, "freq_dim", 256),
-        patch_size=tuple(values.get("patch_size", (1, 2, 2))),
-        eps=float(values.get("eps", 1e-6)),
-    )
-
-
-def _from_original_config(values: dict[str, Any]) -> TransformerConfig:
-    in_channels = _value(values, "in_dim", 16)
-    channels = _value(values, "out_dim", in_channels)
-    _refuse(values, in_channels, channels)
-    return TransformerConfig(
-        latent_channels=channels,
-        concat_channels=in_channels - channels,
-        hidden_size=_value(values, "dim", 2048),
-        depth=_value(values, "num_layers", 32),
-        num_heads=_value(values, "num_heads", 16),
-        ffn_size=_value(values, "ffn_dim", 8192),
+        ffn_size=_value(values, "ffn_dim", 13824 if theirs else 8192),
         text_size=_value(values, "text_dim", 4096),
         time_size=_value(values, "freq_dim", 256),
         patch_size=tuple(values.get("patch_size", (1, 2, 2))),

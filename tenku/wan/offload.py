@@ -1,8 +1,9 @@
 """Block-wise CPU offload with one-block prefetch on a second CUDA stream, for transformers larger than the GPU.
 
 While a block computes, the next one is copied from pinned memory, so a step takes as long as the slower of the two.
-The GPU holds two blocks; their memory is allocated once a step and reused. It does what
-`diffusers.hooks.apply_group_offloading` does, and stays ours until the two have been timed on a GPU.
+The GPU holds two blocks; their memory is allocated once a step and reused. `diffusers.hooks.apply_group_offloading`
+does it by hooks on a block's forward, which `Transformer.text_keys_values` goes around; the speed of both has not been
+compared yet, which takes a GPU.
 """
 
 from collections.abc import Callable, Iterator

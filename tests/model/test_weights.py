@@ -74,7 +74,7 @@ def test_sharded_equals_whole(tmp_path, transformer, monkeypatch):
 
 
 def test_an_index_cannot_point_elsewhere(folder):
-    (folder / weights.INDEX).write_text(json.dumps({"weight_map": {"x": "../../secret.safetensors"}}))
+    (folder / f"{weights.SINGLE}.index.json").write_text(json.dumps({"weight_map": {"x": "../../secret.safetensors"}}))
     with pytest.raises(ValueError, match="not a safetensors file beside it"):
         dict(weights.read_tensors(weights.tensor_files(folder)))
 
