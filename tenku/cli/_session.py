@@ -16,6 +16,7 @@ from tenku.cli._options import check_output, not_over, option, parse_size, progr
 if TYPE_CHECKING:
     from tenku.media.clip import Clip, Stream
     from tenku.sample.pipeline import Pipeline
+    from tenku.sample.request import Request
     from tenku.wan.memory_plan import MemoryPlan
 
 VIDEO_SUFFIXES = (".mp4", ".gif", ".webp", ".png")
@@ -31,10 +32,12 @@ class Options:
 
     size: Annotated[str | None, option(SAMPLING, "WIDTHxHEIGHT in pixels.")] = None
     steps: Annotated[int | None, option(SAMPLING, "Denoising steps; more is slower and finer.")] = None
-    guidance: Annotated[float | None, option(SAMPLING, "How strictly the prompt is followed; 1 is twice as fast.")] = (
-        None
-    )
-    shift: Annotated[float | None, option(SAMPLING, "How much of the steps goes to high noise; 1: even.")] = None
+    guidance: Annotated[
+        float | None, option(SAMPLING, "How strictly the prompt is followed; 1 is off and twice as fast.")
+    ] = None
+    shift: Annotated[
+        float | None, option(SAMPLING, "How much of the steps goes to high noise; 1 spreads them evenly.")
+    ] = None
     seed: Annotated[int | None, option(SAMPLING, "Same seed, same video; random by default.")] = None
     negative_prompt: Annotated[
         str | None, option(SAMPLING, "What should not be seen; open weights have a usual one, which '' leaves out.")
@@ -92,7 +95,8 @@ class Session:
     """A command at work: what it needs to make a video, and the files to write it to."""
 
     pipeline: "Pipeline"
-    options: dict[str, Any]  # what the pipeline is asked for
+    request: "Request"  # of the prompt, as far as text alone says it
+    options: dict[str, Any]  # what the pipeline is asked for, for tasks that make a request of their own
     outputs: list[Path]
     timings: dict[str, float] = field(default_factory=dict)
     video: "Stream | Clip | None" = None  # that was written
@@ -149,7 +153,7 @@ def generation_session(
     note_unread_words(pipeline, [request.prompt, request.negative_prompt])
     with progress_bars() as stages:
         asked |= {"seed": request.seed, "on_progress": stages}
-        session = Session(pipeline, asked, outputs, timings)
+        session = Session(pipeline, replace(request, on_progress=stages), asked, outputs, timings)
         yield session
     assert session.video is not None
     report(outputs, session.video, session.timings, options.as_json)

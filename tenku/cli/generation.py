@@ -42,8 +42,7 @@ def generate(
     with generation_session(prompt, options, seconds=seconds) as session:
         if is_changed:
             say(f"expanded: {prompt}")
-        request = session.pipeline.request(prompt, **session.options)
-        video = session.pipeline.run(request)
+        video = session.pipeline.run(session.request)
         video.metadata |= {"asked": asked} if is_changed else {}
         session.write(video)
 

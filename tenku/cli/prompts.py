@@ -29,7 +29,7 @@ def expanded(prompt: str, model: str, seed: int, chat: str | None, chat_model: s
 
     ValueError for a prompt that is empty or too long.
     """
-    from tenku.loading import find, is_open_weights
+    from tenku.loading import find
     from tenku.model import load_text_encoder
     from tenku.prompts.auto_expand import auto_expand, expand_prompt
     from tenku.sample.request import checked_prompt
@@ -41,6 +41,6 @@ def expanded(prompt: str, model: str, seed: int, chat: str | None, chat_model: s
         return prompt
     key = os.environ.get("TENKU_CHAT_KEY")
     full = expand_prompt(prompt, model, seed, chat=chat, chat_model=chat_model, chat_key=key)
-    if not chat and not is_open_weights(find(model)):
+    if not chat:
         note_unread_words(load_text_encoder(find(model)), [prompt])
     return full
