@@ -19,7 +19,7 @@ from tenku.evaluate import continuity
 from tenku.evaluate.recogniser import Recogniser
 from tenku.media.clip import Clip
 from tenku.media.sheet import contact_sheet
-from tenku.media.video import write_png
+from tenku.media.writer import write_png
 from tenku.sample import edits, recut
 from tenku.sample.pipeline import Pipeline
 from tenku.sample.storyboard import Card, Storyboard, render_storyboard

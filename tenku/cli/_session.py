@@ -104,7 +104,7 @@ class Session:
     def write(self, video: "Stream") -> None:
         """Make the video and write it: an mp4 alone frame by frame, else all of it to each of the files."""
         from tenku.media.clip import as_text
-        from tenku.media.video import VideoWriter
+        from tenku.media.writer import VideoWriter
 
         path = self.outputs[0]
         if len(self.outputs) == 1 and path.suffix.lower() == ".mp4":

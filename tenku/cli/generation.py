@@ -70,7 +70,7 @@ def sheet(
     """Draw a contact sheet of clips."""
     not_over([check_output(out, (".png",))], clips)
     from tenku.media.sheet import contact_sheet
-    from tenku.media.video import write_png
+    from tenku.media.writer import write_png
     from tenku.sample.user_frames import read_user_clip
 
     loaded = [read_user_clip(clip) for clip in clips]

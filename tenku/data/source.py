@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tenku.media.video import read_video
+from tenku.media.reader import read_video
 from tenku.system.files import read_json
 
 HEAVY = ("states", "contacts", "camera")  # of a truth: most of its bytes, and nothing that clips are chosen by

@@ -15,7 +15,7 @@ import numpy as np
 from tenku.data import caption_files
 from tenku.media.clip import Clip
 from tenku.media.resize import at_rate, fit, nearest_size
-from tenku.media.video import write_clip
+from tenku.media.writer import write_clip
 from tenku.model.settings import ModelSettings
 from tenku.system.files import read_json, write_json
 

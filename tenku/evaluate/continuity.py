@@ -16,8 +16,8 @@ import torch
 from tenku.evaluate.distances import psnr
 from tenku.evaluate.recogniser import Recogniser
 from tenku.media.clip import Clip
+from tenku.media.reader import read_video
 from tenku.media.resize import at_rate, fit
-from tenku.media.video import read_video
 from tenku.model.autoencoder import to_frames
 from tenku.sample.pipeline import Pipeline
 

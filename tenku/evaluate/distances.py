@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from tenku.loading import find
+from tenku.media.reader import read_video
 from tenku.media.sheet import contact_sheet
-from tenku.media.video import read_video, write_png
+from tenku.media.writer import write_png
 from tenku.model.autoencoder import load_autoencoder, to_frames, to_video
 from tenku.model.precision import autocast
 from tenku.system.device import choose_device

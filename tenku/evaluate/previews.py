@@ -7,7 +7,7 @@ from pathlib import Path
 from tenku.data.latents import read_manifest, sizes_of
 from tenku.loading import Components
 from tenku.media.sheet import contact_sheet
-from tenku.media.video import write_png
+from tenku.media.writer import write_png
 from tenku.model import TextEncoder, Transformer
 from tenku.model.autoencoder import load_autoencoder
 from tenku.model.settings import ModelSettings

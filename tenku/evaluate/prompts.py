@@ -18,7 +18,7 @@ from tenku.evaluate.distances import kernel_distance
 from tenku.evaluate.recogniser import Frames, Recogniser, labels_of, read_clip_folder, score
 from tenku.media.clip import Clip
 from tenku.media.sheet import contact_sheet
-from tenku.media.video import write_png
+from tenku.media.writer import write_png
 from tenku.system.files import new_file, write_json
 
 JUDGED = ("light", "floor", "color", "event")  # what has to be right for a clip to count as right

@@ -9,17 +9,23 @@ from typing import Any
 
 import numpy as np
 
+from tenku.media.reader import read_footage
 from tenku.media.sheet import contact_sheet
-from tenku.media.video import check_frames, read_video, write_gif, write_png, write_video, write_webp
+from tenku.media.sound import Sound, cut, read_sound
+from tenku.media.writer import check_frames, write_gif, write_png, write_video, write_webp
 
 
 @dataclass
 class Clip:
-    """A video in memory. frames: uint8, T H W 3, full-range RGB; fps: frames a second."""
+    """A video in memory. frames: uint8, T H W 3, full-range RGB; fps: frames a second.
+
+    sound: int16 N 2 at 48 kHz from the first frame on, None where there is none.
+    """
 
     frames: np.ndarray
     fps: float
     metadata: dict[str, Any] = field(default_factory=dict)
+    sound: Sound | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         check_frames(self.frames)
@@ -43,30 +49,49 @@ class Clip:
         """(width, height) in pixels."""
         return self.frames.shape[2], self.frames.shape[1]
 
+    def part(self, start: int, stop: int) -> "Clip":
+        """Frames start to stop, with the sound that is heard beside them."""
+        first, stop, _ = slice(start, stop).indices(self.num_frames)
+        sound = None if self.sound is None else cut(self.sound, first / self.fps, (stop - first) / self.fps)
+        return Clip(self.frames[first:stop], self.fps, self.metadata, sound)
+
     def save(self, path: str | Path) -> None:
-        """Write .mp4 (with the metadata in it), .gif, .webp or .png (contact sheet of a video).
+        """Write .mp4 (its sound beside the frames), .gif, .webp or .png (contact sheet of a video), metadata inside.
 
         Raises ValueError for another ending and OSError when the place cannot be written.
         """
-        ending = check_ending(path)
+        ending, metadata = check_ending(path), as_text(self.metadata)
         if ending == ".mp4":
-            write_video(path, self.frames, self.fps, metadata=as_text(self.metadata))
+            write_video(path, self.frames, self.fps, metadata, sound=self.sound)
         elif ending == ".gif":
-            write_gif(path, self.frames, self.fps)
+            write_gif(path, self.frames, self.fps, metadata)
         elif ending == ".webp":
-            write_webp(path, self.frames, self.fps)
+            write_webp(path, self.frames, self.fps, metadata)
         else:
             picture = self.frames[0] if len(self.frames) == 1 else contact_sheet([self.frames])
-            write_png(path, picture)
+            write_png(path, picture, metadata)
 
     @classmethod
-    def load(cls, path: str | Path, *, longest_side: int | None = None) -> "Clip":
-        """Read a video or picture file, larger frames made as small as `longest_side` pixels.
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        longest_side: int | None = None,
+        cover: tuple[int, int] | None = None,
+        fps: float | None = None,
+        sound: bool = True,
+    ) -> "Clip":
+        """Read a video or picture file as a player shows it, larger frames made smaller as they are read.
 
-        Raises ValueError when it is not one.
+        longest_side: no side longer than so many pixels. cover: just large enough to fill a (width, height). fps: the
+        rate that is wanted, so that no other frames are kept; None: the file's own. Raises ValueError when it is not
+        one, or damaged.
         """
-        frames, fps, metadata = read_video(Path(path), longest_side=longest_side)
-        return cls(frames, fps, dict(metadata))
+        footage = read_footage(path, longest_side=longest_side, cover=cover, fps=fps)
+        clip = cls(footage.frames, footage.fps, footage.metadata)
+        if sound and clip.num_frames > 1:
+            clip.sound = read_sound(path, footage.start, clip.seconds)
+        return clip
 
 
 @dataclass
@@ -74,6 +99,7 @@ class Stream:
     """A video as it is made: each frame comes as soon as it is decoded, and memory holds only a few of them.
 
     pieces: uint8 k H W 3, made while they are read, once. num_frames, size: of all of it, (width, height) in pixels.
+    sound: of all of it, as a Clip's.
     """
 
     pieces: Iterator[np.ndarray]
@@ -81,6 +107,7 @@ class Stream:
     num_frames: int
     size: tuple[int, int]
     metadata: dict[str, Any] = field(default_factory=dict)
+    sound: Sound | None = field(default=None, repr=False)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Frames H W 3, one by one."""
@@ -92,12 +119,12 @@ class Stream:
         pieces = list(self.pieces)
         if not pieces:
             raise ValueError("this video has been read already: frames of a stream come once")
-        return Clip(np.concatenate(pieces), self.fps, self.metadata)
+        return Clip(np.concatenate(pieces), self.fps, self.metadata, self.sound)
 
     def save(self, path: str | Path) -> None:
         """As `Clip.save`; an .mp4 is written frame by frame."""
         if check_ending(path) == ".mp4":
-            write_video(path, self.pieces, self.fps, metadata=as_text(self.metadata))
+            write_video(path, self.pieces, self.fps, as_text(self.metadata), sound=self.sound)
         else:
             self.clip().save(path)
 

@@ -1,107 +1,215 @@
-"""What a decoded frame shows on a standard screen: rotation, colour matrix and range, HDR, alpha, and when it shows it.
+"""The one place that turns a decoded frame into what a player shows.
 
-Everything comes out as uint8 H W 3 in full-range sRGB, upright.
+    deinterlaced → the size that is needed, pixels made square → full-range RGB → sRGB (`colour.py`) → over white
+    → turned or mirrored
+
+Everything comes out as uint8 H W 3 in full-range sRGB, upright. Still pictures come here too (`picture.py`).
 """
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
+import av
 import numpy as np
-from PIL import Image, ImageOps
+from av.video.reformatter import Interpolation, VideoReformatter
 
-# Codes of ITU-T H.273 as files carry them, and swscale's for the two matrices of YCbCr.
+from tenku.media.colour import BT2020, HLG, PQ, PRIMARIES_NAMES, TRANSFER_NAMES, UNSPECIFIED, is_plain, to_srgb
+
 LIMITED_RANGE, FULL_RANGE = 1, 2
-UNSPECIFIED = 2
-BT709 = 1  # primaries, transfer curve and matrix
-PQ = 16  # SMPTE ST 2084, the transfer curve of HDR10
-ITU601, ITU709 = 5, 1
+ITU601, ITU709 = 5, 1  # swscale's codes for the two matrices of YCbCr that files without a name have
+MATRIX_NAMES = {1: "BT.709", 4: "FCC", 5: "BT.601", 6: "BT.601", 7: "SMPTE 240M", 9: "BT.2020", 10: "BT.2020"}
+SideDisplayMatrix = "DISPLAYMATRIX"
+# (transposed, mirrored left to right, mirrored top to bottom), after which it is upright -> in words.
+ORIENTATIONS = {
+    (False, False, False): "upright",
+    (False, True, True): "turned by 180°",
+    (False, True, False): "mirrored",
+    (False, False, True): "mirrored top to bottom",
+    (True, True, False): "turned by 90° to the right",
+    (True, False, True): "turned by 90° to the left",
+    (True, False, False): "mirrored and turned by 90° to the left",
+    (True, True, True): "mirrored and turned by 90° to the right",
+}
+Orientation = tuple[bool, bool, bool]
+SizeFn = Callable[[tuple[int, int]], tuple[int, int]]  # of shown (width, height): the one that is needed
 
-PAPER_WHITE = 203.0  # nits of diffuse white in HDR (ITU-R BT.2408)
-BT2020_TO_SRGB = np.array(
-    [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32
-)
-MOST_REPEATED = 20  # times that a frame of a moving picture is repeated in the mean, to be shown for its time
+
+@dataclass(frozen=True)
+class Look:
+    """How the frames of a stream are stored and are to be shown."""
+
+    stored: tuple[int, int]  # width, height in pixels
+    pixel_format: str
+    pixel_aspect: Fraction = Fraction(1)
+    orientation: Orientation = (False, False, False)
+    matrix: int = ITU601
+    full_range: bool = False
+    primaries: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
+    is_rgb: bool = False
+    alpha: bool = False
+    interlaced: bool = False
+
+    @classmethod
+    def of(cls, stream: Any, frame: Any) -> "Look":
+        """Of a stream with its first frame (`av.VideoFrame`).
+
+        YCbCr is converted by the matrix and range that the file names; where it names none, by custom: BT.709 from 720
+        lines on, BT.601 below, limited range.
+        """
+        kind = frame.format
+        matrix = int(frame.colorspace)
+        if matrix == UNSPECIFIED or matrix == 0:
+            matrix = ITU709 if frame.height >= 720 else ITU601
+        primaries, transfer = int(frame.color_primaries), int(frame.color_trc)
+        if transfer in (PQ, HLG) and primaries == UNSPECIFIED:
+            primaries = BT2020
+        return cls(
+            stored=(frame.width, frame.height),
+            pixel_format=kind.name,
+            pixel_aspect=sensible_aspect(stream.sample_aspect_ratio),
+            orientation=orientation_of(frame),
+            matrix=matrix,
+            full_range=int(frame.color_range) == FULL_RANGE or kind.name.startswith("yuvj") or kind.is_rgb,
+            primaries=primaries,
+            transfer=transfer,
+            is_rgb=kind.is_rgb,
+            alpha=kind.has_palette or any(component.is_alpha for component in kind.components),
+            interlaced=bool(frame.interlaced_frame),
+        )
+
+    @cached_property
+    def square(self) -> tuple[int, int]:
+        """(width, height) with square pixels, before it is turned; no pixel is given away."""
+        width, height = self.stored
+        if self.pixel_aspect >= 1:
+            return max(1, round(width * self.pixel_aspect)), height
+        return width, max(1, round(height / self.pixel_aspect))
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        """(width, height) that a player shows."""
+        return self.square[::-1] if self.orientation[0] else self.square
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its RGB values are shown as they are."""
+        return is_plain(self.primaries, self.transfer)
+
+    def colour(self) -> str:
+        """Its colour in words."""
+        primaries = PRIMARIES_NAMES.get(self.primaries, "BT.709 (not named)")
+        transfer = TRANSFER_NAMES.get(self.transfer, "SDR")
+        values = "RGB" if self.is_rgb else f"YCbCr {MATRIX_NAMES.get(self.matrix, self.matrix)}"
+        return f"{values}, {'full' if self.full_range else 'limited'} range, primaries {primaries}, {transfer}"
 
 
-def frame_to_rgb(frame: Any, size: tuple[int, int]) -> np.ndarray:
-    """A decoded video frame (`av.VideoFrame`) at (width, height), then turned upright by its display matrix.
+class Display:
+    """A stream's frames as they are shown, each in the size that is needed.
 
-    YCbCr is converted by the matrix and range that the file names; where it names none, by custom: BT.709 from 720
-    lines on, BT.601 below, limited range. PQ is tone mapped; HLG is shown as it is, as it was made for SDR screens.
+    size_fn: from the shown (width, height) to the one that is needed.
     """
-    return np.rot90(_to_rgb(frame, size), round(frame.rotation / 90))
+
+    def __init__(self, look: Look, size_fn: SizeFn) -> None:
+        self.look = look
+        width, height = size_fn(look.shown)
+        self.size = (height, width) if look.orientation[0] else (width, height)  # before it is turned
+        self._reformatter = VideoReformatter()
+
+    def show(self, frame: Any) -> np.ndarray:
+        """uint8 H W 3 of a decoded, deinterlaced frame."""
+        if self.look.alpha:  # before it is scaled: what is hidden must not run into what is seen
+            whole = self._over_white(self._rgb(frame, self.look.stored, "rgba" if self.look.is_plain else "rgba64le"))
+            if self.size == self.look.stored:
+                return upright(whole, self.look.orientation)
+            frame = av.VideoFrame.from_ndarray(whole, format="rgb24")
+            return upright(self._rgb(frame, self.size, "rgb24"), self.look.orientation)
+        rgb = self._rgb(frame, self.size, "rgb24" if self.look.is_plain else "rgb48le")
+        if not self.look.is_plain:
+            rgb = to_srgb(rgb, self.look.primaries, self.look.transfer)
+        return upright(rgb, self.look.orientation)
+
+    def _rgb(self, frame: Any, size: tuple[int, int], kind: str) -> np.ndarray:
+        """The frame's R'G'B' at a (width, height) in a pixel format, full range."""
+        scaled = size != (frame.width, frame.height)
+        range_ = FULL_RANGE if self.look.full_range or frame.format.is_rgb else LIMITED_RANGE
+        colour = {} if frame.format.is_rgb else {"src_colorspace": self.look.matrix, "src_color_range": range_}
+        converted = self._reformatter.reformat(
+            frame,
+            *size,
+            format=kind,
+            dst_color_range=FULL_RANGE,
+            interpolation=Interpolation.BICUBIC if scaled else Interpolation.BILINEAR,
+            **colour,
+        )
+        return converted.to_ndarray()
+
+    def _over_white(self, rgba: np.ndarray) -> np.ndarray:
+        """uint8 RGB of RGBA, uint8 or uint16."""
+        colour, share = rgba[..., :3], rgba[..., 3:] / np.float32(np.iinfo(rgba.dtype).max)
+        if not self.look.is_plain:
+            colour = to_srgb(colour, self.look.primaries, self.look.transfer)
+        return (colour * share + 255 * (1 - share)).round().astype(np.uint8)
 
 
-def _to_rgb(frame: Any, size: tuple[int, int]) -> np.ndarray:
-    width, height = size
-    if frame.format.is_rgb:
-        return frame.to_ndarray(format="rgb24", width=width, height=height)
-    matrix = int(frame.colorspace)
-    if matrix == UNSPECIFIED or matrix == 0:
-        matrix = ITU709 if frame.height >= 720 else ITU601
-    limited = int(frame.color_range) != FULL_RANGE and not frame.format.name.startswith("yuvj")
-    hdr = int(frame.color_trc) == PQ
-    converted = frame.reformat(
-        width=width,
-        height=height,
-        format="rgb48le" if hdr else "rgb24",
-        src_colorspace=matrix,
-        src_color_range=LIMITED_RANGE if limited else FULL_RANGE,
-        dst_color_range=FULL_RANGE,
+def upright(picture: np.ndarray, orientation: Orientation) -> np.ndarray:
+    """H W 3 transposed, then mirrored left to right and top to bottom, as the orientation says."""
+    transposed, left_right, top_bottom = orientation
+    picture = picture.swapaxes(0, 1) if transposed else picture
+    picture = picture[:, ::-1] if left_right else picture
+    return picture[::-1] if top_bottom else picture
+
+
+def orientation_of(frame: Any) -> Orientation:
+    """The nearest of eight to a frame's display matrix: x' = a x + c y, y' = b x + d y, all in 1/65536."""
+    side = frame.side_data.get(SideDisplayMatrix)
+    if side is None:
+        return False, False, False
+    a, b, _, c, d = np.frombuffer(bytes(side), "<i4")[:5].tolist()
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return False, a < 0, d < 0
+    return True, c < 0, b < 0
+
+
+def sensible_aspect(aspect: Fraction | None) -> Fraction:
+    """Width over height of a pixel; 1 where none is named, or one that no camera makes."""
+    return aspect if aspect and Fraction(1, 8) <= aspect <= 8 else Fraction(1)
+
+
+def deinterlaced(stream: Any, frames: Iterator[Any]) -> Iterator[Any]:
+    """Frames as they come; from the first interlaced one on, those that are interlaced made whole (bwdif)."""
+    graph = None
+    for frame in frames:
+        if graph is None:
+            if not frame.interlaced_frame or frame.format.is_rgb:
+                yield frame
+                continue
+            graph = bwdif(stream, frame)
+        graph.vpush(frame)
+        yield from pulled(graph)
+    if graph is not None:
+        graph.vpush(None)
+        yield from pulled(graph)
+
+
+def bwdif(stream: Any, frame: Any) -> Any:
+    """A filter graph that gives one frame for each, of the frame's size and format."""
+    graph = av.filter.Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or stream.time_base
     )
-    return tone_map(converted.to_ndarray()) if hdr else converted.to_ndarray()
+    filter_ = graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
+    graph.link_nodes(source, filter_, graph.add("buffersink")).configure()
+    return graph
 
 
-def tone_map(picture: np.ndarray) -> np.ndarray:
-    """HDR to SDR: uint16 H W 3 in PQ and BT.2020 (ITU-R BT.2100) to uint8 sRGB.
-
-    Light up to 0.8 of paper white (203 nits) keeps its place; what is brighter is rolled off towards white.
-    """
-    signal = (picture / np.float32(65535)) ** np.float32(1 / 78.84375)
-    nits = 10000 * (np.maximum(signal - 0.8359375, 0) / (18.8515625 - 18.6875 * signal)) ** np.float32(
-        1 / 0.1593017578125
-    )
-    light = np.maximum((nits / PAPER_WHITE) @ BT2020_TO_SRGB.T, 0)
-    light = np.where(light > 0.8, 1 - 0.2 * np.exp(-(light - 0.8) / 0.2), light)
-    encoded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** np.float32(1 / 2.4) - 0.055)
-    return (encoded.clip(0, 1) * 255).round().astype(np.uint8)
-
-
-def picture_to_rgb(picture: Image.Image) -> Image.Image:
-    """A picture in RGB: turned by its EXIF orientation, composed over white by its alpha; 16-bit grey brought to 8."""
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I") or picture.mode == "F":
-        values = np.asarray(picture, dtype=np.float32)
-        picture = Image.fromarray((values / max(float(values.max()), 1.0) * 255).astype(np.uint8))
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    return picture.convert("RGB")
-
-
-def at_even_times(frames: list[np.ndarray], times: list[float], rate: float) -> list[np.ndarray]:
-    """The frames of a file with a variable frame rate as its average rate shows them; others stay as they are.
-
-    times: seconds of each frame, below 0 where unknown; rate: frames a second.
-    """
-    steps = np.diff(times)
-    if len(times) < 3 or min(times) < 0 or steps.min() <= 0 or steps.max() - steps.min() < 0.5 / rate:
-        return frames
-    moments = times[0] + np.arange(len(frames)) * (times[-1] - times[0]) / (len(frames) - 1)
-    return [frames[index] for index in np.searchsorted(times, moments + 1e-6, side="right") - 1]
-
-
-def for_durations(frames: list[np.ndarray], milliseconds: list[float], limit: int) -> tuple[list[np.ndarray], float]:
-    """Frames of a gif or webp, each shown for its own time, as a video of a constant rate: (frames, fps).
-
-    At most `limit` frames. A duration of at most 10 ms counts as 100, as in browsers. No frame is left out unless its
-    time is less than a part in MOST_REPEATED of the mean one.
-    """
-    if max(milliseconds) - min(milliseconds) > 10:  # what a whole hundredth of a second cannot tell
-        milliseconds = [100 if each <= 10 else each for each in milliseconds]
-    total = sum(milliseconds)
-    if max(milliseconds) - min(milliseconds) <= 10:
-        return frames, 1000 * len(frames) / total
-    count = min(limit, round(total / min(milliseconds)), MOST_REPEATED * len(frames))
-    moments = (np.arange(count) + 0.5) * total / count
-    shown = np.searchsorted(np.cumsum(milliseconds), moments, side="right")
-    return [frames[0], *(frames[index] for index in shown[1:])], 1000 * count / total
+def pulled(graph: Any) -> Iterator[Any]:
+    """Frames that a filter graph has ready."""
+    while True:
+        try:
+            yield graph.vpull()
+        except (av.error.BlockingIOError, av.error.EOFError):
+            return

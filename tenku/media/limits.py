@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-MAX_FRAMES = 20_000
+MAX_FRAMES = 20_000  # kept
+MAX_DECODED = 100_000  # frames, of which those that are needed are kept
 MAX_PIXELS = 4096 * 2304  # of one frame
 MAX_PICTURE = 2**27  # pixels of a still picture that is made smaller at once: phones take 50 million
-MAX_BYTES = 4 * 2**30  # of all decoded frames
+MAX_BYTES = 4 * 2**30  # of all kept frames
 
 
 def size_within(width: int, height: int, longest_side: int | None) -> tuple[int, int]:
@@ -14,10 +15,20 @@ def size_within(width: int, height: int, longest_side: int | None) -> tuple[int,
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def frame_limit(path: Path, width: int, height: int, size: tuple[int, int], max_frames: int, max_pixels: int) -> int:
-    """How many frames of width x height, kept at `size`, may be read from a file. ValueError for too large ones."""
+def size_covering(width: int, height: int, cover: tuple[int, int]) -> tuple[int, int]:
+    """(width, height) made no smaller than covers a (width, height), in the same proportions, and never larger."""
+    scale = min(1.0, max(cover[0] / max(width, 1), cover[1] / max(height, 1)))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def check_pixels(path: Path, width: int, height: int, max_pixels: int) -> None:
+    """ValueError for frames without a size, and for too large ones."""
     if width < 1 or height < 1:
         raise ValueError(f"{path} holds no video with a size")
     if width * height > max_pixels:
         raise ValueError(f"{path} is too large: {width}x{height}, at most {max_pixels} pixels a frame are read")
+
+
+def frame_limit(size: tuple[int, int], max_frames: int) -> int:
+    """How many frames are kept at most, at a (width, height)."""
     return min(max_frames, MAX_BYTES // (size[0] * size[1] * 3))

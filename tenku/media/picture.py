@@ -1,43 +1,132 @@
-"""Read pictures, still or moving: png, jpeg, gif and webp."""
+"""Read pictures, still or moving, as a browser shows them: png, jpeg, gif, webp, avif and (with an extra) heic."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from tenku.media.display import for_durations, picture_to_rgb
-from tenku.media.limits import MAX_PICTURE, frame_limit, size_within
+from tenku.media.display import SizeFn
+from tenku.media.limits import MAX_PICTURE, check_pixels, frame_limit
+from tenku.media.remembered import from_picture
+from tenku.media.timing import for_durations, seen_at, shown_for
 
 STILL_FPS = 16.0  # of a picture that names no time
+FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "AVIF", "HEIF")
+# Brands of ISO containers (ftyp) that hold pictures, which a video player would show a tile of.
+AVIF_BRANDS, HEIF_BRANDS = (b"avif", b"avis"), (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+UNREADABLE = (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, EOFError, OverflowError)
+SRGB = ImageCms.createProfile("sRGB")
 
 
 def is_picture(start: bytes) -> bool:
-    """Whether a file that begins with these 16 bytes is one of the four (RIFF also holds avi and wav)."""
-    return start.startswith((b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8")) or (
-        start.startswith(b"RIFF") and start[8:12] == b"WEBP"
+    """Whether a file that begins with these bytes is a picture (RIFF also holds avi and wav, ftyp videos)."""
+    return (
+        start.startswith((b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8"))
+        or (start.startswith(b"RIFF") and start[8:12] == b"WEBP")
+        or iso_kind(start) is not None
     )
 
 
+def iso_kind(start: bytes) -> str | None:
+    """ "AVIF" or "HEIF" for the pictures that lie in an ISO container, else None."""
+    brand = start[8:12] if start[4:8] == b"ftyp" else b""
+    compatible = {start[index : index + 4] for index in range(16, min(len(start), int.from_bytes(start[:4], "big")), 4)}
+    if brand in AVIF_BRANDS or (brand in (b"mif1", b"msf1") and compatible & {*AVIF_BRANDS}):
+        return "AVIF"
+    return "HEIF" if brand in HEIF_BRANDS else None
+
+
 def read_picture(
-    path: Path, max_frames: int, max_pixels: int, longest_side: int | None
+    path: Path, max_frames: int, max_pixels: int, size_fn: SizeFn, fps: float | None, *, shrinks: bool
 ) -> tuple[np.ndarray, float, dict[str, str]]:
-    """(frames uint8 T H W 3, fps, no metadata). Arguments and errors as of `read_video`."""
+    """(frames uint8 T H W 3, fps, metadata). Arguments and errors as of `read_footage`; shrinks: size_fn makes smaller.
+
+    A still picture that is made smaller at once may be larger than a frame of a video.
+    """
     try:
-        with Image.open(path, formats=("PNG", "JPEG", "GIF", "WEBP")) as picture:
-            count = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)  # phones add a smaller copy
-            max_pixels = MAX_PICTURE if longest_side and count == 1 else max_pixels
-            limit = frame_limit(path, *picture.size, size_within(*picture.size, longest_side), max_frames, max_pixels)
-            if count > limit:
-                raise ValueError(f"{path} is too long: {count} frames, at most {limit} are read")
+        with open_picture(path) as picture:
+            moving = picture.format != "MPO" and getattr(picture, "is_animated", False)  # phones add a smaller copy
+            check_pixels(path, *picture.size, MAX_PICTURE if shrinks and not moving else max_pixels)
+            limit = frame_limit(size_fn(picture.size), max_frames)
             frames, durations = [], []
-            for index in range(count):
-                picture.seek(index)
-                shown = picture_to_rgb(picture)
-                frames.append(np.asarray(shown.resize(size_within(*shown.size, longest_side))))
-                durations.append(picture.info.get("duration", 0))
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, EOFError) as error:
+            for index in range(limit + 1 if moving else 1):
+                try:
+                    picture.seek(index)
+                except EOFError:
+                    break
+                if index == limit:
+                    raise ValueError(f"{path} is too long: more than {limit} frames")
+                picture.load()
+                durations.append(float(picture.info.get("duration", 0) or 0))
+                shown = shown_picture(picture)
+                frames.append(np.asarray(shown.resize(size_fn(shown.size), Image.Resampling.LANCZOS)))
+            metadata = from_picture(picture)
+    except UNREADABLE as error:
         raise ValueError(f"{path} is not a readable picture: {error}") from error
-    if not sum(durations):
-        return np.stack(frames), STILL_FPS, {}
-    frames, fps = for_durations(frames, durations, limit)
-    return np.stack(frames), fps, {}
+    if len(frames) == 1:
+        return np.stack(frames), fps or STILL_FPS, metadata
+    durations = shown_for(durations)
+    if fps is None:
+        frames, fps = for_durations(frames, durations, limit)
+        return np.stack(frames), fps, metadata
+    if sum(durations) / 1000 * fps > limit:
+        raise ValueError(f"{path} is too long: {sum(durations) / 1000:.0f} s, at most {limit / fps:.0f} s are read")
+    starts = np.cumsum([0, *durations[:-1]])
+    timed = ((a / 1000, b / 1000, frame) for a, b, frame in zip(starts, durations, frames, strict=True))
+    return np.stack(list(seen_at(timed, fps))), fps, metadata
+
+
+def open_picture(path: Path) -> Image.Image:
+    """ValueError in one line for kinds that this installation cannot read."""
+    kind = iso_kind(path.open("rb").read(64))
+    if kind == "HEIF":
+        try:
+            import pillow_heif
+        except ImportError:
+            raise ValueError(
+                f"{path} is a HEIC picture: pip install 'tenku[heif]' to read it, or save it as jpeg or png"
+            ) from None
+        pillow_heif.register_heif_opener()
+    Image.init()
+    if kind == "AVIF" and "AVIF" not in Image.OPEN:
+        raise ValueError(f"{path} is an AVIF picture, which needs Pillow 11.3 or newer; or save it as jpeg or png")
+    return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
+
+
+def shown_picture(picture: Image.Image) -> Image.Image:
+    """A picture in RGB: upright by its EXIF orientation, in sRGB by its colour profile, over white by its alpha.
+
+    16-bit grey is brought to 8 bits by its depth.
+    """
+    picture = ImageOps.exif_transpose(picture)
+    profile = picture.info.get("icc_profile")
+    if picture.mode == "F" or picture.mode.startswith("I"):  # of the kinds that are read, only 16-bit grey
+        values = np.asarray(picture).astype(np.float32) / 257
+        picture = Image.fromarray(values.round().clip(0, 255).astype(np.uint8))
+    alpha = None
+    if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        alpha = picture.getchannel("A")
+    picture = in_srgb(picture, profile)
+    if alpha is None:
+        return picture
+    white = Image.new("RGB", picture.size, "white")
+    white.paste(picture, mask=alpha)
+    return white
+
+
+def in_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
+    """RGB of a picture by its ICC profile; as it is where there is none, or one that does not fit."""
+    if profile:
+        for mode in (picture.mode, "RGB", "L"):  # a palette's colours are RGB; a grey profile wants grey
+            if mode not in ("RGB", "L", "CMYK"):
+                continue
+            try:
+                source = ImageCms.ImageCmsProfile(BytesIO(profile))
+                changed = ImageCms.profileToProfile(picture.convert(mode), source, SRGB, outputMode="RGB")
+            except (ImageCms.PyCMSError, OSError, ValueError):
+                continue
+            assert changed is not None
+            return changed
+    return picture.convert("RGB")

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from tenku.media.clip import Clip, Stream
+from tenku.media.container import check_is_file
 from tenku.media.resize import at_rate, fit, parse_size
-from tenku.media.video import check_is_file
 from tenku.sample.conditioning import ConditioningFn, with_frame_texts
 from tenku.sample.pipeline import Pipeline
 from tenku.sample.request import LONGEST, Request

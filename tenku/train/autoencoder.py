@@ -22,8 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from tenku.media.reader import read_video
 from tenku.media.sheet import contact_sheet
-from tenku.media.video import read_video, write_png
+from tenku.media.writer import write_png
 from tenku.model.autoencoder import PRESETS, Autoencoder, to_frames, to_video
 from tenku.model.precision import autocast
 from tenku.model.weights import load_into, part_folder, save_module

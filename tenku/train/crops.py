@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tenku.data.readers import read_ahead, start_readers
-from tenku.media.video import read_video
+from tenku.media.reader import read_video
 
 FIRST = 64  # clips to wait for, or all there are
 RELIST_SECONDS = 10.0

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tenku.media.video import write_clip
+from tenku.media.writer import write_clip
 from tenku.world.clip import check_clip, make_clip
 from tenku.world.scene import FPS, SAMPLES, WORLD
 from tenku.world.workers import make_all

@@ -11,7 +11,7 @@ from tenku.data import latents as encoding
 from tenku.data.latents import encode_clips, encode_samples, read_manifest
 from tenku.data.loader import Loader, load_buckets
 from tenku.data.source import clips
-from tenku.media.video import write_clip
+from tenku.media.writer import write_clip
 from tenku.model.autoencoder import Autoencoder, nano
 from tenku.model.weights import save_module
 

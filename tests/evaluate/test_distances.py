@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tenku.evaluate.distances import evaluate_autoencoder, kernel_distance, psnr, ssim
-from tenku.media.video import write_clip
+from tenku.media.writer import write_clip
 from tenku.model.autoencoder import Autoencoder, nano
 from tenku.model.weights import save_module
 

@@ -17,7 +17,7 @@ from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from PIL import ImageFont
 
-from tenku.media import sheet, video
+from tenku.media import reader, sheet, writer
 from tenku.media.sheet import contact_sheet
 
 COLOURS = {
@@ -45,17 +45,17 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-@pytest.mark.parametrize("write", [video.write_video, video.write_clip])
+@pytest.mark.parametrize("write", [writer.write_video, writer.write_clip])
 def test_colours_come_back(tmp_path: Path, colour: str, write) -> None:
     frames = solid(COLOURS[colour])
     write(tmp_path / "a.mp4", frames, 16)
-    back, _, _ = video.read_video(tmp_path / "a.mp4")
+    back, _, _ = reader.read_video(tmp_path / "a.mp4")
     assert back.shape == frames.shape
     assert np.abs(back.astype(int) - frames).max() <= 3
 
 
 def test_an_mp4_is_what_browsers_play(tmp_path: Path) -> None:
-    video.write_video(tmp_path / "a.mp4", moving(), 16)
+    writer.write_video(tmp_path / "a.mp4", moving(), 16)
     with av.open(str(tmp_path / "a.mp4")) as container:
         stream = container.streams.video[0]
         context = stream.codec_context
@@ -68,14 +68,14 @@ def test_an_mp4_is_what_browsers_play(tmp_path: Path) -> None:
 
 def test_frames_and_rate_come_back_in_order(tmp_path: Path) -> None:
     frames = moving()
-    video.write_clip(tmp_path / "a.mp4", frames, 12.5)
-    back, fps, _ = video.read_video(tmp_path / "a.mp4")
+    writer.write_clip(tmp_path / "a.mp4", frames, 12.5)
+    back, fps, _ = reader.read_video(tmp_path / "a.mp4")
     assert fps == 12.5 and len(back) == len(frames)
     assert psnr(frames, back) > 38
     assert psnr(frames, back[::-1]) < 25
 
 
-@pytest.mark.parametrize("write", [video.write_video, video.write_clip])
+@pytest.mark.parametrize("write", [writer.write_video, writer.write_clip])
 def test_the_same_frames_give_the_same_bytes_every_time(tmp_path: Path, write) -> None:
     """Without cpu-independent, x264 gives one of several files, by what lies in memory beside its own."""
     rng = np.random.default_rng(0)
@@ -93,9 +93,9 @@ def test_the_same_frames_give_the_same_bytes_every_time(tmp_path: Path, write) -
 def test_a_training_clip_may_be_odd_and_has_the_same_bytes_twice(tmp_path: Path) -> None:
     frames = moving(height=33, width=47)
     for name in ("a.mp4", "b.mp4"):
-        video.write_clip(tmp_path / name, frames, 16)
+        writer.write_clip(tmp_path / name, frames, 16)
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
-    assert video.read_video(tmp_path / "a.mp4")[0].shape == frames.shape
+    assert reader.read_video(tmp_path / "a.mp4")[0].shape == frames.shape
 
 
 def test_frames_are_written_as_they_come(tmp_path: Path) -> None:
@@ -109,9 +109,9 @@ def test_frames_are_written_as_they_come(tmp_path: Path) -> None:
             assert sum(each() is not None for each in alive) <= 3
             yield piece
 
-    video.write_video(tmp_path / "a.mp4", pieces(), 16)
-    video.write_video(tmp_path / "b.mp4", moving(64), 16)
-    assert np.array_equal(video.read_video(tmp_path / "a.mp4")[0], video.read_video(tmp_path / "b.mp4")[0])
+    writer.write_video(tmp_path / "a.mp4", pieces(), 16)
+    writer.write_video(tmp_path / "b.mp4", moving(64), 16)
+    assert np.array_equal(reader.read_video(tmp_path / "a.mp4")[0], reader.read_video(tmp_path / "b.mp4")[0])
 
 
 def test_a_video_that_is_not_made_to_its_end_is_not_there(tmp_path: Path) -> None:
@@ -123,20 +123,20 @@ def test_a_video_that_is_not_made_to_its_end_is_not_there(tmp_path: Path) -> Non
 
     for last in (RuntimeError("out of memory"), moving(height=34), moving().astype(float)):
         with pytest.raises((RuntimeError, ValueError)):
-            video.write_video(tmp_path / "a.mp4", pieces(last), 16)
+            writer.write_video(tmp_path / "a.mp4", pieces(last), 16)
         assert not list(tmp_path.iterdir())
     with pytest.raises(ValueError, match="T, H, W, 3"):
-        video.write_video(tmp_path / "a.mp4", iter([]), 16)
+        writer.write_video(tmp_path / "a.mp4", iter([]), 16)
 
 
 def test_a_writer_takes_pieces_and_gives_the_bytes_of_the_whole(tmp_path: Path) -> None:
     frames, metadata = moving(8), {"prompt": "a red ball"}
-    video.write_video(tmp_path / "a.mp4", frames, 16, metadata)
-    with video.VideoWriter(tmp_path / "b.mp4", 16, metadata) as writer:
+    writer.write_video(tmp_path / "a.mp4", frames, 16, metadata)
+    with writer.VideoWriter(tmp_path / "b.mp4", 16, metadata) as file:
         for start, end in ((0, 1), (1, 5), (5, 8)):
-            writer.write(frames[start:end])
+            file.write(frames[start:end])
             assert not (tmp_path / "b.mp4").exists()
-        assert writer.count == 8
+        assert file.count == 8
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
 
 
@@ -146,9 +146,9 @@ def test_a_writer_leaves_nothing_when_its_block_fails(tmp_path: Path, written: i
     """What failed is told as it was; an older file stays."""
     (tmp_path / "a.mp4").write_bytes(b"older")
     with pytest.raises(type(error)) as caught:
-        with video.VideoWriter(tmp_path / "a.mp4", 16) as writer:
+        with writer.VideoWriter(tmp_path / "a.mp4", 16) as file:
             for _ in range(written):
-                writer.write(moving())
+                file.write(moving())
             raise error
     assert caught.value is error
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"older"]
@@ -156,41 +156,41 @@ def test_a_writer_leaves_nothing_when_its_block_fails(tmp_path: Path, written: i
 
 def test_a_writer_says_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="T, H, W, 3"):
-        with video.VideoWriter(tmp_path / "a.mp4", 16):
+        with writer.VideoWriter(tmp_path / "a.mp4", 16):
             pass
     with pytest.raises(OSError, match="nowhere"):
-        with video.VideoWriter(tmp_path / "nowhere" / "a.mp4", 16):
+        with writer.VideoWriter(tmp_path / "nowhere" / "a.mp4", 16):
             raise AssertionError("no work is done for a place that is not there")
     with pytest.raises(ValueError, match="fps"):
-        video.VideoWriter(tmp_path / "a.mp4", 0)
+        writer.VideoWriter(tmp_path / "a.mp4", 0)
     assert not list(tmp_path.iterdir())
 
 
 def test_metadata_comes_back(tmp_path: Path) -> None:
     metadata = {"prompt": 'a "red" ball; = 一个红球 🎈', "seed": "7", "settings": json.dumps({"steps": 8})}
-    video.write_video(tmp_path / "a.mp4", moving(), 16, metadata)
-    assert video.read_video(tmp_path / "a.mp4")[2] == metadata
+    writer.write_video(tmp_path / "a.mp4", moving(), 16, metadata)
+    assert reader.read_video(tmp_path / "a.mp4")[2] == metadata
 
 
-@pytest.mark.parametrize("name, write", [("a.gif", video.write_gif), ("a.webp", video.write_webp)])
+@pytest.mark.parametrize("name, write", [("a.gif", writer.write_gif), ("a.webp", writer.write_webp)])
 def test_moving_pictures_come_back(tmp_path: Path, name: str, write) -> None:
     frames = moving()
     write(tmp_path / name, frames, 16)
-    back, fps, _ = video.read_video(tmp_path / name)
+    back, fps, _ = reader.read_video(tmp_path / name)
     assert back.shape == frames.shape and psnr(frames, back) > 25
     assert fps == pytest.approx(16, rel=0.03)
 
 
 def test_a_png_comes_back_exactly(tmp_path: Path) -> None:
-    video.write_png(tmp_path / "a.png", moving()[3])
-    frames, _, _ = video.read_video(tmp_path / "a.png")
+    writer.write_png(tmp_path / "a.png", moving()[3])
+    frames, _, _ = reader.read_video(tmp_path / "a.png")
     assert np.array_equal(frames, moving()[3:4])
 
 
 def test_a_name_with_a_protocol_in_it_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    video.write_clip("pipe:0.mp4", moving(), 16)
-    assert len(video.read_video("pipe:0.mp4")[0]) == 8
+    writer.write_clip("pipe:0.mp4", moving(), 16)
+    assert len(reader.read_video("pipe:0.mp4")[0]) == 8
 
 
 # Bad input
@@ -198,7 +198,7 @@ def test_a_name_with_a_protocol_in_it_is_a_file(tmp_path: Path, monkeypatch: pyt
 
 def bad_files(folder: Path) -> dict[str, Path]:
     good = folder / "good.mp4"
-    video.write_clip(good, np.random.default_rng(0).integers(0, 255, (24, 32, 32, 3), np.uint8), 16)
+    writer.write_clip(good, np.random.default_rng(0).integers(0, 255, (24, 32, 32, 3), np.uint8), 16)
     content = good.read_bytes()
     files = {
         "missing": None,
@@ -229,19 +229,19 @@ def bad_files(folder: Path) -> dict[str, Path]:
 def test_bad_files_are_refused_in_one_line(tmp_path: Path, kind: str) -> None:
     path = bad_files(tmp_path)[kind]
     with pytest.raises(ValueError) as caught:
-        video.read_video(path)
+        reader.read_video(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_too_much_is_refused(tmp_path: Path) -> None:
-    video.write_clip(tmp_path / "a.mp4", moving(), 16)
+    writer.write_clip(tmp_path / "a.mp4", moving(), 16)
     with pytest.raises(ValueError, match="too long"):
-        video.read_video(tmp_path / "a.mp4", max_frames=7)
+        reader.read_video(tmp_path / "a.mp4", max_frames=7)
     with pytest.raises(ValueError, match="too large"):
-        video.read_video(tmp_path / "a.mp4", max_pixels=1000)
-    video.write_gif(tmp_path / "a.gif", moving(), 16)
+        reader.read_video(tmp_path / "a.mp4", max_pixels=1000)
+    writer.write_gif(tmp_path / "a.gif", moving(), 16)
     with pytest.raises(ValueError, match="too long"):
-        video.read_video(tmp_path / "a.gif", max_frames=7)
+        reader.read_video(tmp_path / "a.gif", max_frames=7)
 
 
 @pytest.mark.parametrize(
@@ -257,17 +257,17 @@ def test_too_much_is_refused(tmp_path: Path) -> None:
 )
 def test_bad_frames_are_refused(tmp_path: Path, frames: np.ndarray, fps: float, expected: str) -> None:
     with pytest.raises(ValueError, match=expected):
-        video.write_video(tmp_path / "a.mp4", frames, fps)
+        writer.write_video(tmp_path / "a.mp4", frames, fps)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="nowhere"):
-        video.write_video(tmp_path / "nowhere" / "a.mp4", moving(), 16)
+        writer.write_video(tmp_path / "nowhere" / "a.mp4", moving(), 16)
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder in which nobody can write")
-@pytest.mark.parametrize("write", [video.write_video, video.write_gif, video.write_webp])
+@pytest.mark.parametrize("write", [writer.write_video, writer.write_gif, writer.write_webp])
 def test_an_unwritable_folder_is_named(write) -> None:
     with pytest.raises(OSError, match="/proc/a.mp4"):
         write(Path("/proc/a.mp4"), moving(), 16)
@@ -284,7 +284,7 @@ def test_a_failure_leaves_the_older_file_and_nothing_else(
     monkeypatch.setattr(os, "replace", full)
     arguments = (moving()[0],) if name == "write_png" else (moving(), 16)
     with pytest.raises(OSError, match="No space left"):
-        getattr(video, name)(tmp_path / "a", *arguments)
+        getattr(writer, name)(tmp_path / "a", *arguments)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a").read_bytes() == b"older"
 
@@ -293,17 +293,17 @@ def test_a_failure_leaves_the_older_file_and_nothing_else(
 def test_a_disk_that_fills_up_while_writing(tmp_path: Path, limit: int) -> None:
     code = """
 import numpy as np, sys
-from tenku.media import video
+from tenku.media import writer
 noise = np.random.default_rng(0).integers(0, 255, (24, 64, 64, 3), np.uint8)
 try:
-    video.write_video("a.mp4", noise, 16)
+    writer.write_video("a.mp4", noise, 16)
 except OSError as error:
     sys.exit(str(error))
 """
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(Path(video.__file__).parent.parent.parent)},
+        env=os.environ | {"PYTHONPATH": str(Path(writer.__file__).parent.parent.parent)},
         capture_output=True,
         text=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),

@@ -229,7 +229,9 @@ def test_a_moving_picture_shows_each_frame_for_its_time(tmp_path):
 @pytest.mark.parametrize(("name", "content"), [("a.avi", b"RIFF....AVI LIST"), ("a.bmp", b"BM" + bytes(60))])
 def test_kinds_that_are_not_read_are_told_those_that_are(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=r"no video \(mp4, mov, mkv, webm\) and no picture \(png, jpeg, gif, webp\)"):
+    with pytest.raises(
+        ValueError, match=r"no video \(mp4, mov, mkv, webm\) and no picture \(png, jpeg, gif, webp, avif, heic\)"
+    ):
         read_user_clip(tmp_path / name)
     with pytest.raises(ValueError, match="is a folder: name a file in it"):
         read_user_clip(tmp_path)

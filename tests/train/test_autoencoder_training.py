@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tenku.media.video import write_clip
+from tenku.media.writer import write_clip
 from tenku.model.autoencoder import load_autoencoder
 from tenku.train import checkpoint
 from tenku.train.autoencoder import AutoencoderTrainConfig, AutoencoderTrainer

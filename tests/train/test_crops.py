@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tenku.media.video import write_clip
+from tenku.media.writer import write_clip
 from tenku.train import crops
 from tenku.train.crops import ClipCache, crop_shape, draw_crops
 

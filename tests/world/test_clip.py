@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tenku.media.video import read_video
+from tenku.media.reader import read_video
 from tenku.world.clip import _compose, describe, make_clip, stays_in_view
 from tenku.world.dataset import write_clips
 from tenku.world.splits import HELD_OUT_COLORS, HELD_OUT_KINDS

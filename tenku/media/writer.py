@@ -1,8 +1,7 @@
-"""Write and read videos: mp4 (H.264), gif, webp and png, whole or not at all; pictures are read by `picture.py`.
+"""Write videos: mp4 (H.264, and AAC where there is sound), gif, webp and png, whole or not at all.
 
 Frames are uint8 arrays T H W 3 of full-range RGB. A file is written under a hidden name beside its place,
-flushed to the disk and renamed. Reading opens only real video and picture containers: an ffconcat text file
-named .mp4 would otherwise make FFmpeg open other files of this machine.
+flushed to the disk and renamed.
 """
 
 import os
@@ -19,17 +18,14 @@ import numpy as np
 from av.error import FFmpegError
 from PIL import Image
 
-from tenku.media.display import BT709, FULL_RANGE, ITU709, LIMITED_RANGE, at_even_times, frame_to_rgb
-from tenku.media.limits import MAX_FRAMES, MAX_PIXELS, frame_limit, size_within
-from tenku.media.picture import is_picture, read_picture
+from tenku.media.colour import BT709
+from tenku.media.display import FULL_RANGE, ITU709, LIMITED_RANGE
+from tenku.media.remembered import to_save
+from tenku.media.sound import RATE, Sound
 
-CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
-CONTAINER_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder", "creation_time"}
+FASTEST = {"GIF": 50, "WEBP": 90}  # frames a second: browsers slow down what is shown for 10 ms or less
+AAC_BITS = 128_000  # a second
 REPRODUCIBLE = {"x264-params": "cpu-independent=1"}  # else x264's fast routines give other bytes at times
-
-
-# ----------------------------------------------------------------------------------------------------------
-# writing
 
 
 class VideoWriter:
@@ -39,9 +35,9 @@ class VideoWriter:
             writer.write(frames)  # uint8 k H W 3, again and again
 
     H.264, converted to and tagged as BT.709 in limited range, index first (faststart), metadata inside. yuv420p is what
-    every browser plays. crf, preset: x264's. ValueError for frames of a wrong kind or another size than the first, none
-    at all, an odd width or height in yuv420p, or a wrong fps; OSError where it cannot be written. An older file of that
-    name stays until then.
+    every browser plays. sound: int16 N 2 at 48 kHz, from the first frame on. crf, preset: x264's. ValueError for frames
+    of a wrong kind or another size than the first, none at all, an odd width or height in yuv420p, or a wrong fps;
+    OSError where it cannot be written. An older file of that name stays until then.
     """
 
     def __init__(
@@ -50,12 +46,14 @@ class VideoWriter:
         fps: float,
         metadata: Mapping[str, str] | None = None,
         *,
+        sound: Sound | None = None,
         crf: int = 16,
         preset: str = "medium",
         pixel_format: str = "yuv420p",
         threads: int = 0,
     ) -> None:
         check_fps(fps)
+        self.sound, self._heard = sound, 0
         self.path, self.fps, self.metadata = Path(path), fps, metadata or {}
         self.pixel_format, self.threads = pixel_format, threads
         self.options = {"crf": str(crf), "preset": preset} | REPRODUCIBLE
@@ -63,6 +61,7 @@ class VideoWriter:
         self._partial = _hidden_name(self.path)
         self._container: Any = None
         self._stream: Any = None
+        self._audio: Any = None
 
     def __enter__(self) -> Self:
         _check_folder(self.path)
@@ -87,6 +86,7 @@ class VideoWriter:
                 )
                 self._container.mux(self._stream.encode(frame))
                 self.count += 1
+            self._write_sound(round(self.count / self.fps * RATE))
 
     def __exit__(self, kind: type | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         try:
@@ -99,11 +99,25 @@ class VideoWriter:
                     self._container.close()
             self._partial.unlink(missing_ok=True)
 
+    def _write_sound(self, until: int) -> None:
+        """Encode the sound up to a sample, in whole packets."""
+        if self._audio is None or self.sound is None:
+            return
+        size = self._audio.codec_context.frame_size
+        until = min(until, len(self.sound))
+        while until - self._heard >= size or (until == len(self.sound) and self._heard < until):
+            part = self.sound[self._heard : min(until, self._heard + size)]
+            planar = np.ascontiguousarray(part.T.astype(np.float32) / 32768)
+            frame = av.AudioFrame.from_ndarray(planar, format="fltp", layout="stereo")
+            frame.sample_rate, frame.pts, frame.time_base = RATE, self._heard, Fraction(1, RATE)
+            self._container.mux(self._audio.encode(frame))
+            self._heard += len(part)
+
     def _open(self, width: int, height: int) -> None:
         if self.pixel_format == "yuv420p" and (width % 2 or height % 2):
             raise ValueError(f"an mp4 needs an even width and height, got {width}x{height}")
         flags = {"movflags": "+faststart+use_metadata_tags"}
-        self._container = av.open(str(self._partial), "w", format="mp4", options=flags)
+        self._container = av.open(f"file:{self._partial}", "w", format="mp4", options=flags)
         self._container.metadata.update(self.metadata)
         self._stream = self._container.add_stream("libx264", rate=Fraction(self.fps).limit_denominator(1001))
         self._stream.height, self._stream.width = height, width
@@ -112,14 +126,22 @@ class VideoWriter:
         context.thread_count = self.threads
         context.color_primaries = context.color_trc = context.colorspace = BT709
         context.color_range = LIMITED_RANGE
+        if self.sound is not None:
+            self._audio = self._container.add_stream("aac", rate=RATE, layout="stereo")
+            self._audio.bit_rate = AAC_BITS
+            self._audio.codec_context.open()
 
     def _finish(self) -> None:
         if not self.count:
             check_frames(np.empty((0, 0, 0, 3), np.uint8))
         self._container.mux(self._stream.encode())
+        if self._audio is not None and self.sound is not None:
+            self.sound = self.sound[: round(self.count / self.fps * RATE)]
+            self._write_sound(len(self.sound))
+            self._container.mux(self._audio.encode())
         self._container.close()
         # FFmpeg keeps some errors of its last writes to itself: count what is really on the disk.
-        with av.open(str(self._partial), format="mp4") as container:
+        with av.open(f"file:{self._partial}", format="mp4") as container:
             if container.streams.video[0].frames != self.count:
                 raise OSError(f"cannot write {self.path}: the disk took only a part of it")
         _put_in_place(self._partial, self.path)
@@ -131,6 +153,7 @@ def write_video(
     fps: float,
     metadata: Mapping[str, str] | None = None,
     *,
+    sound: Sound | None = None,
     crf: int = 16,
     preset: str = "medium",
 ) -> None:
@@ -138,7 +161,7 @@ def write_video(
 
     frames: all of them, or pieces k H W 3 of one size, written as they come.
     """
-    with VideoWriter(path, fps, metadata, crf=crf, preset=preset) as writer:
+    with VideoWriter(path, fps, metadata, sound=sound, crf=crf, preset=preset) as writer:
         for piece in [frames] if isinstance(frames, np.ndarray) else frames:
             writer.write(piece)
 
@@ -149,22 +172,26 @@ def write_clip(path: str | Path, frames: np.ndarray, fps: float) -> None:
         writer.write(frames)
 
 
-def write_gif(path: str | Path, frames: np.ndarray, fps: float) -> None:
-    """Write an endless gif with a palette for each frame. Errors as of `VideoWriter`."""
-    pictures = [Image.fromarray(frame).quantize(256) for frame in check_frames(frames)]
-    _write_pictures(Path(path), pictures, "GIF", duration=_milliseconds(len(pictures), fps, 10), disposal=1)
+def write_gif(path: str | Path, frames: np.ndarray, fps: float, metadata: Mapping[str, str] | None = None) -> None:
+    """Write an endless gif with a palette for each frame, the metadata as its comment. Errors as of `VideoWriter`.
+
+    At most 50 frames a second: browsers show a frame of 10 ms for 100.
+    """
+    frames, fps = thinned(check_frames(frames), fps, FASTEST["GIF"])
+    pictures = [Image.fromarray(frame).quantize(256) for frame in frames]
+    _write_pictures(Path(path), pictures, "GIF", fps, 10, metadata, disposal=1)
 
 
-def write_webp(path: str | Path, frames: np.ndarray, fps: float) -> None:
-    """Write an endless animated webp. Errors as of `VideoWriter`."""
-    pictures = [Image.fromarray(frame) for frame in check_frames(frames)]
-    _write_pictures(Path(path), pictures, "WEBP", duration=_milliseconds(len(pictures), fps, 1), quality=85)
+def write_webp(path: str | Path, frames: np.ndarray, fps: float, metadata: Mapping[str, str] | None = None) -> None:
+    """Write an endless animated webp, the metadata in its XMP. Errors as of `VideoWriter`."""
+    frames, fps = thinned(check_frames(frames), fps, FASTEST["WEBP"])
+    _write_pictures(Path(path), [Image.fromarray(frame) for frame in frames], "WEBP", fps, 1, metadata, quality=85)
 
 
-def write_png(path: str | Path, picture: np.ndarray) -> None:
-    """Write one picture, uint8 H W 3. Errors as of `VideoWriter`."""
+def write_png(path: str | Path, picture: np.ndarray, metadata: Mapping[str, str] | None = None) -> None:
+    """Write one picture, uint8 H W 3, the metadata in text chunks. Errors as of `VideoWriter`."""
     with _written_whole(Path(path)) as partial:
-        Image.fromarray(check_frames(picture[None])[0]).save(partial, "PNG")
+        Image.fromarray(check_frames(picture[None])[0]).save(partial, "PNG", **to_save("PNG", metadata or {}))
 
 
 def check_frames(frames: np.ndarray) -> np.ndarray:
@@ -180,7 +207,26 @@ def check_fps(fps: float) -> None:
         raise ValueError(f"fps must be above 0 and at most 1000, got {fps}")
 
 
-def _write_pictures(path: Path, pictures: Sequence[Image.Image], kind: str, **options: Any) -> None:
+def thinned(frames: np.ndarray, fps: float, most: float) -> tuple[np.ndarray, float]:
+    """(frames, fps) with at most so many frames a second."""
+    check_fps(fps)
+    if fps <= most:
+        return frames, fps
+    count = max(1, int(len(frames) * most / fps))
+    return frames[((np.arange(count) + 0.5) * len(frames) / count).astype(int)], count * fps / len(frames)
+
+
+def _write_pictures(
+    path: Path,
+    pictures: Sequence[Image.Image],
+    kind: str,
+    fps: float,
+    unit: int,
+    metadata: Mapping[str, str] | None,
+    **options: Any,
+) -> None:
+    """unit: milliseconds of which durations are multiples."""
+    options |= to_save(kind, metadata or {}) | {"duration": _milliseconds(len(pictures), fps, unit)}
     with _written_whole(path) as partial:
         pictures[0].save(partial, kind, save_all=True, append_images=pictures[1:], loop=0, **options)
 
@@ -232,77 +278,3 @@ def _named_errors(path: Path) -> Iterator[None]:
     except (FFmpegError, OSError) as error:
         reason = error.strerror or str(error)
         raise OSError(reason if str(path) in reason else f"cannot write {path}: {reason}") from error
-
-
-# ----------------------------------------------------------------------------------------------------------
-# reading
-
-
-def read_video(
-    path: str | Path, *, max_frames: int = MAX_FRAMES, max_pixels: int = MAX_PIXELS, longest_side: int | None = None
-) -> tuple[np.ndarray, float, dict[str, str]]:
-    """Read a video file, or a picture, which is one frame: (frames uint8 T H W 3, fps, metadata).
-
-    Frames come as a standard screen shows them (`display.py`): upright, HDR tone mapped, at even times.
-    longest_side: larger frames are made as small as that while they are read, so that a long clip in 4K takes no more
-    memory than one in 720p. ValueError in one line when the file is missing, empty, damaged, holds no video, or is
-    larger than `max_frames`, `max_pixels` a frame, or what fits in memory.
-    """
-    path = Path(path)
-    check_is_file(path)
-    try:
-        with path.open("rb") as file:
-            start = file.read(16)
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}") from error
-    if not start:
-        raise ValueError(f"{path} is empty")
-    if is_picture(start):
-        return read_picture(path, max_frames, max_pixels, longest_side)
-    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
-    try:
-        with av.open(f"file:{path}", options=options, metadata_errors="replace") as container:
-            return _decode(path, container, max_frames, max_pixels, longest_side)
-    except FFmpegError as error:
-        raise ValueError(
-            f"{path} is no video (mp4, mov, mkv, webm) and no picture (png, jpeg, gif, webp) that can be read: "
-            f"{error.strerror}"
-        ) from error
-
-
-def check_is_file(path: Path) -> None:
-    """ValueError where there is none, or a folder."""
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder: name a file in it")
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}")
-
-
-def _decode(
-    path: Path, container: Any, max_frames: int, max_pixels: int, longest_side: int | None
-) -> tuple[np.ndarray, float, dict[str, str]]:
-    if not container.streams.video:
-        raise ValueError(f"{path} holds no video, only {container.streams[0].type if container.streams else 'nothing'}")
-    stream = container.streams.video[0]
-    if stream.codec_context is None:
-        raise ValueError(f"{path} holds video of an unknown kind")
-    width, height = stream.width, stream.height
-    size = size_within(width, height, longest_side)
-    limit = frame_limit(path, width, height, size, max_frames, max_pixels)
-    frames: list[np.ndarray] = []
-    times: list[float] = []
-    for frame in container.decode(stream):
-        if len(frames) == limit:
-            raise ValueError(f"{path} is too long: more than {limit} frames of {width}x{height}")
-        if (frame.width, frame.height) != (width, height):
-            raise ValueError(f"{path} changes its size from {width}x{height} to {frame.width}x{frame.height}")
-        frames.append(frame_to_rgb(frame, size))
-        times.append(-1.0 if frame.time is None else frame.time)
-    if not frames:
-        raise ValueError(f"{path} holds no whole frame: it is truncated")
-    expected = stream.frames
-    if expected and len(frames) < expected:
-        raise ValueError(f"{path} is truncated: {len(frames)} of {expected} frames can be read")
-    rate = stream.average_rate or stream.guessed_rate or 25
-    metadata = {key: value for key, value in container.metadata.items() if key not in CONTAINER_KEYS}
-    return np.stack(at_even_times(frames, times, float(rate))), float(rate), metadata
