@@ -203,6 +203,11 @@ def open_weights_settings(folder: Path) -> ModelSettings:
     return replace(settings, defaults=replace(settings.defaults, shift=float(shift)))
 
 
+def settings_of(folder: Path) -> ModelSettings:
+    """What a model folder in either layout makes, without reading its weights."""
+    return open_weights_settings(folder) if is_open_weights(folder) else ModelSettings.load(folder)
+
+
 # ----------------------------------------------------------------------------------------------------------
 # the transformer, in three layouts: ours, diffusers', Wan's original
 

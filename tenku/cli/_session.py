@@ -3,7 +3,7 @@
 import inspect
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tenku.media.clip import Clip, Stream
     from tenku.sample.pipeline import Pipeline
     from tenku.sample.request import Request
+    from tenku.sample.user_frames import Needed
     from tenku.wan.memory_plan import MemoryPlan
 
 VIDEO_SUFFIXES = (".mp4", ".gif", ".webp", ".png")
@@ -99,6 +100,7 @@ class Session:
     options: dict[str, Any]  # what the pipeline is asked for, for tasks that make a request of their own
     outputs: list[Path]
     timings: dict[str, float] = field(default_factory=dict)
+    given: dict[str, str] = field(default_factory=dict)  # names of files that are read, by what they are
     video: "Stream | Clip | None" = None  # that was written
 
     def write(self, video: "Stream") -> None:
@@ -107,9 +109,13 @@ class Session:
         from tenku.media.writer import VideoWriter
 
         path = self.outputs[0]
+        video.metadata |= {"given": self.given} if self.given else {}
+        silent = [each.suffix for each in self.outputs if each.suffix.lower() != ".mp4"]
+        if video.sound is not None and silent:
+            say(f"note: the sound is left out of the {' and the '.join(silent)}, which can hold none; an .mp4 keeps it")
         if len(self.outputs) == 1 and path.suffix.lower() == ".mp4":
             self.video = video
-            with VideoWriter(path, video.fps, as_text(video.metadata)) as writer:
+            with VideoWriter(path, video.fps, as_text(video.metadata), sound=video.sound) as writer:
                 for frames in video.pieces:
                     clock = time.perf_counter()
                     writer.write(frames)
@@ -129,17 +135,23 @@ class Session:
 
 @contextmanager
 def generation_session(
-    prompt: str, options: Options, given: Iterable[Path | None] = (), like: "Clip | None" = None, **more: Any
+    prompt: str,
+    options: Options,
+    given: Mapping[str, Path | None] | None = None,
+    also: Iterable[Path | None] = (),
+    like: tuple[int, int] | None = None,
+    **more: Any,
 ) -> Iterator[Session]:
     """What every command that makes a clip does around it: load, look at the outputs, show progress, report.
 
     All that is wrong is said before the work begins, so options and prompt are checked here. given: files that are
-    read, which no output may replace. like: a clip whose size the video has, or the nearest that can be made, unless
-    one is asked for. more: what the pipeline is asked for besides the shared options.
+    read, by what they are; neither they nor those in `also` may be replaced by an output. like: the (width, height) of
+    the video, or the nearest that can be made, unless one is asked for. more: what the pipeline is asked for besides
+    the shared options.
     """
     clock = time.perf_counter()
     asked = options.request() | more
-    size = asked["size"] if like is None else asked["size"] or like.size
+    size = asked["size"] or like
     pipeline = load(options, size, asked.get("seconds"))
     timings = {"load": time.perf_counter() - clock}
     if like is not None and asked["size"] is None:
@@ -147,13 +159,15 @@ def generation_session(
     request = pipeline.request(prompt, **asked)
     path = options.out or Path(f"{slug(request.prompt)}-{request.seed}.mp4")
     outputs = checked_outputs(path, options, request.size)
-    not_over(outputs, given)
+    files = {name: path for name, path in (given or {}).items() if path is not None}
+    not_over(outputs, [*files.values(), *also])
     for note in pipeline.notes:
         say(f"note: {note}")
     note_unread_words(pipeline, [request.prompt, request.negative_prompt])
     with progress_bars() as stages:
         asked |= {"seed": request.seed, "on_progress": stages}
-        session = Session(pipeline, replace(request, on_progress=stages), asked, outputs, timings)
+        names = {name: path.name for name, path in files.items()}
+        session = Session(pipeline, replace(request, on_progress=stages), asked, outputs, timings, names)
         yield session
     assert session.video is not None
     report(outputs, session.video, session.timings, options.as_json)
@@ -170,14 +184,21 @@ def checked_outputs(path: Path, options: Options, size: tuple[int, int]) -> list
     return outputs
 
 
-def size_of(pipeline: "Pipeline", clip: "Clip") -> tuple[int, int]:
-    """(width, height) of a clip, or the nearest that the model was trained on where it cannot make that."""
+def size_of(pipeline: "Pipeline", size: tuple[int, int]) -> tuple[int, int]:
+    """A (width, height), or the nearest that the model was trained on where it cannot make that."""
     from tenku.media.resize import nearest_size
 
     try:
-        return pipeline.request("as it is", size=clip.size).size
+        return pipeline.request("as it is", size=size).size
     except ValueError:
-        return nearest_size(pipeline.settings.sizes, clip.size)
+        return nearest_size(pipeline.settings.sizes, size)
+
+
+def needed(options: Options) -> "Needed":
+    """What the model that is asked for takes of files, known before its weights are read."""
+    from tenku.sample.user_frames import needed_by
+
+    return needed_by(options.model, parse_size(options.size) if options.size is not None else None)
 
 
 def load(options: Options, size: tuple[int, int] | None, seconds: float | None) -> "Pipeline":

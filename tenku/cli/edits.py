@@ -6,24 +6,28 @@ from typing import Annotated, Any
 
 import typer
 
-from tenku.cli._options import parse_insert, parse_seconds, parse_span, parse_strength
+from tenku.cli._options import parse_insert, parse_seconds, parse_span, parse_strength, say
 from tenku.cli._session import (
+    OUTPUT,
     Options,
     Prompt,
     Seconds,
     check_takes_text_alone,
     generation_session,
+    needed,
     note_unread_words,
+    option,
     with_options,
 )
 
 ClipFile = Annotated[Path, typer.Argument(help="A video (mp4, mov, mkv, webm) or a moving picture.")]
 Length = Annotated[str, typer.Option(help="Seconds, as 2 or 2s.")]
+Mute = Annotated[bool, option(OUTPUT, "Leave out the sound of what is given; what is made has none.", "--mute")]
 
 
 @with_options
 def animate(
-    picture: Annotated[Path, typer.Argument(help="The first frame: png, jpeg, gif or webp of any size.")],
+    picture: Annotated[Path, typer.Argument(help="The first frame: png, jpeg, gif, webp, avif or heic of any size.")],
     prompt: Prompt,
     last: Annotated[Path | None, typer.Option(help="A picture for the last frame.")] = None,
     as_last: Annotated[bool, typer.Option("--as-last", help="PICTURE is the last frame, not the first.")] = False,
@@ -32,36 +36,46 @@ def animate(
 ) -> None:
     """Make a picture move: it is the first frame of the video, the last one, or both ends are given."""
     from tenku.sample import edits
-    from tenku.sample.user_frames import read_user_clip
+    from tenku.sample.user_frames import read_user_picture
 
     if last is not None and as_last:
         raise ValueError("--as-last makes PICTURE the last frame: leave out --last, or --as-last")
-    given = read_user_clip(picture)
-    first, end = (None, given) if as_last else (given, read_user_clip(last) if last is not None else None)
-    with generation_session(prompt, Options(**shared), (picture, last), seconds=seconds) as session:
+    options = Options(**shared)
+    takes = needed(options)
+    shown = read_user_picture(picture, takes)
+    first, end = (None, shown) if as_last else (shown, read_user_picture(last, takes) if last is not None else None)
+    files = {"as_last" if as_last else "picture": picture, "last": last}
+    with generation_session(prompt, options, files, seconds=seconds) as session:
         session.write(edits.animate(session.pipeline, prompt, first, end, **session.options))
 
 
 @with_options
-def extend(clip: ClipFile, prompt: Prompt, forward: Length = "0", backward: Length = "0", **shared: Any) -> None:
+def extend(
+    clip: ClipFile, prompt: Prompt, forward: Length = "0", backward: Length = "0", mute: Mute = False, **shared: Any
+) -> None:
     """Make what comes after a clip, before it, or both."""
     from tenku.sample import edits
     from tenku.sample.user_frames import read_user_clip
 
-    given = read_user_clip(clip)
+    options = Options(**shared)
+    given = read_user_clip(clip, needed(options), sound=not mute)
     after, before = parse_seconds(forward), parse_seconds(backward)
-    with generation_session(prompt, Options(**shared), [clip]) as session:
+    with generation_session(prompt, options, {"clip": clip}) as session:
         session.write(edits.extend(session.pipeline, prompt, given, forward=after, backward=before, **session.options))
 
 
 @with_options
-def connect(before: ClipFile, after: ClipFile, prompt: Prompt, seconds: Length = "1.5", **shared: Any) -> None:
+def connect(
+    before: ClipFile, after: ClipFile, prompt: Prompt, seconds: Length = "1.5", mute: Mute = False, **shared: Any
+) -> None:
     """Join two clips by new frames that lead from the end of the first into the start of the second."""
     from tenku.sample import edits
     from tenku.sample.user_frames import read_user_clip
 
-    a, b, length = read_user_clip(before), read_user_clip(after), parse_seconds(seconds)
-    with generation_session(prompt, Options(**shared), (before, after)) as session:
+    options = Options(**shared)
+    takes, length = needed(options), parse_seconds(seconds)
+    a, b = (read_user_clip(each, takes, sound=not mute) for each in (before, after))
+    with generation_session(prompt, options, {"before": before, "after": after}) as session:
         session.write(edits.connect(session.pipeline, prompt, a, b, length, **session.options))
 
 
@@ -70,15 +84,17 @@ def loop(
     prompt: Prompt,
     clip: Annotated[Path | None, typer.Option(help="Lead the end of this clip back to its start.")] = None,
     seconds: Annotated[str | None, typer.Option(help="Length of the loop; of the way back, with --clip.")] = None,
+    mute: Mute = False,
     **shared: Any,
 ) -> None:
     """Make a video that can be played over and over without a seam."""
     from tenku.sample import edits
     from tenku.sample.user_frames import read_user_clip
 
-    given = read_user_clip(clip) if clip is not None else None
+    options = Options(**shared)
+    given = read_user_clip(clip, needed(options), sound=not mute) if clip is not None else None
     length = parse_seconds(seconds) if seconds is not None else None
-    with generation_session(prompt, Options(**shared), [clip]) as session:
+    with generation_session(prompt, options, {"clip": clip}) as session:
         session.write(edits.loop(session.pipeline, prompt, given, seconds=length, **session.options))
 
 
@@ -98,9 +114,11 @@ def remix(
 
     options = Options(**shared)
     check_takes_text_alone(options.model)
-    level = parse_strength(strength)
-    given, mask = read_user_clip(clip), read_user_clip(keep) if keep is not None else None
-    with generation_session(prompt, options, (clip, keep)) as session:
+    level, takes = parse_strength(strength), needed(options)
+    given, mask = read_user_clip(clip, takes, sound=True), read_user_clip(keep, takes) if keep is not None else None
+    with generation_session(prompt, options, {"clip": clip, "keep": keep}) as session:
+        if given.sound is not None:
+            say(f"note: the sound of {clip.name} is left out: none of its frames is kept as it is")
         session.write(edits.remix(session.pipeline, prompt, given, level, keep=mask, **session.options))
 
 
@@ -113,25 +131,30 @@ def storyboard(
         list[str] | None,
         typer.Option(help='Something new, as "2:1.5:The ball stops.": at 2 s (after --trim), for 1.5 s. Repeatable.'),
     ] = None,
+    mute: Mute = False,
     **shared: Any,
 ) -> None:
     """Make one video out of cards: prompts that change over time, with pictures and clips at their places.
 
     To re-cut one that is made, give it as --video: what is neither trimmed nor inserted stays as it is there.
     """
+    from tenku.media.describe import describe
     from tenku.sample import recut
     from tenku.sample.storyboard import read_storyboard, render_storyboard
     from tenku.sample.user_frames import read_user_clip
 
-    options, script = Options(**shared), read_storyboard(board)
-    finished = read_user_clip(video) if video is not None else None
+    options = Options(**shared)
+    takes = needed(options)
+    script = read_storyboard(board, takes)
+    finished = read_user_clip(video, takes, sound=True) if video is not None else None
+    shown = describe(video).shown if video is not None else None
     span = parse_span(trim) if trim is not None else None
     inserts = sorted((parse_insert(each) for each in insert or []), key=lambda each: each[0])
     seed = script.seed if options.seed is None else options.seed
     negative = script.negative if options.negative_prompt is None else options.negative_prompt
     options = replace(options, size=options.size or script.size, seed=seed, negative_prompt=negative)
-    prompt, files = script.cards[0].prompt, [video, *(card.file for card in script.cards)]
-    with generation_session(prompt, options, files, like=finished) as session:
+    prompt, files = script.cards[0].prompt, {"board": board, "video": video}
+    with generation_session(prompt, options, files, [card.file for card in script.cards], shown) as session:
         step = session.pipeline.windows.group / session.pipeline.settings.fps
         if finished is not None:
             script = recut.over(script, finished, step)
@@ -140,4 +163,8 @@ def storyboard(
         for at, length, words in reversed(inserts):
             script = recut.insert(script, at, length, words, step)
         note_unread_words(session.pipeline, [card.prompt for card in script.cards if card.prompt != prompt])
-        session.write(render_storyboard(session.pipeline, script, **session.options))
+        stream = render_storyboard(session.pipeline, script, **session.options)
+        stream.sound = None if mute else stream.sound
+        asked = {"trim": trim, "insert": insert}
+        stream.metadata |= {name: value for name, value in asked.items() if value}
+        session.write(stream)

@@ -8,13 +8,14 @@ import hashlib
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from tenku.data import caption_files
 from tenku.media.clip import Clip
-from tenku.media.resize import at_rate, fit, nearest_size
+from tenku.media.resize import at_rate, covering, fit, nearest_size
 from tenku.media.writer import write_clip
 from tenku.model.settings import ModelSettings
 from tenku.system.files import read_json, write_json
@@ -130,7 +131,8 @@ def prepare(
 
 def write_pieces(clip: UserClip, key: str, out: Path, model: ModelSettings) -> None:
     """The pieces of one clip, the first one's JSON last: with it, all are there. ValueError for a file that is none."""
-    whole = Clip.load(clip.path, longest_side=4 * max(max(size) for size in model.sizes))
+    needed = partial(covering, sizes=model.sizes)
+    whole = Clip.load(clip.path, size_fn=needed, fps=model.fps, sound=False)
     size = nearest_size(model.sizes, whole.size)
     pieces = cut(at_rate(whole, model.fps), model.max_frames)
     for index, frames in reversed(list(enumerate(pieces))):

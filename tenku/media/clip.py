@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tenku.media.display import SizeFn
 from tenku.media.reader import read_footage
 from tenku.media.sheet import contact_sheet
 from tenku.media.sound import Sound, cut, read_sound
@@ -77,17 +78,17 @@ class Clip:
         path: str | Path,
         *,
         longest_side: int | None = None,
-        cover: tuple[int, int] | None = None,
+        size_fn: SizeFn | None = None,
         fps: float | None = None,
         sound: bool = True,
+        first_only: bool = False,
     ) -> "Clip":
         """Read a video or picture file as a player shows it, larger frames made smaller as they are read.
 
-        longest_side: no side longer than so many pixels. cover: just large enough to fill a (width, height). fps: the
-        rate that is wanted, so that no other frames are kept; None: the file's own. Raises ValueError when it is not
-        one, or damaged.
+        longest_side, size_fn, fps, first_only: as of `read_footage`: the size and rate that are wanted, so that no more
+        than that is kept. sound: whether it is read too. Raises ValueError when it is not one, or damaged.
         """
-        footage = read_footage(path, longest_side=longest_side, cover=cover, fps=fps)
+        footage = read_footage(path, longest_side=longest_side, size_fn=size_fn, fps=fps, first_only=first_only)
         clip = cls(footage.frames, footage.fps, footage.metadata)
         if sound and clip.num_frames > 1:
             clip.sound = read_sound(path, footage.start, clip.seconds)

@@ -95,6 +95,11 @@ class Look:
         return self.square[::-1] if self.orientation[0] else self.square
 
     @property
+    def hdr(self) -> bool:
+        """Whether it is brighter than a standard screen can show, so that it is tone mapped."""
+        return self.transfer in (PQ, HLG)
+
+    @property
     def is_plain(self) -> bool:
         """Whether its RGB values are shown as they are."""
         return is_plain(self.primaries, self.transfer)

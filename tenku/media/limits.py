@@ -16,7 +16,7 @@ def size_within(width: int, height: int, longest_side: int | None) -> tuple[int,
 
 
 def size_covering(width: int, height: int, cover: tuple[int, int]) -> tuple[int, int]:
-    """(width, height) made no smaller than covers a (width, height), in the same proportions, and never larger."""
+    """(width, height) made as small as still covers a (width, height), in the same proportions; never larger."""
     scale = min(1.0, max(cover[0] / max(width, 1), cover[1] / max(height, 1)))
     return max(1, round(width * scale)), max(1, round(height * scale))
 

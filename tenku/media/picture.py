@@ -7,10 +7,21 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from tenku.media.display import SizeFn
-from tenku.media.limits import MAX_PICTURE, check_pixels, frame_limit
+from tenku.media.limits import MAX_PIXELS, check_pixels, frame_limit
 from tenku.media.remembered import from_picture
 from tenku.media.timing import for_durations, seen_at, shown_for
 
+# Of EXIF's tag 0x0112: transposed, mirrored left to right, mirrored top to bottom, as in `display.py`.
+EXIF_ORIENTATIONS = {
+    1: (False, False, False),
+    2: (False, True, False),
+    3: (False, True, True),
+    4: (False, False, True),
+    5: (True, False, False),
+    6: (True, True, False),
+    7: (True, True, True),
+    8: (True, False, True),
+}
 STILL_FPS = 16.0  # of a picture that names no time
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "AVIF", "HEIF")
 # Brands of ISO containers (ftyp) that hold pictures, which a video player would show a tile of.
@@ -38,16 +49,17 @@ def iso_kind(start: bytes) -> str | None:
 
 
 def read_picture(
-    path: Path, max_frames: int, max_pixels: int, size_fn: SizeFn, fps: float | None, *, shrinks: bool
+    path: Path, max_frames: int, max_pixels: int, size_fn: SizeFn, fps: float | None, *, first_only: bool
 ) -> tuple[np.ndarray, float, dict[str, str]]:
-    """(frames uint8 T H W 3, fps, metadata). Arguments and errors as of `read_footage`; shrinks: size_fn makes smaller.
+    """(frames uint8 T H W 3, fps, metadata). Arguments and errors as of `read_footage`.
 
-    A still picture that is made smaller at once may be larger than a frame of a video.
+    max_pixels: of a still picture; a moving one is held to a video's, since all of its frames are kept.
     """
     try:
         with open_picture(path) as picture:
             moving = picture.format != "MPO" and getattr(picture, "is_animated", False)  # phones add a smaller copy
-            check_pixels(path, *picture.size, MAX_PICTURE if shrinks and not moving else max_pixels)
+            moving = moving and not first_only
+            check_pixels(path, *picture.size, min(max_pixels, MAX_PIXELS) if moving else max_pixels)
             limit = frame_limit(size_fn(picture.size), max_frames)
             frames, durations = [], []
             for index in range(limit + 1 if moving else 1):

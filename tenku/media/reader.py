@@ -6,8 +6,7 @@ in the size and at the rate that are asked for.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,10 @@ from tenku.media.display import Display, Look, SizeFn, deinterlaced
 from tenku.media.limits import (
     MAX_DECODED,
     MAX_FRAMES,
+    MAX_PICTURE,
     MAX_PIXELS,
     check_pixels,
     frame_limit,
-    size_covering,
     size_within,
 )
 from tenku.media.picture import is_picture, read_picture
@@ -56,43 +55,42 @@ def read_footage(
     max_frames: int = MAX_FRAMES,
     max_pixels: int = MAX_PIXELS,
     longest_side: int | None = None,
-    cover: tuple[int, int] | None = None,
+    size_fn: SizeFn | None = None,
     fps: float | None = None,
+    first_only: bool = False,
 ) -> Footage:
     """Read a video file, or a picture, which is one frame, as a player shows it.
 
-    longest_side, cover: larger frames are made as small as that while they are read: no side longer than so many
-    pixels, or just large enough to fill a (width, height). fps: the rate that frames are wanted at; None: the file's
-    own, or its mean rate where frames come at uneven times. ValueError in one line when the file is missing, empty,
-    damaged, holds no video, or is larger than `max_frames`, `max_pixels` a frame, or what fits in memory.
+    Frames are made smaller while they are read: longest_side: no side is longer than so many pixels; size_fn: from the
+    shown (width, height) to the one that is wanted. fps: the rate that frames are wanted at; None: the file's own, or
+    that of most frames where they come at uneven times. first_only: one frame is enough. ValueError in one line when
+    the file is missing, empty, damaged, holds no video, or is larger than `max_frames`, `max_pixels` a frame, or what
+    fits in memory.
     """
     path = Path(path)
     start = first_bytes(path)
-    size_fn = partial(needed_size, longest_side=longest_side, cover=cover)
+    shrinks = longest_side is not None or size_fn is not None
+    size_fn = size_fn or (lambda shown: size_within(*shown, longest_side))
     if is_picture(start):
-        shrinks = longest_side is not None or cover is not None
-        return Footage(*read_picture(path, max_frames, max_pixels, size_fn, fps, shrinks=shrinks))
+        max_pixels = MAX_PICTURE if shrinks else max_pixels
+        return Footage(*read_picture(path, max_frames, max_pixels, size_fn, fps, first_only=first_only))
     with opened(path) as container:
-        return read_container(path, container, size_fn, fps, max_frames, max_pixels)
+        stream = video_stream(path, container)
+        check_pixels(path, stream.width, stream.height, max_pixels)
+        return read_stream(path, container, stream, size_fn, fps, 1 if first_only else max_frames, first_only)
 
 
-def needed_size(
-    shown: tuple[int, int], longest_side: int | None = None, cover: tuple[int, int] | None = None
-) -> tuple[int, int]:
-    """(width, height) in which a frame of the shown (width, height) is kept."""
-    size = size_within(*shown, longest_side)
-    return size if cover is None else min(size, size_covering(*shown, cover))
-
-
-def read_container(
-    path: Path, container: Any, size_fn: SizeFn, fps: float | None, max_frames: int, max_pixels: int
+def read_stream(
+    path: Path, container: Any, stream: Any, size_fn: SizeFn, fps: float | None, max_frames: int, first_only: bool
 ) -> Footage:
-    stream = video_stream(path, container)
-    check_pixels(path, stream.width, stream.height, max_pixels)
+    """Decode a stream and keep what is needed; see `read_footage`."""
     look, frames = first_look(path, container, stream)
     display = Display(look, size_fn)
     limit = frame_limit(display.size, max_frames)
-    check_length(path, container, stream, limit, fps)
+    if first_only:
+        frames = islice(frames, 1)
+    else:
+        check_length(path, container, stream, limit, fps)
     times: list[float] = []
     end = 0.0
 
@@ -103,18 +101,28 @@ def read_container(
             end = max(end, time + duration)
             yield time, duration, frame
 
-    wanted = seen_at(timed(), fps) if fps else (frame for _, _, frame in timed())
+    at_rate = fps is not None and not first_only
+    wanted = seen_at(timed(), fps or 1) if at_rate else (frame for _, _, frame in timed())
     shown = kept(path, display, wanted, limit)
     metadata = {key: value for key, value in container.metadata.items() if key not in CONTAINER_KEYS}
-    rate = fps
-    if rate is None:
+    if fps is not None:
+        rate = fps
+    else:
         rate, even = rate_of(times, end, stream.average_rate or stream.guessed_rate)
         shown = shown if even else at_even_times(shown, times, end, rate)
     return Footage(np.stack(shown), rate, metadata, times[0])
 
 
-def first_look(path: Path, container: Any, stream: Any) -> tuple[Look, Iterator[tuple[float, float, Any]]]:
-    """How a stream is shown, and its frames with their times and durations in seconds, from the first one on."""
+def first_look(
+    path: Path, container: Any, stream: Any, whole: bool = True
+) -> tuple[Look, Iterator[tuple[float, float, Any]]]:
+    """How a stream is shown, and its frames with their times and durations in seconds, from the first one on.
+
+    whole: refuse a file whose bytes end before its index does.
+    """
+    missing = missing_after(path, container, stream) if whole else None
+    if missing is not None:
+        raise damaged(path, missing, "the file ends there")
     frames = decoded(path, container, stream)
     first = next(frames, None)
     if first is None:
@@ -169,9 +177,6 @@ def decoded(path: Path, container: Any, stream: Any) -> Iterator[tuple[float, fl
 
     Frames that the file itself leaves out (edit lists) are left out. ValueError: damaged, and after which frame.
     """
-    missing = missing_after(path, container, stream)
-    if missing is not None:
-        raise damaged(path, missing, "the file ends there")
     decoder = decoder_of(stream)
     first: Any = None
     packets: list[int] = []

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from tenku.media.clip import Clip
-from tenku.media.limits import MAX_FRAMES
+from tenku.media.limits import MAX_FRAMES, size_covering
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -22,6 +22,11 @@ def nearest_size(sizes: Sequence[tuple[int, int]], size: tuple[int, int]) -> tup
     """Of the sizes (that a model was trained on), the one whose aspect is nearest to that of (width, height)."""
     aspect = np.log(size[0] / size[1])
     return min(sizes, key=lambda each: abs(np.log(each[0] / each[1]) - aspect))
+
+
+def covering(shown: tuple[int, int], sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """A shown (width, height) made as small as still covers that of the sizes whose aspect is nearest."""
+    return size_covering(*shown, nearest_size(sizes, shown))
 
 
 def fit(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -9,6 +9,7 @@
 All give back a Stream: frames are made while they are read, `.clip()` is all of them and `.save(path)` a file.
 What is given comes back as it was, but for the autoencoder's own loss; the decoder makes frames at a joint meet.
 With a causal autoencoder (`windows/pixel.py`) clips come back exactly, and only what is made has been through it.
+Where frames of a clip are kept, its sound is kept beside them; what is made is silent.
 """
 
 from collections.abc import Callable
@@ -23,12 +24,17 @@ from torch import Tensor
 
 from tenku.media.clip import Clip, Stream
 from tenku.media.resize import at_rate, fit, nearest_size
+from tenku.media.sound import Sound, beside
 from tenku.sample.conditioning import ConditioningFn
 from tenku.sample.pipeline import Pipeline
 from tenku.sample.request import Request, checked_length
+from tenku.sample.user_frames import sound_beside
+from tenku.sample.windows.base import Part
 
 CROSS_FADE = 0.8  # noise level at which a connection begins with a cross-fade of both clips
 Size = tuple[int, int]  # width, height in pixels
+# Where a part of a video begins, in frames; the clip that it was taken from; itself; which end of the clip it is.
+KeptPart = tuple[int, Clip, Part, str]
 
 
 def animate(
@@ -80,12 +86,14 @@ def extend(
         raise ValueError(f"say how far to extend: forward or backward above 0 s, got {forward:g} and {backward:g}")
     request, windows = clip_request(pipeline, prompt, clip, size, options), pipeline.windows
     later, earlier = windows.latent_count(forward), windows.latent_count(backward)
-    given = windows.take(resized(pipeline, clip, request), keep="end" if forward else "start")
+    keep = "end" if forward else "start"
+    given = windows.take(resized(pipeline, clip, request), keep)
     before = windows.extend_backward(request, given, earlier)
     after = windows.continue_from(request, given, later, earlier=earlier)
     mask = user_mask((earlier * windows.unit, False), (windows.length(given), True), (later * windows.unit, False))
     frames, count = windows.to_frames(request, chain(before, after), mask)
-    return pipeline.video(request, frames, count, task="extend", forward=forward, backward=backward)
+    sound = kept_sound(pipeline, count, (earlier * windows.group, clip, given, keep))
+    return pipeline.video(request, frames, count, sound=sound, task="extend", forward=forward, backward=backward)
 
 
 def connect(
@@ -113,7 +121,9 @@ def connect(
     middle = windows.bridge(request, first, second, seconds, cross_fade=CROSS_FADE)
     mask = user_mask((windows.length(first), True), (windows.length(middle), False), (windows.length(second), True))
     frames, count = windows.to_frames(request, [windows.join([first, middle, second])], mask)
-    return pipeline.video(request, frames, count, task="connect", seconds=seconds)
+    second_at = windows.num_frames(first) + windows.num_frames(middle)
+    sound = kept_sound(pipeline, count, (0, before, first, "end"), (second_at, after, second, "start"))
+    return pipeline.video(request, frames, count, sound=sound, task="connect", seconds=seconds)
 
 
 def loop(
@@ -131,7 +141,7 @@ def loop(
     ever the end. With a clip, `seconds` of new frames lead from its end back to its start. Decoding begins with what
     the end leaves behind. A causal autoencoder can only lead a clip back: ValueError without one.
     """
-    windows, asked = pipeline.windows, dict[str, Any]()
+    windows, asked, kept = pipeline.windows, dict[str, Any](), list[KeptPart]()
     if clip is None:
         request = pipeline.request(prompt, seconds=seconds, size=size, **options)
         whole = windows.sample_cyclic(request)
@@ -140,11 +150,12 @@ def loop(
         request = clip_request(pipeline, prompt, clip, size, options)
         asked["seconds"] = seconds = 1.5 if seconds is None else checked_length(seconds)
         given = windows.take(resized(pipeline, clip, request), keep="start")
+        kept.append((0, clip, given, "start"))
         way_back = windows.bridge(request, given, given, seconds)
         whole = windows.join([given, way_back])
         mask = user_mask((windows.length(given), True), (windows.length(way_back), False))
     frames, count = windows.to_frames(request, [whole], mask, cyclic=True)
-    return pipeline.video(request, frames, count, task="loop", **asked)
+    return pipeline.video(request, frames, count, sound=kept_sound(pipeline, count, *kept), task="loop", **asked)
 
 
 def remix(
@@ -191,6 +202,13 @@ def clip_request(pipeline: Pipeline, prompt: str, clip: Clip, size: Size | None,
 def resized(pipeline: Pipeline, clip: Clip, request: Request) -> np.ndarray:
     """A clip's frames at the model's rate and in the request's size."""
     return fit(at_rate(clip, pipeline.settings.fps), (request.width, request.height))
+
+
+def kept_sound(pipeline: Pipeline, num_frames: int, *parts: KeptPart) -> Sound | None:
+    """The sound of a video of so many frames: each part keeps its own, and what is made is silent."""
+    fps, windows = pipeline.settings.fps, pipeline.windows
+    heard = [(at, sound_beside(clip, windows.num_frames(part), fps, keep)) for at, clip, part, keep in parts]
+    return beside(num_frames, fps, heard)
 
 
 def user_mask(*segments: tuple[int, bool]) -> Tensor:

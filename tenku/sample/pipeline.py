@@ -11,6 +11,7 @@ import tenku
 from tenku.loading import Components, find, is_open_weights, load_components
 from tenku.media.clip import Clip, Stream
 from tenku.media.resize import cut
+from tenku.media.sound import Sound
 from tenku.model.autoencoder import Autoencoder
 from tenku.model.settings import ModelSettings
 from tenku.model.text import TextEncoder
@@ -127,24 +128,36 @@ class Pipeline:
         user_frames: Sequence[UserFrames] = (),
         *,
         frames_fn: FramesFn | None = None,
+        sound: Sound | None = None,
         **metadata: Any,
     ) -> Stream:
         """The video in which user frames stand at their places and all others are made; see `Windows.fill`."""
         self._check_user_frames(user_frames)
         frames = self.windows.fill(request, user_frames, frames_fn=frames_fn)
-        return self.video(request, frames, request.num_frames, **metadata)
+        return self.video(request, frames, request.num_frames, sound=sound, **metadata)
 
     def _check_user_frames(self, user_frames: Sequence[UserFrames]) -> None:
         if self.transformer.config.concat_channels and not any(len(frames) for _, frames in user_frames):
             raise ValueError(wants_user_frames(self.settings.name))
 
-    def video(self, request: Request, frames: Iterable[np.ndarray], num_frames: int, **metadata: Any) -> Stream:
+    def video(
+        self,
+        request: Request,
+        frames: Iterable[np.ndarray],
+        num_frames: int,
+        *,
+        sound: Sound | None = None,
+        **metadata: Any,
+    ) -> Stream:
         """The video of frames (uint8, k H W 3) as they come, cut to the size and length that were asked for.
 
-        metadata: what it remembers beside the request, its task for example.
+        sound: of the whole video. metadata: what it remembers beside the request, its task for example.
         """
         shown = cut(frames, num_frames, request.crop)
-        return Stream(shown, self.settings.fps, num_frames, request.size, self.metadata(request) | metadata)
+        width, height = request.size
+        shape = {"width": width, "height": height, "num_frames": num_frames, "fps": self.settings.fps}
+        told = self.metadata(request) | shape | metadata
+        return Stream(shown, self.settings.fps, num_frames, request.size, told, sound)
 
     def metadata(self, request: Request) -> dict[str, Any]:
         """What a clip remembers of how it was made: enough to make it again."""

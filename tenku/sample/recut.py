@@ -28,7 +28,7 @@ def over(board: Storyboard, video: Clip, step: float = STEP) -> Storyboard:
         raise ValueError(f"a video of {video.seconds:.2f} s is too short: one latent frame has {step:g} s")
     seconds = round(count * step, 6)
     first, *others = (replace(card, given=None) for card in board.cards)
-    given = Clip(video.frames[: round(seconds * video.fps)], video.fps)
+    given = video.part(0, round(seconds * video.fps))
     return replace(board, seconds=seconds, cards=(replace(first, given=given), *others))
 
 
@@ -68,5 +68,5 @@ def part(card: Card, start: float, end: float) -> Clip | None:
     if given is None:
         return None
     first = max(0, round((start - card.at) * given.fps))
-    frames = given.frames[first : max(0, round((end - card.at) * given.fps))]
-    return Clip(frames, given.fps) if len(frames) else None
+    stop = min(given.num_frames, max(0, round((end - card.at) * given.fps)))
+    return given.part(first, stop) if first < stop else None

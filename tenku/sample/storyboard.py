@@ -24,10 +24,18 @@ from typing import Any
 from tenku.media.clip import Clip, Stream
 from tenku.media.container import check_is_file
 from tenku.media.resize import at_rate, fit, parse_size
+from tenku.media.sound import Sound, beside
 from tenku.sample.conditioning import ConditioningFn, with_frame_texts
 from tenku.sample.pipeline import Pipeline
 from tenku.sample.request import LONGEST, Request
-from tenku.sample.user_frames import UserFrames, read_user_clip, whole_groups
+from tenku.sample.user_frames import (
+    Needed,
+    UserFrames,
+    read_user_clip,
+    read_user_picture,
+    sound_beside,
+    whole_groups,
+)
 
 KEYS = {"seconds": (int, float), "size": str, "seed": int, "negative": str, "card": list}
 CARD_KEYS = {"at": (int, float), "prompt": str, "picture": str, "clip": str}
@@ -73,8 +81,11 @@ class Storyboard:
             raise ValueError(f"the card at {times[-1]:g} lies past the end, {self.seconds:g} seconds")
 
 
-def read_storyboard(path: str | Path) -> Storyboard:
-    """A storyboard from a TOML file; its pictures and clips lie relative to it. ValueError says what is wrong."""
+def read_storyboard(path: str | Path, needed: Needed | None = None) -> Storyboard:
+    """A storyboard from a TOML file; its pictures and clips lie relative to it. ValueError says what is wrong.
+
+    needed: what the model that it is for takes of files.
+    """
     path = Path(path)
     check_is_file(path)
     try:
@@ -86,11 +97,13 @@ def read_storyboard(path: str | Path) -> Storyboard:
     check(path, values, KEYS)
     if "seconds" not in values or "card" not in values:
         raise ValueError(f"{path} needs `seconds = …` and at least one [[card]]")
-    cards = [read_card(path, k + 1, card) for k, card in enumerate(values.pop("card"))]
+    if needed is not None and "size" in values:
+        needed = needed.in_size(parse_size(values["size"]))
+    cards = [read_card(path, k + 1, card, needed) for k, card in enumerate(values.pop("card"))]
     return Storyboard(cards=tuple(cards), **values)
 
 
-def read_card(path: Path, number: int, values: Any) -> Card:
+def read_card(path: Path, number: int, values: Any, needed: Needed | None) -> Card:
     name = f"{path}, card {number}"
     if not isinstance(values, dict):
         raise ValueError(f"{name} should be a table: [[card]]")
@@ -105,11 +118,14 @@ def read_card(path: Path, number: int, values: Any) -> Card:
         raise ValueError(f"{name}: its prompt is empty; say what is seen from {values['at']:g} s on")
     file = path.parent / files[0] if files else None
     try:
-        given = None if file is None else read_user_clip(file)
+        if file is None:
+            given = None
+        elif "picture" in values:
+            given = read_user_picture(file, needed)
+        else:
+            given = read_user_clip(file, needed, sound=True)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
-    if given is not None and "picture" in values:
-        given = Clip(given.frames[:1], given.fps)
     return Card(values["at"], values["prompt"], given, file)
 
 
@@ -135,9 +151,12 @@ def render_storyboard(
     for card in board.cards:
         pipeline.request(card.prompt)
     user_frames: list[UserFrames] = []
+    heard: list[tuple[int, Sound | None]] = []
     for card in board.cards:
         if card.given is not None:
             place(pipeline, card, request, user_frames)
+            at, frames = user_frames[-1]
+            heard.append((at, sound_beside(card.given, len(frames), pipeline.settings.fps, "start")))
 
     def texts(part: slice) -> ConditioningFn:
         moments = (frame / pipeline.settings.fps for frame in pipeline.windows.frame_centers(part))
@@ -146,7 +165,8 @@ def render_storyboard(
 
     cards = [{"at": float(card.at), "prompt": card.prompt} for card in board.cards]
     told = {"task": "storyboard", "cards": cards}
-    return pipeline.fill(request, user_frames, frames_fn=texts, **told)
+    sound = beside(request.num_frames, pipeline.settings.fps, heard)
+    return pipeline.fill(request, user_frames, frames_fn=texts, sound=sound, **told)
 
 
 def card_at(board: Storyboard, moment: float) -> Card:

@@ -15,6 +15,7 @@ from PIL import Image, ImageCms
 
 from tenku.media.clip import Clip
 from tenku.media.colour import D65, matrix_to_srgb
+from tenku.media.limits import size_covering
 
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg to make files")
 RED, GREEN, BLUE, GREY = (200, 30, 30), (30, 160, 60), (40, 60, 190), (128, 128, 128)
@@ -497,7 +498,7 @@ def test_all_eight_orientations(orientation, kind, tmp_path):
     if kind == "video":
         check(path, Shown(4, (0.25, 0.25), size, colours))
         return
-    clip = Clip.load(path, cover=(24, 24))  # made smaller before it is turned
+    clip = Clip.load(path, size_fn=lambda shown: size_covering(*shown, (24, 24)))  # made smaller before it is turned
     assert min(clip.size) == 24 and sorted(clip.size) == [24, 32]
     for (x, y), colour in zip(PLACES.values(), colours.values(), strict=True):
         assert np.abs(clip.frames[0, int(y * clip.size[1]), int(x * clip.size[0])].astype(int) - colour).max() <= 4

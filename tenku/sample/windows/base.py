@@ -63,6 +63,10 @@ class Windows(ABC):
     def length(self, part: Part) -> int:
         """Entries that a part has in a user mask."""
 
+    def num_frames(self, part: Part) -> int:
+        """Frames of a part."""
+        return self.length(part) * self.group // self.unit
+
     @abstractmethod
     def join(self, parts: Sequence[Part]) -> Part:
         """Parts one after the other in time."""
