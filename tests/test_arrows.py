@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "data": {"media", "system", "model", "world"},
     "train": {"flow", "media", "system", "model", "loading", "data"},
     "evaluate": {"flow", "media", "system", "model", "loading", "sample", "data", "train", "world"},
+    "file_doctor": {"doctor", "loading", "media", "sample"},
     "doctor": {"system", "model", "wan", "loading", "sample", "train", "__init__"},
     "__init__": {"media", "sample", "prompts"},
 }

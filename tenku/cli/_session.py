@@ -103,13 +103,16 @@ class Session:
     given: dict[str, str] = field(default_factory=dict)  # names of files that are read, by what they are
     video: "Stream | Clip | None" = None  # that was written
 
-    def write(self, video: "Stream") -> None:
-        """Make the video and write it: an mp4 alone frame by frame, else all of it to each of the files."""
+    def write(self, video: "Stream", **asked: Any) -> None:
+        """Make the video and write it: an mp4 alone frame by frame, else all of it to each of the files.
+
+        asked: what else the file remembers of the command, as far as it is not empty.
+        """
         from tenku.media.clip import as_text
         from tenku.media.writer import VideoWriter
 
         path = self.outputs[0]
-        video.metadata |= {"given": self.given} if self.given else {}
+        video.metadata |= {name: value for name, value in (asked | {"given": self.given}).items() if value}
         silent = [each.suffix for each in self.outputs if each.suffix.lower() != ".mp4"]
         if video.sound is not None and silent:
             say(f"note: the sound is left out of the {' and the '.join(silent)}, which can hold none; an .mp4 keeps it")

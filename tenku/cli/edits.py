@@ -61,7 +61,8 @@ def extend(
     given = read_user_clip(clip, needed(options), sound=not mute)
     after, before = parse_seconds(forward), parse_seconds(backward)
     with generation_session(prompt, options, {"clip": clip}) as session:
-        session.write(edits.extend(session.pipeline, prompt, given, forward=after, backward=before, **session.options))
+        stream = edits.extend(session.pipeline, prompt, given, forward=after, backward=before, **session.options)
+        session.write(stream, mute=mute)
 
 
 @with_options
@@ -76,7 +77,7 @@ def connect(
     takes, length = needed(options), parse_seconds(seconds)
     a, b = (read_user_clip(each, takes, sound=not mute) for each in (before, after))
     with generation_session(prompt, options, {"before": before, "after": after}) as session:
-        session.write(edits.connect(session.pipeline, prompt, a, b, length, **session.options))
+        session.write(edits.connect(session.pipeline, prompt, a, b, length, **session.options), mute=mute)
 
 
 @with_options
@@ -95,7 +96,7 @@ def loop(
     given = read_user_clip(clip, needed(options), sound=not mute) if clip is not None else None
     length = parse_seconds(seconds) if seconds is not None else None
     with generation_session(prompt, options, {"clip": clip}) as session:
-        session.write(edits.loop(session.pipeline, prompt, given, seconds=length, **session.options))
+        session.write(edits.loop(session.pipeline, prompt, given, seconds=length, **session.options), mute=mute)
 
 
 @with_options
@@ -165,6 +166,4 @@ def storyboard(
         note_unread_words(session.pipeline, [card.prompt for card in script.cards if card.prompt != prompt])
         stream = render_storyboard(session.pipeline, script, **session.options)
         stream.sound = None if mute else stream.sound
-        asked = {"trim": trim, "insert": insert}
-        stream.metadata |= {name: value for name, value in asked.items() if value}
-        session.write(stream)
+        session.write(stream, trim=trim, insert=insert, mute=mute)

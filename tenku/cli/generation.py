@@ -42,9 +42,7 @@ def generate(
     with generation_session(prompt, options, seconds=seconds) as session:
         if is_changed:
             say(f"expanded: {prompt}")
-        video = session.pipeline.run(session.request)
-        video.metadata |= {"asked": asked} if is_changed else {}
-        session.write(video)
+        session.write(session.pipeline.run(session.request), asked=asked if is_changed else None)
 
 
 def vocabulary(
@@ -80,23 +78,29 @@ def sheet(
 
 
 def doctor(
+    file: Annotated[Path | None, typer.Argument(help="A video or picture: what it is, and what is made of it.")] = None,
     model: Model = "embedded",
     seconds: Annotated[float | None, typer.Option(help="Length of the clip whose memory is predicted.")] = None,
     size: Annotated[str | None, typer.Option(help="Its WIDTHxHEIGHT in pixels.")] = None,
 ) -> None:
-    """Say what this machine can run, how long a video takes on it and, for open weights, how much memory."""
+    """Say what this machine can run, how long a video takes on it and, for open weights, how much memory.
+
+    Of a FILE: what it is, what a model takes of it, and why it would be refused.
+    """
     width_height = parse_size(size) if size is not None else None
     from rich.console import Console
 
     from tenku.doctor import findings
+    from tenku.file_doctor import findings as findings_of
 
     console = Console(highlight=False)
     marks = {True: "[green]ok[/]", None: "[yellow]--[/]", False: "[red]no[/]"}
     bad = []
-    for finding in findings(model, width_height, seconds):
+    for finding in findings(model, width_height, seconds) if file is None else findings_of(file, model, width_height):
         console.print(f"{marks[finding.good]}  {finding.subject:<10}", end=" ")
         console.print(finding.text, markup=False, soft_wrap=True)
         if finding.good is False:
             bad.append(finding.subject)
     if bad:
-        raise ValueError(f"this machine cannot make a video yet: {', '.join(bad)}")
+        wrong = "this machine cannot make a video yet" if file is None else f"{file} is not read as it is"
+        raise ValueError(f"{wrong}: {', '.join(bad)}")

@@ -73,6 +73,14 @@ def video_stream(path: Path, container: Any) -> Any:
     return max(known, key=lambda each: (bool(each.disposition & Disposition.default), each.width * each.height))
 
 
+def length_of(container: Any, stream: Any) -> tuple[int | None, float | None]:
+    """(frames, seconds) of a stream by the file's header and index; None where it says nothing."""
+    length = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / av.time_base
+    of_index = sum(not each.is_discard for each in stream.index_entries) if "mp4" in container.format.name else 0
+    rate = stream.average_rate or stream.guessed_rate or 0
+    return of_index or stream.frames or round(length * rate) or None, max(0.0, float(length)) or None
+
+
 def missing_after(path: Path, container: Any, stream: Any) -> int | None:
     """The number of frames before the place where a file's bytes end, by its own index; None: it is all there.
 

@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import av
-
-from tenku.media.container import first_bytes, missing_after, opened, video_stream
+from tenku.media.container import first_bytes, length_of, missing_after, opened, video_stream
 from tenku.media.display import ORIENTATIONS, Look
 from tenku.media.limits import MAX_PICTURE, MAX_PIXELS, check_pixels
 from tenku.media.picture import EXIF_ORIENTATIONS, UNREADABLE, is_picture, open_picture
@@ -52,9 +50,7 @@ def describe(path: str | Path) -> Description:
 
 def describe_stream(container: Any, stream: Any, look: Look, damage: str | None) -> Description:
     """Of a video's stream, and of what lies beside it."""
-    length = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / av.time_base
-    rate = float(stream.average_rate or stream.guessed_rate or 0) or None
-    kept = sum(not entry.is_discard for entry in stream.index_entries) if "mp4" in container.format.name else 0
+    frames, seconds = length_of(container, stream)
     names = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4 or mov", "matroska,webm": "mkv or webm"}
     codec = stream.codec_context.codec.canonical_name
     aspect = look.pixel_aspect
@@ -69,9 +65,9 @@ def describe_stream(container: Any, stream: Any, look: Look, damage: str | None)
         interlaced=look.interlaced,
         alpha=look.alpha,
         hdr=look.hdr,
-        fps=rate,
-        frames=kept or stream.frames or (round(float(length) * rate) if rate and length else None),
-        seconds=float(length) or None,
+        fps=float(stream.average_rate or stream.guessed_rate or 0) or None,
+        frames=frames,
+        seconds=seconds,
         sound=describe_sound(container),
         damage=damage,
     )

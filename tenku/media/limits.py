@@ -29,6 +29,20 @@ def check_pixels(path: Path, width: int, height: int, max_pixels: int) -> None:
         raise ValueError(f"{path} is too large: {width}x{height}, at most {max_pixels} pixels a frame are read")
 
 
+def too_long(frames: int | None, seconds: float | None, limit: int, fps: float | None) -> str | None:
+    """Why a video of so many frames and seconds (None: not known) is not read at a rate; None: it is.
+
+    limit: frames that are kept. fps: None for the video's own.
+    """
+    kept = frames or 0 if fps is None else round((seconds or 0) * fps)
+    if kept > limit:
+        longest = f"{limit} frames" if fps is None else f"{limit / fps:.0f} s"
+        return f"{seconds or 0:.0f} s, {frames or kept} frames; at most {longest} are read"
+    if (frames or 0) > MAX_DECODED:
+        return f"{frames} frames; at most {MAX_DECODED} are decoded"
+    return None
+
+
 def frame_limit(size: tuple[int, int], max_frames: int) -> int:
     """How many frames are kept at most, at a (width, height)."""
     return min(max_frames, MAX_BYTES // (size[0] * size[1] * 3))

@@ -14,7 +14,7 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
-from tenku.media.container import ends_early, first_bytes, missing_after, opened, video_stream
+from tenku.media.container import ends_early, first_bytes, length_of, missing_after, opened, video_stream
 from tenku.media.display import Display, Look, SizeFn, deinterlaced
 from tenku.media.limits import (
     MAX_DECODED,
@@ -24,6 +24,7 @@ from tenku.media.limits import (
     check_pixels,
     frame_limit,
     size_within,
+    too_long,
 )
 from tenku.media.picture import is_picture, read_picture
 from tenku.media.timing import at_even_times, rate_of, seen_at
@@ -158,14 +159,9 @@ def kept(path: Path, display: Display, frames: Iterator[Any], limit: int) -> lis
 
 def check_length(path: Path, container: Any, stream: Any, limit: int, fps: float | None) -> None:
     """ValueError where the header says that there is too much, before anything is decoded."""
-    named = max(stream.frames, 0 if "matroska" in container.format.name else len(stream.index_entries))
-    length = float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / av.time_base
-    count = round(length * fps) if fps else named or round(length * float(stream.average_rate or 0))
-    if count > limit:
-        longest = f"{limit / fps:.0f} s" if fps else f"{limit} frames"
-        raise ValueError(f"{path} is too long: {length:.0f} s, {max(named, count)} frames; at most {longest} are read")
-    if named > MAX_DECODED:
-        raise ValueError(f"{path} is too long: {named} frames, at most {MAX_DECODED} are decoded")
+    wrong = too_long(*length_of(container, stream), limit, fps)
+    if wrong is not None:
+        raise ValueError(f"{path} is too long: {wrong}")
 
 
 # ----------------------------------------------------------------------------------------------------------
