@@ -43,5 +43,5 @@ $(VENV)/installed-base: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "setting up $(VENV), once: PyTorch, the miniature world, what loads open weights, and the test tools" >&2
-	@$(INSTALL) -e ".[world,open-weights,plots,dev]"
+	@$(INSTALL) -e ".[world,open-weights,plots,heif,dev]"
 	@touch $(VENV)/installed-base $@

@@ -17,6 +17,7 @@ from tenku.media.limits import MAX_PIXELS
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
 STILLS = ("mjpeg", "png", "bmp", "gif", "tiff", "webp", "jpeg2000")  # codecs of cover pictures
 END_SLACK = 0.5  # seconds by which a file may end before the length that its header names
+SEGMENT = bytes.fromhex("18538067")  # the element of an mkv or webm that holds everything after the EBML header
 START = 64  # bytes that tell what a file is
 
 
@@ -96,10 +97,25 @@ def missing_after(path: Path, container: Any, stream: Any) -> int | None:
     return None
 
 
-def ends_early(container: Any, end: float) -> bool:
-    """Whether an mkv or webm names a longer duration than where its last packet ends (in seconds)."""
-    return (
-        "matroska" in container.format.name
-        and bool(container.duration)
-        and (container.duration / av.time_base - end > END_SLACK)
-    )
+def ends_early(path: Path, container: Any, end: float | None = None) -> bool:
+    """Whether an mkv or webm is cut: it names more bytes, or a longer duration than where its last packet ends.
+
+    end: seconds; None: nothing was read yet.
+    """
+    if "matroska" not in container.format.name:
+        return False
+    named = container.duration / av.time_base if container.duration else 0
+    return path.stat().st_size < segment_end(path) or (end is not None and named - end > END_SLACK)
+
+
+def segment_end(path: Path) -> int:
+    """The offset at which the content of an mkv or webm ends by its own header; 0: it does not say (RFC 8794, 9559)."""
+    with path.open("rb") as file:
+        start = file.read(4096)
+    at = start.find(SEGMENT)
+    if at < 0 or not start[at + 4 : at + 12] or not start[at + 4]:
+        return 0
+    at += 4
+    length = 9 - start[at].bit_length()  # bytes of the size: as many as there are leading zero bits, and one
+    size = int.from_bytes(start[at : at + length], "big") & ((1 << 7 * length) - 1)
+    return 0 if size == (1 << 7 * length) - 1 else at + length + size  # all ones: written as a stream

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tenku.media.container import first_bytes, length_of, missing_after, opened, video_stream
+from tenku.media.container import ends_early, first_bytes, length_of, missing_after, opened, video_stream
 from tenku.media.display import ORIENTATIONS, Look
 from tenku.media.limits import MAX_PICTURE, MAX_PIXELS, check_pixels
-from tenku.media.picture import EXIF_ORIENTATIONS, UNREADABLE, is_picture, open_picture
+from tenku.media.picture import EXIF_ORIENTATIONS, is_moving, is_picture, opened_picture
 from tenku.media.reader import CONTAINER_KEYS, first_look
 from tenku.media.remembered import from_picture
 
@@ -44,6 +44,8 @@ def describe(path: str | Path) -> Description:
         check_pixels(path, stream.width, stream.height, MAX_PIXELS)
         missing = missing_after(path, container, stream)
         damage = None if missing is None else f"its bytes end after frame {missing}"
+        if ends_early(path, container):
+            damage = "its bytes end before its header says"
         look, _ = first_look(path, container, stream, whole=False)
         return describe_stream(container, stream, look, damage)
 
@@ -81,23 +83,19 @@ def describe_sound(container: Any) -> str | None:
 
 
 def describe_picture(path: Path) -> Description:
-    try:
-        with open_picture(path) as picture:
-            check_pixels(path, *picture.size, MAX_PICTURE)
-            moving = picture.format != "MPO" and bool(getattr(picture, "is_animated", False))
-            frames = getattr(picture, "n_frames", 1) if moving else 1
-            orientation = EXIF_ORIENTATIONS.get(picture.getexif().get(0x0112, 1), (False, False, False))
-            profile = "a colour profile" if picture.info.get("icc_profile") else "sRGB, as no profile is named"
-            return Description(
-                kind=f"{'moving ' if moving else ''}picture, {picture.format}, {picture.mode}",
-                stored=picture.size,
-                shown=picture.size[::-1] if orientation[0] else picture.size,
-                orientation=ORIENTATIONS[orientation],
-                colour=profile,
-                metadata=from_picture(picture),
-                alpha=picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info,
-                still=not moving,
-                frames=frames,
-            )
-    except UNREADABLE as error:
-        raise ValueError(f"{path} is not a readable picture: {error}") from error
+    with opened_picture(path) as picture:
+        check_pixels(path, *picture.size, MAX_PICTURE)
+        moving = is_moving(picture)
+        orientation = EXIF_ORIENTATIONS.get(picture.getexif().get(0x0112, 1), (False, False, False))
+        profile = picture.info.get("icc_profile")
+        return Description(
+            kind=f"{'moving ' if moving else ''}picture, {picture.format}, {picture.mode}",
+            stored=picture.size,
+            shown=picture.size[::-1] if orientation[0] else picture.size,
+            orientation=ORIENTATIONS[orientation],
+            colour="its own colour profile" if profile else "sRGB, as no profile is named",
+            metadata=from_picture(picture),
+            alpha=picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info,
+            still=not moving,
+            frames=getattr(picture, "n_frames", 1) if moving else 1,
+        )

@@ -1,10 +1,13 @@
 """Read pictures, still or moving, as a browser shows them: png, jpeg, gif, webp, avif and (with an extra) heic."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps
 
 from tenku.media.display import SizeFn
 from tenku.media.limits import MAX_PIXELS, check_pixels, frame_limit
@@ -26,7 +29,6 @@ STILL_FPS = 16.0  # of a picture that names no time
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "AVIF", "HEIF")
 # Brands of ISO containers (ftyp) that hold pictures, which a video player would show a tile of.
 AVIF_BRANDS, HEIF_BRANDS = (b"avif", b"avis"), (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-UNREADABLE = (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, EOFError, OverflowError)
 SRGB = ImageCms.createProfile("sRGB")
 
 
@@ -55,27 +57,24 @@ def read_picture(
 
     max_pixels: of a still picture; a moving one is held to a video's, since all of its frames are kept.
     """
-    try:
-        with open_picture(path) as picture:
-            moving = picture.format != "MPO" and getattr(picture, "is_animated", False)  # phones add a smaller copy
-            moving = moving and not first_only
-            check_pixels(path, *picture.size, min(max_pixels, MAX_PIXELS) if moving else max_pixels)
-            limit = frame_limit(size_fn(picture.size), max_frames)
-            frames, durations = [], []
-            for index in range(limit + 1 if moving else 1):
-                try:
-                    picture.seek(index)
-                except EOFError:
-                    break
-                if index == limit:
-                    raise ValueError(f"{path} is too long: more than {limit} frames")
-                picture.load()
-                durations.append(float(picture.info.get("duration", 0) or 0))
-                shown = shown_picture(picture)
-                frames.append(np.asarray(shown.resize(size_fn(shown.size), Image.Resampling.LANCZOS)))
-            metadata = from_picture(picture)
-    except UNREADABLE as error:
-        raise ValueError(f"{path} is not a readable picture: {error}") from error
+    frames: list[np.ndarray] = []
+    durations: list[float] = []
+    with opened_picture(path) as picture:
+        moving = is_moving(picture) and not first_only
+        check_pixels(path, *picture.size, min(max_pixels, MAX_PIXELS) if moving else max_pixels)
+        limit = frame_limit(size_fn(picture.size), max_frames)
+        for index in range(limit + 1 if moving else 1):
+            try:
+                picture.seek(index)
+            except EOFError:
+                break
+            if index == limit:
+                raise ValueError(f"{path} is too long: more than {limit} frames")
+            picture.load()
+            durations.append(float(picture.info.get("duration", 0) or 0))
+            shown = shown_picture(picture)
+            frames.append(np.asarray(shown.resize(size_fn(shown.size), Image.Resampling.LANCZOS)))
+        metadata = from_picture(picture)
     if len(frames) == 1:
         return np.stack(frames), fps or STILL_FPS, metadata
     durations = shown_for(durations)
@@ -89,8 +88,25 @@ def read_picture(
     return np.stack(list(seen_at(timed, fps))), fps, metadata
 
 
-def open_picture(path: Path) -> Image.Image:
-    """ValueError in one line for kinds that this installation cannot read."""
+@contextmanager
+def opened_picture(path: Path) -> Iterator[Image.Image]:
+    """A picture, open while the block runs. Whatever its decoder says about damage is one line, a ValueError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of broken EXIF, which is passed over
+            with Image.open(path, formats=formats_for(path)) as picture:
+                yield picture
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise nearly every kind
+        told = " ".join(str(error).split())
+        if isinstance(error, ValueError) and str(path) in told:
+            raise
+        raise ValueError(f"{path} is not a readable picture: {told or type(error).__name__}") from error
+
+
+def formats_for(path: Path) -> list[str]:
+    """The formats that this installation reads. ValueError: the file is of another one."""
     kind = iso_kind(path.open("rb").read(64))
     if kind == "HEIF":
         try:
@@ -103,7 +119,12 @@ def open_picture(path: Path) -> Image.Image:
     Image.init()
     if kind == "AVIF" and "AVIF" not in Image.OPEN:
         raise ValueError(f"{path} is an AVIF picture, which needs Pillow 11.3 or newer; or save it as jpeg or png")
-    return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+def is_moving(picture: Image.Image) -> bool:
+    """Whether it has frames to show one after the other; a phone's second picture (MPO) is only a smaller copy."""
+    return picture.format != "MPO" and bool(getattr(picture, "is_animated", False))
 
 
 def shown_picture(picture: Image.Image) -> Image.Image:

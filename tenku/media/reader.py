@@ -200,7 +200,8 @@ def decoded(path: Path, container: Any, stream: Any) -> Iterator[tuple[float, fl
         raise damaged(path, count, error.strerror) from error
     of_mp4 = "mp4" in container.format.name and first is not None and first.pts is not None
     expected = sum(pts >= first.pts for pts in packets) if of_mp4 else count
-    if (count < expected and not expected - 1 <= 2 * count <= expected + 1) or (count and ends_early(container, end)):
+    lost = count < expected and not expected - 1 <= 2 * count <= expected + 1
+    if lost or (count and ends_early(path, container, end)):
         raise damaged(path, count)
 
 
