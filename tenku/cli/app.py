@@ -4,6 +4,7 @@ Every failure that a user can cause ends as one line `error: …` on stderr and 
 130. Set TENKU_DEBUG=1 to see the traceback instead.
 """
 
+import codecs
 import os
 import signal
 import sys
@@ -63,13 +64,14 @@ INTERRUPTED = 130
 # The extra that brings a package; all others come with the miniature world.
 EXTRAS = dict.fromkeys(
     ("diffusers", "transformers", "huggingface_hub", "accelerate", "ftfy", "torchao"), "open-weights"
-) | {"matplotlib": "plots"}
+) | {"matplotlib": "plots", "pillow_heif": "heif"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code: 0 done, 2 the user's error, 130 Ctrl-C. Our own bugs raise."""
     debug = os.environ.get("TENKU_DEBUG", "") not in ("", "0")
     keep_freed_memory()
+    speak_any_language()
     try:
         code = app(args=with_new_names(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
         if code == INTERRUPTED:  # typer's own answer to Ctrl-C
@@ -88,6 +90,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if message:  # the help is shown already where there is none
             say(f"error: {message}")
         return 2
+
+
+def speak_any_language() -> None:
+    """Let stdout and stderr pass on what their encoding cannot say as the bytes that file names have (UTF-8).
+
+    So a path that is printed is the path, whatever LANG and PYTHONIOENCODING are.
+    """
+    codecs.register_error("as_in_file_names", as_in_file_names)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a notebook's is none
+            stream.reconfigure(errors="as_in_file_names")
+
+
+def as_in_file_names(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Handle an error of an encoder, see `codecs.register_error`."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return os.fsencode(error.object[error.start : error.end]), error.end
 
 
 def explain(error: Exception) -> str | None:

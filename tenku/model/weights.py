@@ -17,10 +17,9 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tenku.system.files import new_folder, read_json
+from tenku.system.files import new_folder, read_json, save_tensors
 
 MiB = 2**20
 SHARD_SIZE = 16 * MiB
@@ -65,12 +64,12 @@ def write_state(state: dict[str, Tensor], config: dict[str, Any], folder: Path, 
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     shards = _cut_into_shards(state)
     if len(shards) == 1:
-        save_file(state, folder / single)
+        save_tensors(state, folder / single)
         return
     weight_map = {}
     for k, names in enumerate(shards):
         shard = f"{single.removesuffix('.safetensors')}-{k + 1:05d}-of-{len(shards):05d}.safetensors"
-        save_file({name: state[name] for name in names}, folder / shard)
+        save_tensors({name: state[name] for name in names}, folder / shard)
         weight_map.update(dict.fromkeys(names, shard))
     total = sum(tensor.nbytes for tensor in state.values())
     index = {"metadata": {"total_size": total}, "weight_map": weight_map}

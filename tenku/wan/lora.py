@@ -1,12 +1,14 @@
 """Merge LoRA files (arXiv 2106.09685) into transformer weights, in every layout published for Wan.
 
 A layer's weight W becomes W + strength · alpha / rank · up @ down. Layouts: diffusers and PEFT, the original names
-(`diffusion_model.`), musubi-tuner (`lora_unet_`), and lightx2v's step-distillation LoRAs, which also add whole tensors
-to weights, biases, norms and modulation (`diff`, `diff_b`, `diff_m`).
+(`diffusion_model.`), DiffSynth-Studio (`pipe.dit.`), musubi-tuner and LyCORIS, which write names without dots
+(`lora_unet_`, `lycoris_`), and lightx2v's step-distillation LoRAs, which also add whole tensors to weights, biases,
+norms and modulation (`diff`, `diff_b`, `diff_m`).
 """
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,10 +23,14 @@ from torch import Tensor
 from tenku.model.transformer import Transformer
 from tenku.model.weights import check_safetensors
 from tenku.system.files import read_json
-from tenku.wan.names import from_diffusers
+from tenku.wan.names import to_diffusers
 
 EXPERTS = ("high", "low")
-PREFIXES = ("base_model.model.", "model.", "diffusion_model.", "transformer_2.", "transformer.", "lora_unet_")
+# What names begin with, one after the other; what has no dots (`lora_unet__`) ends in one sign of underscore or two.
+PREFIXES = re.compile(
+    r"^(base_model\.model\.)?(pipe\.)?(model\.)?(diffusion_model\.|transformer_2\.|transformer\.|dit\.|unet\.)?"
+    r"((lora_unet|lora_transformer|lora_dit|lycoris)__?)?"
+)
 # Suffix of a tensor's name -> its role in a layer.
 ENDINGS = {
     ".lora_A.weight": "down",
@@ -71,12 +77,13 @@ class Lora:
         if match := re.match(r"(high|low)=", text):
             expert, path = match[1], text[match.end() :]
         strength = 1.0
+        path = os.path.expanduser(path)  # which leaves ~ as it is where there is no home
         if (match := re.search(r":\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*$", path)) and not Path(path).exists():
             path, strength = path[: match.start()], float(match[1])
         wrong = re.search(r"\.safetensors:.*$", path)
         if not path or (wrong and not Path(path).exists()):
             raise ValueError(f"--lora {text!r} should name a .safetensors file, as in FILE, FILE:0.8 or high=FILE")
-        return cls(Path(path).expanduser(), strength, expert)
+        return cls(Path(path), strength, expert)
 
     def __str__(self) -> str:
         """As `parse` reads it, without the folder."""
@@ -166,8 +173,7 @@ def additions(
     path: Path, names: Sequence[str], parameters: dict[str, torch.nn.Parameter], expert: str | None
 ) -> tuple[dict[str, Addition], int]:
     """As `read`, from the names alone and without alpha. ValueError: a tensor of another adapter type or model."""
-    layers = {name.rpartition(".")[0] for name in parameters}
-    flat = {layer.replace(".", "_"): layer for layer in layers}  # musubi-tuner has no dots in its names
+    known = named_layers(parameters)
     networks = {name.split(".")[0] for name in names} & {"transformer", "transformer_2"}
     if "transformer_2" in networks:  # a file for two experts
         if expert is None:
@@ -178,9 +184,7 @@ def additions(
     passed_over = 0
     for name in names:
         ending = next((ending for ending in ENDINGS if name.endswith(ending)), None)
-        inner = name.removesuffix(ending or "")
-        for prefix in PREFIXES:
-            inner = inner.removeprefix(prefix)
+        inner = PREFIXES.sub("", name.removesuffix(ending or ""))
         if OF_CLIP.search(inner):
             passed_over += 1
             continue
@@ -189,9 +193,9 @@ def additions(
                 f"{path}: {name} is not a LoRA's: pairs of lora_A and lora_B (or lora_down and lora_up) are read, "
                 "no LoHa, LoKr or DoRA"
             )
-        layer = flat.get(inner) or from_diffusers(inner + ".").removesuffix(".")
-        if layer not in layers:
-            raise ValueError(f"{path} adds to {inner}, which this model does not have: it was made for another one")
+        layer = known.get(inner)
+        if layer is None:
+            raise ValueError(f"{path} {why_unknown(name, inner, known)}")
         parts = found.setdefault(layer, {})
         if ENDINGS[ending] in parts:
             raise ValueError(f"{path} says twice what is added to {layer}: {parts[ENDINGS[ending]]} and {name}")
@@ -199,6 +203,25 @@ def additions(
     if not found and not (networks and expert):
         raise ValueError(f"{path} holds no LoRA for this model")
     return found, passed_over
+
+
+def named_layers(parameters: Iterable[str]) -> dict[str, str]:
+    """Our layers by every name that they have in files: the original one and diffusers', each with and without dots."""
+    known = {}
+    for layer in {name.rpartition(".")[0] for name in parameters}:
+        for name in (layer, to_diffusers(layer + ".").removesuffix(".")):
+            known[name] = known[name.replace(".", "_")] = layer
+    return known
+
+
+def why_unknown(name: str, inner: str, known: dict[str, str]) -> str:
+    """What is wrong with a tensor's name: what comes before a layer of this model, or the layer itself."""
+    if layer := max((each for each in known if inner.endswith((f".{each}", f"_{each}"))), key=len, default=None):
+        return (
+            f"has an unknown naming: {name} ends as {layer} of this model does, but begins with "
+            f"{name[: name.rindex(layer)]!r}; known are diffusion_model., transformer., pipe.dit., lora_unet_, lycoris_"
+        )
+    return f"adds to {inner}, which this model does not have: it was made for another one"
 
 
 def _check(

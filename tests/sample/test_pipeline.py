@@ -42,6 +42,10 @@ def test_the_clip_is_what_was_asked_for(clip):
         "solver": "multistep",
         "model": "tiny",
         "tenku": tenku.__version__,
+        "width": 64,
+        "height": 64,
+        "num_frames": 8,
+        "fps": 16,
     }
 
 

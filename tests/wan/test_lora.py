@@ -92,6 +92,36 @@ def test_same_velocity_as_diffusers(folder, tmp_path, layout):
     assert (mine - before).abs().max() > 0.1 * before.abs().max()
 
 
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        "pipe.dit.",
+        "dit.",
+        "model.diffusion_model.",
+        "unet.",
+        "lora_unet_",
+        "lora_unet__",
+        "lycoris_",
+        "lora_transformer_",
+    ],
+)
+@pytest.mark.parametrize("theirs", [False, True], ids=["original", "diffusers"])
+def test_names_that_other_trainers_write(beginning, theirs, tmp_path):
+    network, expected = small(), small()
+    tensors = plain(network, "", outer=True)
+    save_file(tensors, tmp_path / "plain.safetensors")
+    merge(expected, Lora(tmp_path / "plain.safetensors"))
+    renamed = {}
+    for name, tensor in tensors.items():
+        layer, rest = name.split(".lora_")
+        layer = names.to_diffusers(layer + ".").removesuffix(".") if theirs else layer
+        renamed[f"{beginning}{layer if beginning.endswith('.') else layer.replace('.', '_')}.lora_{rest}"] = tensor
+    save_file(renamed, tmp_path / "renamed.safetensors")
+    merge(network, Lora(tmp_path / "renamed.safetensors"))
+    wanted = expected.state_dict()
+    assert all(torch.equal(tensor, wanted[name]) for name, tensor in network.state_dict().items())
+
+
 def test_the_alpha_that_peft_keeps_in_the_header_counts(folder, tmp_path):
     peft = pytest.importorskip("peft")
     network = diffusers.WanTransformer3DModel.from_pretrained(folder / "transformer")

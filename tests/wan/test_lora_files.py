@@ -4,11 +4,13 @@ import json
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny_lora import RANK, plain, small, weight, written
 
 from tenku.cli import main
+from tenku.media.clip import Clip
 from tenku.wan import names
 from tenku.wan.lora import Lora, check, merge
 
@@ -26,6 +28,8 @@ def broken(what):
         tensors[f"{name}.lora_A.weight"] = torch.zeros(RANK + 1, 32)
     elif what == "deeper":
         tensors[f"{name.replace('blocks.0', 'blocks.7')}.lora_A.weight"] = torch.zeros(RANK, 32)
+    elif what == "other naming":
+        tensors = {key.replace("diffusion_model.", "my.own.").replace(".", "_", 5): tensors[key] for key in tensors}
     elif what == "not a layer":
         tensors["diffusion_model.blocks.0.cross_attn.x.lora_A.weight"] = torch.zeros(RANK, 32)
     elif what == "up of three sides":
@@ -58,6 +62,10 @@ def broken(what):
         ("other width", r"adds \[32, 64\] to blocks.0.self_attn.q.weight, where this model has \[32, 32\]"),
         ("other rank", r"the halves \[32, 4\] and \[5, 32\] of blocks.0.self_attn.q do not fit"),
         ("deeper", "adds to blocks.7.self_attn.q, which this model does not have"),
+        (
+            "other naming",
+            "unknown naming: my_own_blocks_0_cross_attn_k.lora_A.weight ends as .* but begins with 'my_own_'",
+        ),
         ("not a layer", "adds to blocks.0.cross_attn.x, which this model does not have"),
         ("up of three sides", r"the halves \[32, 4, 2\] and \[4, 32\] of blocks.0.self_attn.q do not fit"),
         ("two alphas", r"should be one number, its shape is \[2\]"),
@@ -158,6 +166,7 @@ def test_what_the_option_says(tmp_path):
     for text, strength in ((":-1", -1.0), (":+.5", 0.5), (":1e-2", 0.01), (": 2 ", 2.0)):
         assert Lora.parse(f"a.safetensors{text}") == Lora(Path("a.safetensors"), strength)
     assert Lora.parse("high=~/a").path == Path.home() / "a"
+    assert Lora.parse("~/a:0.5") == Lora(Path.home() / "a", 0.5)
     assert str(Lora.parse("low=a/b.safetensors:0.75")) == "low=b.safetensors:0.75"
     (tmp_path / "odd:2").touch()
     assert Lora.parse(str(tmp_path / "odd:2")).path == tmp_path / "odd:2"
@@ -180,8 +189,8 @@ def test_the_command_takes_loras(tmp_path, capsys):
         ["style.safetensors:0"],
         ["style.safetensors", "style.safetensors:0.5"],
     ]
-    pictures = [(tmp_path / f"{count}.png").read_bytes() for count in (0, 2, 4)]
-    assert pictures[0] == pictures[1] != pictures[2]
+    pictures = [Clip.load(tmp_path / f"{count}.png").frames for count in (0, 2, 4)]
+    assert np.array_equal(pictures[0], pictures[1]) and not np.array_equal(pictures[0], pictures[2])
 
 
 @pytest.mark.parametrize(
