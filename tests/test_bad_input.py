@@ -3,6 +3,7 @@
 import errno
 import os
 import pickle
+import pwd
 import resource
 import shutil
 import signal
@@ -229,16 +230,45 @@ def test_full_disk(fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch, n
     assert "No space left" in fails("--seconds", "0.3", "--out", name)
 
 
-def run_tenku(place: Path, *arguments: str, **options: object) -> "subprocess.Popen[str]":
+def run_tenku(
+    place: Path, *arguments: str, variables: dict[str, str] | None = None, **options: object
+) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "tenku", *arguments],
         cwd=place,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent.parent)},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent.parent), **(variables or {})},
         **options,  # type: ignore[call-overload]
     )
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1:strict", "utf-8"])
+def test_a_terminal_of_another_encoding(place: Path, tiny_folder: Path, encoding: str) -> None:
+    """The path that is printed is the file's own, byte by byte."""
+    arguments = ("generate", "一个红色的球", "--model", str(tiny_folder), "--seconds", "0", "--seed", "3")
+    done = run_tenku(place, *arguments, variables={"PYTHONIOENCODING": encoding}, encoding="utf-8")
+    out, err = done.communicate(timeout=120)
+    assert done.returncode == 0, err
+    (made,) = leftovers(place)
+    assert "红色的球" in made and out == f"{made}\n"
+
+
+def test_a_user_without_home_and_name(place: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_: object) -> None:
+        raise KeyError("getpwuid(): uid not found")
+
+    for name in ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    options = ["--model", str(tiny_folder), "--seconds", "0.3", "--out", "12:30/a:b.mp4", "--gif", "--webp", "--png"]
+    assert main(["generate", PROMPT, *options]) == 0
+    assert leftovers(place) == [f"12:30/a:b.{ending}" for ending in ("gif", "mp4", "png", "webp")]
+    assert main(["extend", "12:30/a:b.mp4", PROMPT, *options[:2], "--forward", "0.3", "--out", "c:d.mp4"]) == 0
+    assert main(["generate", PROMPT, "--model", "~/none"]) == 2
+    assert main(["generate", PROMPT, *options[:4], "--lora", "~/none.safetensors"]) == 2
+    assert main(["models"]) == 0
 
 
 def test_disk_that_fills_up_while_writing(place: Path, tiny_folder: Path) -> None:

@@ -2,14 +2,15 @@
 
 NAME.txt               of NAME.mp4: a caption, or several, one a line
 metadata.jsonl         or .csv or .json, also called meta or captions, in any folder: a row for each clip, with its
-                       file name as seen from there (file_name, file or video) and its caption (text, caption or
-                       prompt: a text or a list of texts)
+                       file as seen from there (FILE_FIELDS) and its caption (CAPTION_FIELDS: a text or a list)
+videos.txt             beside prompts.txt (or prompt.txt, captions.txt): a file and its caption in the same line of each
 NAME.json              as `tenku world` writes it
 """
 
 import csv
 import io
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,15 +19,23 @@ from typing import Any
 from tenku.model.vocabulary import CHINESE_RUN
 
 TABLES = [f"{name}.{ending}" for name in ("metadata", "meta", "captions") for ending in ("jsonl", "csv", "json")]
-FILE_FIELDS = ("file_name", "file", "video")
-CAPTION_FIELDS = ("text", "caption", "prompt")
+FILE_FIELDS = (
+    "file_name", "file", "video", "video_path", "file_path", "media_path", "image_path", "path", "filename", "media",
+    "image",
+)  # fmt: skip
+CAPTION_FIELDS = ("text", "caption", "prompt", "captions", "cap", "description")
+LISTS = ("prompts.txt", "prompt.txt", "captions.txt")  # of what is seen in the files that videos.txt lists
+ENDS_SENTENCE = re.compile(r"[.!?…。！？][\"'”’」』)）]*$")
+
+SPACE = re.compile(r"\s*")
+DECODER = json.JSONDecoder(strict=False)  # line breaks in a text are let through
 
 
 def beside(path: Path) -> list[str]:
     """Captions of NAME.txt, or of NAME.json."""
     text, truth = path.with_suffix(".txt"), path.with_suffix(".json")
     if text.is_file():
-        return cleaned(read_text(text).splitlines())
+        return cleaned(one_a_line(read_text(text)))
     if truth.is_file() and truth.name not in TABLES:
         values = parsed(read_text(truth), truth)
         languages = values.get("captions") if isinstance(values, dict) else None
@@ -35,18 +44,61 @@ def beside(path: Path) -> list[str]:
     return []
 
 
+def one_a_line(text: str) -> list[str]:
+    """The captions of a text, one a line.
+
+    A line goes on in the next where it ends no sentence, its paragraph's last line does, and the next has no capital.
+    """
+    captions: list[str] = []
+    for paragraph in re.split(r"\n\s*\n", text.strip()):
+        lines = [line.strip() for line in paragraph.splitlines()]
+        whole = bool(lines) and ENDS_SENTENCE.search(lines[-1])
+        goes_on = False
+        for line in lines:
+            if goes_on and not line[:1].isupper():
+                captions[-1] += ("" if CHINESE_RUN.match(line) else " ") + line
+            else:
+                captions.append(line)
+            goes_on = bool(whole) and not ENDS_SENTENCE.search(line)
+    return captions
+
+
 def in_tables(folder: Path) -> dict[str, list[str]]:
-    """Captions by `place_of` the file, out of all tables in a folder and below. ValueError names a wrong row."""
+    """Captions by `identity` of the file, out of all tables in a folder and below. ValueError names a wrong row."""
     told: dict[str, list[str]] = {}
-    for table in sorted(path for name in TABLES for path in folder.rglob(name) if not is_hidden(path, folder)):
+    for listed in sorted(path for path in folder.rglob("videos.txt") if not is_hidden(path, folder)):
+        for name, caption in in_lists(listed):
+            told.setdefault(identity(listed.parent / name), []).append(caption)
+    for table in sorted(path for title in TABLES for path in folder.rglob(title) if not is_hidden(path, folder)):
         for number, row in enumerate(rows_of(table), 1):
             where = f"{table}, row {number}"
             file = next((row[field] for field in FILE_FIELDS if row.get(field)), None)
             if not isinstance(file, str):
-                raise ValueError(f"{where}: no {', '.join(FILE_FIELDS[:-1])} or {FILE_FIELDS[-1]}")
+                raise ValueError(f"{where}: names no file: {', '.join(FILE_FIELDS[:-1])} or {FILE_FIELDS[-1]}")
             captions = texts(next((row[field] for field in CAPTION_FIELDS if row.get(field)), []), where)
-            told.setdefault(place_of(table.parent / file.replace("\\", "/"), folder), []).extend(captions)
-    return {place: cleaned(captions) for place, captions in told.items()}
+            told.setdefault(identity(table.parent / file.replace("\\", "/")), []).extend(captions)
+    return {file: cleaned(captions) for file, captions in told.items()}
+
+
+def in_lists(videos: Path) -> list[tuple[str, str]]:
+    """The files that a videos.txt names, with the captions in the same lines of a list beside it.
+
+    ValueError: the lists differ in length. Empty where there is no list of captions.
+    """
+    prompts = next((path for name in LISTS if (path := videos.with_name(name)).is_file()), None)
+    if prompts is None:
+        return []
+    files, captions = (read_text(each).strip().splitlines() for each in (videos, prompts))
+    if len(files) != len(captions):
+        raise ValueError(f"{videos} has {len(files)} lines and {prompts.name} {len(captions)}: want one for each clip")
+    return [
+        (file.strip().replace("\\", "/"), caption) for file, caption in zip(files, captions, strict=True) if caption
+    ]
+
+
+def identity(path: Path) -> str:
+    """A file in one spelling, whatever way leads to it: absolute, without links, accents composed."""
+    return unicodedata.normalize("NFC", path.resolve().as_posix())
 
 
 def place_of(path: Path, folder: Path) -> str:
@@ -72,8 +124,7 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
         if wrong := next((number for number, row in enumerate(rows, 1) if None in row), None):
             raise ValueError(f'{path}, row {wrong}: too many fields; a caption with commas in it stands in "quotes"')
         return rows
-    lines = [line for line in text.split("\n") if line.strip()]
-    rows = parsed(text, path) if path.suffix == ".json" else [parsed(line, path) for line in lines]
+    rows = parsed(text, path) if path.suffix == ".json" else parsed_rows(text, path)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError(f'{path} should hold objects like {{"file_name": "NAME.mp4", "text": "…"}}')
     return rows
@@ -89,9 +140,22 @@ def texts(value: Any, where: str) -> list[str]:
 
 def parsed(text: str, path: Path) -> Any:
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
+        return DECODER.decode(text)
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not {path.suffix[1:].upper()}: {error}") from None
+
+
+def parsed_rows(text: str, path: Path) -> Any:
+    """The values of JSON that follow each other, a line each or over several, or one list of them."""
+    text, rows, at = text.strip(), [], 0
+    try:
+        while at < len(text):
+            row, at = DECODER.raw_decode(text, at)
+            rows.append(row)
+            at = SPACE.match(text, at).end()  # type: ignore[union-attr]  # it always matches
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{path} is not {path.suffix[1:].upper()}: {error}") from None
+    return rows[0] if len(rows) == 1 and isinstance(rows[0], list) else rows
 
 
 def read_text(path: Path) -> str:

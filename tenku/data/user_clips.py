@@ -1,6 +1,6 @@
 """Load user clips and pictures, and make them training clips of the size, rate and length of a model.
 
-FOLDER/…/NAME.mp4        or mov, m4v, mkv, webm, gif, webp, png, jpg; captions as in caption_files.py
+FOLDER/…/NAME.mp4        or mov, m4v, mkv, webm, gif, webp, png, jpg, avif, heic; captions as in caption_files.py
 OUT/KEY-PIECE.mp4        what is trained on, with its JSON, as `data.source` reads it
 """
 
@@ -20,7 +20,7 @@ from tenku.media.writer import write_clip
 from tenku.model.settings import ModelSettings
 from tenku.system.files import read_json, write_json
 
-ENDINGS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".gif", ".webp", ".png", ".jpg", ".jpeg")
+ENDINGS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".gif", ".webp", ".png", ".jpg", ".jpeg", ".avif", ".heic")
 MADE = re.compile(r"[0-9a-f]{12}-\d+\.(mp4|json)")
 
 
@@ -67,7 +67,7 @@ def find_clips(folder: str | Path, without: Collection[Path] = ()) -> Found:
     clips, uncaptioned = [], []
     for path in files:
         place = caption_files.place_of(path, folder)
-        if own := caption_files.beside(path) or captions.get(place, []):
+        if own := caption_files.beside(path) or captions.get(caption_files.identity(path), []):
             clips.append(UserClip(path, caption_files.by_language(own)))
         else:
             uncaptioned.append(place)
@@ -76,13 +76,14 @@ def find_clips(folder: str | Path, without: Collection[Path] = ()) -> Found:
             f"none of the {len(files)} clips in {folder} has a caption: write it into NAME.txt beside NAME.mp4, "
             'or into metadata.jsonl, a line a clip: {"file_name": "NAME.mp4", "text": "…"}'
         )
-    unmatched = sorted(captions.keys() - {caption_files.place_of(path, folder) for path in files})
+    unmatched = sorted(captions.keys() - {caption_files.identity(path) for path in files})
     known, read = {*ENDINGS, ".txt", ".json"}, {path.with_suffix("") for path in files}
     unsupported = [
         path
         for path in everything
         if path.suffix.lower() not in known and path.with_suffix("") not in read and path.with_suffix(".txt").is_file()
     ]
+    unmatched = [caption_files.place_of(Path(file), folder.resolve()) for file in unmatched]
     return Found(clips, uncaptioned, unmatched, [caption_files.place_of(path, folder) for path in unsupported])
 
 

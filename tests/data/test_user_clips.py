@@ -60,6 +60,72 @@ def test_captions_in_a_table(tmp_path, name, text):
     assert found_in(tmp_path) == {"a.mp4": {"en": ["a kite"]}, "b.mp4": {"en": ["b"], "zh": ["博"]}}
 
 
+@pytest.mark.parametrize(
+    ("text", "captions"),
+    [
+        ("A red kite in the wind\nover green hills.", ["A red kite in the wind over green hills."]),
+        ("A red kite.\nA kite in the\nwind.", ["A red kite.", "A kite in the wind."]),
+        ("a kite\na red kite", ["a kite", "a red kite"]),
+        ("A kite\nA red kite.", ["A kite", "A red kite."]),
+        ("A red kite flies\nhigh.\n\na kite\na boat", ["A red kite flies high.", "a kite", "a boat"]),
+    ],
+)
+def test_a_caption_that_is_wrapped_is_one(tmp_path, text, captions):
+    write(tmp_path / "a.mp4")
+    (tmp_path / "a.txt").write_text(text, encoding="utf-8")
+    assert found_in(tmp_path) == {"a.mp4": {"en": captions}}
+
+
+def test_a_chinese_caption_that_is_wrapped(tmp_path):
+    write(tmp_path / "a.mp4")
+    (tmp_path / "a.txt").write_text("一只红色的风筝\n在天上飞。\n", encoding="utf-8")
+    assert found_in(tmp_path) == {"a.mp4": {"zh": ["一只红色的风筝在天上飞。"]}}
+
+
+@pytest.mark.parametrize("field", ["video_path", "media_path", "file_path", "path"])
+def test_absolute_paths_and_links(tmp_path, field, monkeypatch):
+    """Of a folder that is named as seen from here, and that is a link itself."""
+    write(tmp_path / "disk" / "a.mp4")
+    write(tmp_path / "elsewhere" / "b.mp4")
+    (tmp_path / "disk" / "b.mp4").symlink_to(tmp_path / "elsewhere" / "b.mp4")
+    (tmp_path / "clips").symlink_to(tmp_path / "disk")
+    rows = [
+        {field: str(tmp_path / "clips" / "a.mp4"), "caption": "a"},
+        {field: str(tmp_path / "elsewhere" / "b.mp4"), "caption": "b"},
+        {field: str(tmp_path / "clips" / "c.mp4"), "caption": "c"},
+    ]
+    (tmp_path / "disk" / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    monkeypatch.chdir(tmp_path)
+    assert found_in("clips") == found_in(tmp_path / "disk") == {"a.mp4": {"en": ["a"]}, "b.mp4": {"en": ["b"]}}
+    assert find_clips("clips").unmatched == ["c.mp4"]
+
+
+def test_lists_of_videos_and_prompts(tmp_path):
+    write(tmp_path / "videos" / "a.mp4")
+    write(tmp_path / "videos" / "b.mp4")
+    (tmp_path / "videos.txt").write_text("videos/a.mp4\nvideos/b.mp4\n")
+    (tmp_path / "prompts.txt").write_text("a kite\na boat\n")
+    assert found_in(tmp_path) == {"a.mp4": {"en": ["a kite"]}, "b.mp4": {"en": ["a boat"]}}
+    (tmp_path / "prompts.txt").write_text("a kite\n")
+    with pytest.raises(ValueError, match=r"videos.txt has 2 lines and prompts.txt 1: want one for each clip"):
+        find_clips(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"file_name": "a.mp4",\n "text": "a kite"}\n{"file_name": "b.mp4",\n "text": "a boat"}\n',
+        '{"file_name": "a.mp4", "text": "a\nkite"}\r\n\r\n{"file_name": "b.mp4", "text": "a\r\nboat"}',
+        '[{"file_name": "a.mp4", "text": "a kite"},\n{"file_name": "b.mp4", "text": "a boat"}]',
+    ],
+)
+def test_lines_of_json_that_are_no_lines(tmp_path, text):
+    write(tmp_path / "a.mp4")
+    write(tmp_path / "b.mp4")
+    (tmp_path / "metadata.jsonl").write_bytes(text.encode())
+    assert found_in(tmp_path) == {"a.mp4": {"en": ["a kite"]}, "b.mp4": {"en": ["a boat"]}}
+
+
 def test_tables_in_folders_below_accents_and_rows_without_a_clip(tmp_path):
     composed, apart = "café.mp4", "cafe\u0301.mp4"
     write(tmp_path / "train" / apart)
@@ -92,7 +158,7 @@ def test_clips_of_the_world_bring_their_captions(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("metadata.jsonl", '{"text": "a kite"}', "metadata.jsonl, row 1: no file_name, file or video"),
+        ("metadata.jsonl", '{"text": "a kite"}', "metadata.jsonl, row 1: names no file: file_name, file, video"),
         ("metadata.jsonl", "a.mp4 a kite", "metadata.jsonl is not JSONL"),
         ("metadata.json", '{"a.mp4": "a kite"}', "should hold objects"),
         ("metadata.csv", "file_name,text\na.mp4,a kite, high up\n", "row 1: too many fields"),

@@ -1,8 +1,18 @@
+import os
+import stat
+from dataclasses import dataclass
+
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from tenku.model.weights import save_module
 from tenku.system.files import read_json, write_json, write_tensors
+
+
+@dataclass
+class Config:
+    width: int = 2
 
 
 def test_json_is_replaced_whole(tmp_path):
@@ -30,3 +40,17 @@ def test_views_and_shared_memory_are_written_as_they_look(tmp_path):
     write_tensors(tmp_path / "x.safetensors", {"plain": numbers, "turned": numbers.T, "part": numbers[:, 1:]})
     loaded = load_file(tmp_path / "x.safetensors")
     assert torch.equal(loaded["turned"], numbers.T) and torch.equal(loaded["part"], numbers[:, 1:])
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o002])
+def test_files_may_be_read_by_whom_the_umask_lets(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        write_tensors(tmp_path / "latents.safetensors", {"latents": torch.zeros(2)})
+        write_json(tmp_path / "manifest.json", {})
+        save_module(torch.nn.Linear(2, 2), Config(), tmp_path / "model")
+    finally:
+        os.umask(before)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) == 4
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o666 & ~mask}
