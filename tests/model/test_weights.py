@@ -6,6 +6,7 @@ import struct
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from tenku.loading import load_transformer
@@ -22,7 +23,7 @@ def folder(tmp_path, transformer):
 def rewrite(folder, change):
     state = dict(weights.read_tensors(weights.tensor_files(folder)))
     change(state)
-    weights.save_file({name: tensor.clone() for name, tensor in state.items()}, folder / weights.SINGLE)
+    save_file({name: tensor.clone() for name, tensor in state.items()}, folder / weights.SINGLE)
 
 
 @pytest.mark.parametrize("level", ["model", "transformer"])
@@ -86,7 +87,7 @@ def test_replacing_leaves_no_debris_and_a_failure_leaves_the_old(folder, transfo
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(weights, "save_file", full_disk)
+        patch.setattr(weights, "save_tensors", full_disk)
         with pytest.raises(OSError, match="No space left"):
             weights.save_module(transformer, transformer.config, folder)
     assert (folder / weights.SINGLE).read_bytes() == before

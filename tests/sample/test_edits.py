@@ -63,6 +63,11 @@ def test_a_clip_at_another_rate_lasts_as_long():
         whole_groups(clip.frames[:3], 4, "start")
 
 
+def equal(a, b):
+    """The same frames: on some CPUs the last bit depends on how much is decoded at a time, and tips a rounding."""
+    return a.shape == b.shape and np.abs(a.astype(int) - b).max() <= 1
+
+
 @pytest.mark.parametrize("ends", ["first", "last", "both"])
 def test_animate_holds_the_pictures(pipeline, ends):
     a, b = noisy_clip(1, 200, 100, seed=1), noisy_clip(1, 300, 300, seed=2)
@@ -70,7 +75,7 @@ def test_animate_holds_the_pictures(pipeline, ends):
     clip = edits.animate(pipeline, PROMPT, *given, seconds=1, seed=3).clip()
     assert clip.size == (96, 64) and len(clip.frames) == 16 and clip.metadata["task"] == "animate"
     if given[0] is not None:  # nothing comes before it: exactly the autoencoder's own round trip
-        assert np.array_equal(clip.frames[:4], round_trip(pipeline, fit(given[0].frames, clip.size)))
+        assert equal(clip.frames[:4], round_trip(pipeline, fit(given[0].frames, clip.size)))
     if given[1] is not None:
         other = edits.animate(pipeline, PROMPT, given[0], noisy_clip(1, seed=9), seconds=1, seed=3).clip()
         assert not np.array_equal(clip.frames[-4:], other.frames[-4:])
@@ -80,7 +85,7 @@ def test_a_long_animation_goes_on_window_by_window(pipeline):
     picture = noisy_clip(1, seed=1)
     clip = edits.animate(pipeline, PROMPT, picture, noisy_clip(1, seed=2), seconds=6, seed=3).clip()
     assert len(clip.frames) == 96
-    assert np.array_equal(clip.frames[:4], round_trip(pipeline, picture.frames))
+    assert equal(clip.frames[:4], round_trip(pipeline, picture.frames))
 
 
 def test_animate_needs_a_picture_and_room(pipeline):
@@ -94,7 +99,7 @@ def test_extend_keeps_the_clip(pipeline):
     given = noisy_clip(18)
     longer = edits.extend(pipeline, PROMPT, given, forward=1.0, seed=1).clip()
     assert len(longer.frames) == 16 + 16  # two frames at the start do not fill a group
-    assert np.array_equal(longer.frames[:16], round_trip(pipeline, given.frames[2:]))
+    assert equal(longer.frames[:16], round_trip(pipeline, given.frames[2:]))
     earlier = edits.extend(pipeline, PROMPT, given, backward=0.5, seed=1).clip()
     assert len(earlier.frames) == 8 + 16
     both = edits.extend(pipeline, PROMPT, given, forward=0.25, backward=0.25, seed=1).clip()
@@ -122,9 +127,9 @@ def test_connect_leads_from_one_to_the_other(pipeline):
     a, b = noisy_clip(20, seed=1), noisy_clip(40, seed=2)
     clip = edits.connect(pipeline, PROMPT, a, b, 1.0, seed=1).clip()
     assert len(clip.frames) == 20 + 16 + 40
-    assert np.array_equal(clip.frames[:20], round_trip(pipeline, a.frames))
+    assert equal(clip.frames[:20], round_trip(pipeline, a.frames))
     # Far from the joint the decoder remembers nothing of what was before it.
-    assert np.array_equal(clip.frames[-20:], round_trip(pipeline, b.frames)[-20:])
+    assert equal(clip.frames[-20:], round_trip(pipeline, b.frames)[-20:])
     with pytest.raises(ValueError, match=r"new seconds between two ends are above 0 and at most 2.5, got 3"):
         edits.connect(pipeline, PROMPT, a, b, 3.0).clip()
 
