@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import typer
 
 from tenku.cli._options import check_output, not_over, option, parse_size, progress_bars, say, slug
+from tenku.cli.prompts import EXPANDED, expanded, refuse_losses, say_notes
 
 if TYPE_CHECKING:
     from tenku.media.clip import Clip, Stream
+    from tenku.prompts.expand import Expansion
     from tenku.sample.pipeline import Pipeline
     from tenku.sample.request import Request
     from tenku.sample.user_frames import Needed
@@ -24,13 +27,34 @@ VIDEO_SUFFIXES = (".mp4", ".gif", ".webp", ".png")
 Prompt = Annotated[str, typer.Argument(help="What should be seen, in English or Chinese.")]
 Model = Annotated[str, typer.Option(help="A name that `tenku models` lists, or a folder with weights.")]
 Seconds = Annotated[float | None, typer.Option(help="Length; 0 is a still picture.")]
-SAMPLING, MODEL, OUTPUT = "Sampling", "Model", "Output"
+PROMPT, SAMPLING, MODEL, OUTPUT = "Prompt", "Sampling", "Model", "Output"
+# Files whose frames stand in the video: its floor and light are theirs.
+WITH_FRAMES = ("clip", "before", "after", "picture", "as_last", "last")
 
 
 @dataclass(frozen=True)
 class Options:
     """The options that all ways of prompting share, in the order of `--help`."""
 
+    expand: Annotated[
+        bool | None,
+        option(PROMPT, "Make a prompt full, or leave it; by default for embedded alone.", "--expand/--no-expand"),
+    ] = None
+    strict: Annotated[
+        bool, option(PROMPT, "Refuse a prompt of which not everything is drawn as it stands.", "--strict")
+    ] = False
+    chat: Annotated[
+        str | None,
+        option(
+            PROMPT,
+            "An OpenAI-compatible endpoint for --expand; key: TENKU_CHAT_KEY.",
+            "--chat",
+            envvar="TENKU_CHAT_URL",
+        ),
+    ] = None
+    chat_model: Annotated[
+        str, option(PROMPT, "The model that the endpoint is asked for.", "--chat-model", envvar="TENKU_CHAT_MODEL")
+    ] = "default"
     size: Annotated[str | None, option(SAMPLING, "WIDTHxHEIGHT in pixels.")] = None
     steps: Annotated[int | None, option(SAMPLING, "Denoising steps; more is slower and finer.")] = None
     guidance: Annotated[
@@ -101,6 +125,7 @@ class Session:
     outputs: list[Path]
     timings: dict[str, float] = field(default_factory=dict)
     given: dict[str, str] = field(default_factory=dict)  # names of files that are read, by what they are
+    asked: str | None = None  # the prompt as it was typed, where another is drawn
     video: "Stream | Clip | None" = None  # that was written
 
     def write(self, video: "Stream", **asked: Any) -> None:
@@ -112,7 +137,8 @@ class Session:
         from tenku.media.writer import VideoWriter
 
         path = self.outputs[0]
-        video.metadata |= {name: value for name, value in (asked | {"given": self.given}).items() if value}
+        asked |= {"given": self.given, "asked": self.asked}
+        video.metadata |= {name: value for name, value in asked.items() if value}
         silent = [each.suffix for each in self.outputs if each.suffix.lower() != ".mp4"]
         if video.sound is not None and silent:
             say(f"note: the sound is left out of the {' and the '.join(silent)}, which can hold none; an .mp4 keeps it")
@@ -138,42 +164,91 @@ class Session:
 
 @contextmanager
 def generation_session(
-    prompt: str,
+    prompt: "str | Expansion",
     options: Options,
     given: Mapping[str, Path | None] | None = None,
     also: Iterable[Path | None] = (),
     like: tuple[int, int] | None = None,
+    text_alone: bool = False,
     **more: Any,
 ) -> Iterator[Session]:
     """What every command that makes a clip does around it: load, look at the outputs, show progress, report.
 
-    All that is wrong is said before the work begins, so options and prompt are checked here. given: files that are
+    All that is wrong is said before the work begins, so options and prompt are checked here, and what of the prompt is
+    not drawn is said. prompt: as it was typed, or made full already. given: files that are
     read, by what they are; neither they nor those in `also` may be replaced by an output. like: the (width, height) of
-    the video, or the nearest that can be made, unless one is asked for. more: what the pipeline is asked for besides
+    the video, or the nearest that can be made, unless one is asked for. text_alone: no frames are given.
+    more: what the pipeline is asked for besides
     the shared options.
     """
     clock = time.perf_counter()
+    options = with_seed(options)
+    expansion = expanded_for(prompt, options, given or {}) if isinstance(prompt, str) else prompt
+    if options.strict:
+        refuse_losses(expansion)
+    if text_alone:
+        check_takes_text_alone(options.model)
+    is_changed = expansion.text != expansion.prompt
     asked = options.request() | more
     size = asked["size"] or like
     pipeline = load(options, size, asked.get("seconds"))
     timings = {"load": time.perf_counter() - clock}
     if like is not None and asked["size"] is None:
         asked["size"] = size_of(pipeline, like)
-    request = pipeline.request(prompt, **asked)
-    path = options.out or Path(f"{slug(request.prompt)}-{request.seed}.mp4")
+    request = pipeline.request(expansion.text, **asked)
+    path = options.out or Path(f"{slug(expansion.prompt)}-{request.seed}.mp4")
     outputs = checked_outputs(path, options, request.size)
     files = {name: path for name, path in (given or {}).items() if path is not None}
     not_over(outputs, [*files.values(), *also])
     for note in pipeline.notes:
         say(f"note: {note}")
-    note_unread_words(pipeline, [request.prompt, request.negative_prompt])
+    say_notes(expansion)
+    if is_changed:
+        say(EXPANDED[expansion.language] + request.prompt)
+    note_unread_words(pipeline, [*([] if is_changed or expansion.notes else [request.prompt]), request.negative_prompt])
     with progress_bars() as stages:
         asked |= {"seed": request.seed, "on_progress": stages}
         names = {name: path.name for name, path in files.items()}
-        session = Session(pipeline, replace(request, on_progress=stages), asked, outputs, timings, names)
+        request = replace(request, on_progress=stages)
+        typed = expansion.prompt if is_changed else None
+        session = Session(pipeline, request, asked, outputs, timings, names, typed)
         yield session
     assert session.video is not None
-    report(outputs, session.video, session.timings, options.as_json)
+    report(outputs, session.video, session.timings, options.as_json, expansion.said())
+
+
+def with_seed(options: Options) -> Options:
+    """The options with a seed: the one that is asked for, or one by chance."""
+    from tenku.sample.request import checked_seed
+
+    return replace(options, seed=secrets.randbits(32) if options.seed is None else checked_seed(options.seed))
+
+
+def expanded_for(
+    prompt: str, options: Options, given: Mapping[str, Path | None], scene: str | None = None
+) -> "Expansion":
+    """The prompt made full for the model.
+
+    Where frames are given, floor and light are theirs, if not named: of the prompt that a file remembers, or none.
+    """
+    files = [path for name in WITH_FRAMES if (path := given.get(name)) is not None]
+    return expanded(
+        prompt,
+        options.model,
+        options.seed or 0,
+        chat=options.chat,
+        chat_model=options.chat_model,
+        wanted=options.expand,
+        scene=scene or next(filter(None, map(made_of, files)), None),
+        setting=not files,
+    )
+
+
+def made_of(path: Path) -> str | None:
+    """The prompt that a file remembers, or None."""
+    from tenku.media.describe import describe
+
+    return describe(path).metadata.get("prompt")
 
 
 def checked_outputs(path: Path, options: Options, size: tuple[int, int]) -> list[Path]:
@@ -260,7 +335,9 @@ def note_unread_words(model: "Reads", prompts: Sequence[str]) -> None:
             say(f"note: the prompt {prompt[:30]!r} … is longer than this model reads; its end has no effect.")
 
 
-def report(outputs: list[Path], video: "Stream | Clip", timings: dict[str, float], as_json: bool) -> None:
+def report(
+    outputs: list[Path], video: "Stream | Clip", timings: dict[str, float], as_json: bool, notes: list[str]
+) -> None:
     """One JSON line for programs, or the paths for people."""
     if as_json:
         line = {
@@ -271,6 +348,7 @@ def report(outputs: list[Path], video: "Stream | Clip", timings: dict[str, float
             "frames": video.num_frames,
             "fps": video.fps,
             **video.metadata,
+            "notes": notes,
         }
         print(json.dumps(line, ensure_ascii=False))
         return

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from tenku import __version__
-from tenku.cli import edits, evaluation, export, generation, models, prompts, show, training, world
+from tenku.cli import edits, evaluation, examples, export, generation, models, prompts, show, training, world
 from tenku.cli._aliases import with_new_names
 from tenku.cli._options import say
 from tenku.system.machine import keep_freed_memory
@@ -47,6 +47,7 @@ app.command("loop")(edits.loop)
 app.command("remix")(edits.remix)
 app.command("storyboard")(edits.storyboard)
 app.command("expand")(prompts.expand)
+app.command("examples")(examples.examples)
 app.command("vocabulary")(generation.vocabulary)
 app.command("show")(show.show)
 app.command("sheet")(generation.sheet)

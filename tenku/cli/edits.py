@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,12 +13,19 @@ from tenku.cli._session import (
     Prompt,
     Seconds,
     check_takes_text_alone,
+    expanded_for,
     generation_session,
     needed,
     note_unread_words,
     option,
     with_options,
+    with_seed,
 )
+from tenku.cli.prompts import say_notes
+
+if TYPE_CHECKING:
+    from tenku.prompts.expand import Expansion
+    from tenku.sample.storyboard import Storyboard
 
 ClipFile = Annotated[Path, typer.Argument(help="A video (mp4, mov, mkv, webm) or a moving picture.")]
 Length = Annotated[str, typer.Option(help="Seconds, as 2 or 2s.")]
@@ -46,7 +53,7 @@ def animate(
     first, end = (None, shown) if as_last else (shown, read_user_picture(last, takes) if last is not None else None)
     files = {"as_last" if as_last else "picture": picture, "last": last}
     with generation_session(prompt, options, files, seconds=seconds) as session:
-        session.write(edits.animate(session.pipeline, prompt, first, end, **session.options))
+        session.write(edits.animate(session.pipeline, session.request.prompt, first, end, **session.options))
 
 
 @with_options
@@ -61,7 +68,9 @@ def extend(
     given = read_user_clip(clip, needed(options), sound=not mute)
     after, before = parse_seconds(forward), parse_seconds(backward)
     with generation_session(prompt, options, {"clip": clip}) as session:
-        stream = edits.extend(session.pipeline, prompt, given, forward=after, backward=before, **session.options)
+        stream = edits.extend(
+            session.pipeline, session.request.prompt, given, forward=after, backward=before, **session.options
+        )
         session.write(stream, mute=mute)
 
 
@@ -77,7 +86,9 @@ def connect(
     takes, length = needed(options), parse_seconds(seconds)
     a, b = (read_user_clip(each, takes, sound=not mute) for each in (before, after))
     with generation_session(prompt, options, {"before": before, "after": after}) as session:
-        session.write(edits.connect(session.pipeline, prompt, a, b, length, **session.options), mute=mute)
+        session.write(
+            edits.connect(session.pipeline, session.request.prompt, a, b, length, **session.options), mute=mute
+        )
 
 
 @with_options
@@ -96,7 +107,9 @@ def loop(
     given = read_user_clip(clip, needed(options), sound=not mute) if clip is not None else None
     length = parse_seconds(seconds) if seconds is not None else None
     with generation_session(prompt, options, {"clip": clip}) as session:
-        session.write(edits.loop(session.pipeline, prompt, given, seconds=length, **session.options), mute=mute)
+        session.write(
+            edits.loop(session.pipeline, session.request.prompt, given, seconds=length, **session.options), mute=mute
+        )
 
 
 @with_options
@@ -120,7 +133,7 @@ def remix(
     with generation_session(prompt, options, {"clip": clip, "keep": keep}) as session:
         if given.sound is not None:
             say(f"note: the sound of {clip.name} is left out: none of its frames is kept as it is")
-        session.write(edits.remix(session.pipeline, prompt, given, level, keep=mask, **session.options))
+        session.write(edits.remix(session.pipeline, session.request.prompt, given, level, keep=mask, **session.options))
 
 
 @with_options
@@ -153,17 +166,36 @@ def storyboard(
     inserts = sorted((parse_insert(each) for each in insert or []), key=lambda each: each[0])
     seed = script.seed if options.seed is None else options.seed
     negative = script.negative if options.negative_prompt is None else options.negative_prompt
-    options = replace(options, size=options.size or script.size, seed=seed, negative_prompt=negative)
-    prompt, files = script.cards[0].prompt, {"board": board, "video": video}
-    with generation_session(prompt, options, files, [card.file for card in script.cards], shown) as session:
+    options = with_seed(replace(options, size=options.size or script.size, seed=seed, negative_prompt=negative))
+    script, expansion = expanded_cards(script, options)
+    files = {"board": board, "video": video}
+    with generation_session(expansion, options, files, [card.file for card in script.cards], shown) as session:
         step = session.pipeline.windows.group / session.pipeline.settings.fps
         if finished is not None:
             script = recut.over(script, finished, step)
         if span is not None:
             script = recut.trim(script, *span, step)
         for at, length, words in reversed(inserts):
-            script = recut.insert(script, at, length, words, step)
-        note_unread_words(session.pipeline, [card.prompt for card in script.cards if card.prompt != prompt])
+            new = expanded_for(words, options, {}, expansion.text)
+            say_notes(new)
+            script = recut.insert(script, at, length, new.text, step)
+        if options.expand is False:
+            note_unread_words(session.pipeline, [card.prompt for card in script.cards[1:]])
         stream = render_storyboard(session.pipeline, script, **session.options)
         stream.sound = None if mute else stream.sound
-        session.write(stream, trim=trim, insert=insert, mute=mute)
+        session.write(stream, trim=trim, insert=insert, mute=mute, no_expand=options.expand is False)
+
+
+def expanded_cards(script: "Storyboard", options: Options) -> "tuple[Storyboard, Expansion]":
+    """A storyboard whose prompts are made full, the first one's floor and light where another names none.
+
+    Also the first one's expansion, with the notes of all.
+    """
+    made: list[Expansion] = []
+    for card in script.cards:
+        scene = made[0].text if made else None
+        given = card.given is not None and scene is None
+        made.append(expanded_for(card.prompt, options, {"clip": card.file if given else None}, scene))
+    cards = tuple(replace(card, prompt=each.text) for card, each in zip(script.cards, made, strict=True))
+    notes = tuple(dict.fromkeys(note for each in made for note in each.notes))
+    return replace(script, cards=cards), replace(made[0], notes=notes)

@@ -1,48 +1,25 @@
 """Commands around one model: generate, vocabulary, sheet, doctor."""
 
 import json
-import secrets
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from tenku.cli._options import check_output, not_over, parse_size, say, slug
-from tenku.cli._session import Model, Options, Prompt, Seconds, check_takes_text_alone, generation_session, with_options
-from tenku.cli.prompts import Chat, ChatModel, expanded
+from tenku.cli._options import check_output, not_over, parse_size
+from tenku.cli._session import Model, Options, Prompt, Seconds, generation_session, with_options
 
 
 @with_options
 def generate(
     prompt: Prompt,
     seconds: Seconds = None,
-    expand: Annotated[
-        bool | None,
-        typer.Option(
-            "--expand/--no-expand",
-            help="Make a short prompt full, or leave it; by default embedded does so where nothing is lost.",
-        ),
-    ] = None,
-    chat: Chat = None,
-    chat_model: ChatModel = "default",
     **shared: Any,
 ) -> None:
     """Make a video from a sentence. What is left out comes from the model's own defaults."""
-    from tenku.sample.request import checked_seed
-
-    options, asked = Options(**shared), prompt.strip()
-    seed = secrets.randbits(32) if options.seed is None else checked_seed(options.seed)
-    options = replace(options, seed=seed)
-    prompt = expanded(prompt, options.model, seed, chat, chat_model, wanted=expand)
-    is_changed = prompt != asked
-    if is_changed:
-        options = replace(options, out=options.out or Path(f"{slug(asked)}-{seed}.mp4"))
-    check_takes_text_alone(options.model)
-    with generation_session(prompt, options, seconds=seconds) as session:
-        if is_changed:
-            say(f"expanded: {prompt}")
-        session.write(session.pipeline.run(session.request), asked=asked if is_changed else None)
+    options = Options(**shared)
+    with generation_session(prompt, options, text_alone=True, seconds=seconds) as session:
+        session.write(session.pipeline.run(session.request))
 
 
 def vocabulary(

@@ -77,7 +77,7 @@ def command_for(made: Mapping[str, str]) -> str | None:
     for name, value in options:
         if value not in (None, ""):
             words.append(f"--{name}={value}")
-    words += ["--no-expand"] if task == "generate" else []
+    words += ["--no-expand"] if task != "storyboard" or made.get("no_expand") == "true" else []
     words += ["--mute"] if made.get("mute") == "true" else []
     return shlex.join(words if task == "storyboard" else [*words, "--", made["prompt"]])
 

@@ -91,7 +91,7 @@ class Vocabulary:
         for piece in _PIECES.findall(normalize(prompt)):
             if CHINESE_RUN.match(piece):
                 unknown.update(dict.fromkeys(self._unknown_chinese(piece)))
-            elif _is_visible_word(piece[0]) and not self._knows(piece):
+            elif is_visible_word(piece[0]) and not self._knows(piece):
                 unknown[piece] = None
         return list(unknown)
 
@@ -206,7 +206,12 @@ def _forms(word: str) -> set[str]:
     return forms
 
 
-def _is_visible_word(character: str) -> bool:
+def same_word(word: str, other: str) -> bool:
+    """Whether two English words are forms of one: balls and ball, rolling and rolls."""
+    return other in _forms(word) or word in _forms(other)
+
+
+def is_visible_word(character: str) -> bool:
     """Letters of any script, and symbols that are pictures; not punctuation, marks or plain signs."""
     category = unicodedata.category(character)
     return category.startswith("L") or category == "So"

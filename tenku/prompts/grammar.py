@@ -1,16 +1,16 @@
-"""Prompt expansion by rules: what a prompt names is kept, what it leaves open is filled in by the caption grammar.
+"""Read a prompt in the world's words as the description of a clip: what it names is in it, the rest is drawn by chance.
 
-The result is a long caption, which says everything that the captions of training said (as in Sora's report, where a
-language model does this). No network and no physics: of the event that is named the usual outcome is claimed.
+No network and no physics: of the event that is named the usual outcome is claimed.
 """
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
 from tenku.prompts import patterns
-from tenku.world import captions, lexicon
+from tenku.world import lexicon
 
 
 def thing(kind: str, role: str = "main", color: str = "red") -> dict[str, Any]:
@@ -46,16 +46,33 @@ EVENT_DEFAULTS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
 }
 
 
-def expand(prompt: str, seed: int = 0) -> str:
-    """Expand a prompt to a long caption, in its language. The same prompt and seed give the same words."""
-    rng = np.random.default_rng(seed)
-    language, text, camera = read(prompt)
-    things = things_in(text, language)
+def describe(
+    text: str, camera: str | None, language: str, rng: np.random.Generator, avoid: Collection[str] = ()
+) -> dict[str, Any]:
+    """The description of a clip that shows what a text in the grammar's words says; `read` gives text and camera.
+
+    What is left open is drawn by chance. avoid: names of things and events (`EVENT_DEFAULTS`) that must not be in it.
+    """
+    things = [each for each in things_in(text, language) if each["kind"] not in avoid]
+    topples = re.search(patterns.TOPPLES, text)
     event = event_in(text, things)
+    if event in avoid or (event == "drop" and event_said(text) is None and "drop" in avoid):
+        event = next(name for name in ("drop", "roll", "pendulum", "throw") if name not in avoid)
     description = default_description(event)
+    for each in description["objects"]:
+        if each["role"] in ("main", "target") and each["kind"] in avoid:
+            each["kind"] = next(kind for kind in ("cube", "ball", "cone", "cylinder") if kind not in avoid)
     if event == "drop":
-        things = falling_together(things_in(text, language, plural=True))
-        description["objects"] = [thing("ball") for _ in range(max(1, len(things)))]
+        things = falling_together(
+            [each for each in things_in(text, language, plural=True) if each["kind"] not in avoid]
+        )
+        description["objects"] = [thing("ball") for _ in range(len(things))] or description["objects"]
+    if event == "collide":
+        things = [each for each in things_in(text, language, plural=True) if each["kind"] not in avoid]
+        things = [dict(each) for each in things for _ in range(each["number"])]
+        if topples:
+            description["outcome"]["tipped"] = 1
+            things = [{**thing("ball"), "color": None}, *things] if len(things) == 1 else things
     description["light"] = first_match(patterns.LIGHTS, text) or str(rng.choice(list(patterns.LIGHTS)))
     description["floor"] = first_match(patterns.FLOORS, text) or str(rng.choice(list(patterns.FLOORS)))
     description["camera"] = camera or "static"  # a camera that moves loses what it follows more easily
@@ -65,6 +82,10 @@ def expand(prompt: str, seed: int = 0) -> str:
         description["direction"] = "left" if "left" in directions_in(text).values() else "right"
     stops = re.search(patterns.STOPS, re.sub(patterns.GOES_ON, "", text))
     description["outcome"]["rest"] |= bool(stops)
+    if re.search(patterns.GOES_ON + "|keeps going|一直没有停", text):
+        description["outcome"]["rest"] = False
+    if "bounce" in avoid:
+        description["outcome"]["bounces"] = 0
     description["reveal"] = "reveal" in text or "露出" in text
     if description["light"] == "neon":
         named = [name for name in colors_in(re.split("neon|霓虹", text)[0][-40:], language) if name in patterns.NEON]
@@ -74,6 +95,11 @@ def expand(prompt: str, seed: int = 0) -> str:
         first = colors_in(before[1] or before[2], language)[:1] if before else []
         named = [name for name in first if name in patterns.BACKDROPS]
         description["backdrop"] = named[0] if named else str(rng.choice(patterns.BACKDROPS))
+    if event == "throw":
+        description["wall"] = bool(re.search(r"\bwall|墙", text))
+    if event == "trail":
+        color, _ = color_and_material_in(words_before(patterns.TRACE, text, language), language)
+        description["paint"] = color or description.get("paint")
     if event == "brush":
         description["stroke"] = first_match(patterns.STROKES, text) or str(rng.choice(list(lexicon.STROKES)))
         description["paint"] = (colors_in(text, language) or [str(rng.choice(patterns.COMMON))])[0]
@@ -86,65 +112,28 @@ def expand(prompt: str, seed: int = 0) -> str:
             if each["role"] == role and (color or material or usually):
                 each |= {"color": color or lexicon.NATURAL_COLOR.get(material or "") or usually, "material": material}
     description["tree"] = bool(first_match({"tree": ("tree", "树")}, text))
-    return captions.write(description, language, rng, "long")
+    return description
 
 
-def read(prompt: str) -> tuple[str, str, str | None]:
-    """Parse a prompt: language ("en" or "zh"), the text without its camera, the camera move or None."""
-    language = "zh" if any("\u4e00" <= sign <= "\u9fff" for sign in prompt) else "en"
+def read(prompt: str) -> tuple[str, str | None]:
+    """Parse a prompt: the text without its camera, the camera move or None."""
     text = re.sub(patterns.OTHERWISE, "", prompt.lower())
     for pattern, usual_form in patterns.SPELLINGS.items():
         text = re.sub(pattern, usual_form, text)
     camera = first_match(patterns.CAMERAS, text)
-    return language, remove_camera(text, camera), camera
+    return remove_camera(text, camera), camera
 
 
 def is_complete(prompt: str) -> bool:
     """Whether a prompt leaves nothing open: event, light, floor and camera are all said."""
-    _, text, camera = read(prompt)
+    text, camera = read(prompt)
     said = (first_match(each, text) for each in (patterns.EVENTS, patterns.LIGHTS, patterns.FLOORS))
     return camera is not None and all(said)
 
 
-def preserves(prompt: str, full: str) -> bool:
-    """Whether a long caption has every colour, number and kind of thing that a prompt names, and the same event."""
-    (language, text, _), (_, longer, _) = read(prompt), read(full)
-    event = event_in(text, things_in(text, language))
-    blocks = {"cube", "box"} if event in ("tower", "pyramid") else set()
-
-    def named(words: str) -> set[str]:
-        kinds = {each["kind"] for each in things_in(words, language, plural=True)}
-        return {*colors_in(words, language), *numbers_in(words, language), *(kinds - blocks)}
-
-    return named(text) <= named(longer) and event == event_in(longer, things_in(longer, language))
-
-
-def numbers_in(text: str, language: str) -> set[str]:
-    """The numbers above one that a text names: as words, or before what Chinese counts with."""
-    if language == "zh":
-        measures = "".join({*"个只颗块枚张级口次", *lexicon.MEASURES.values()})
-        return set(re.findall(rf"(\d+|[二两三四五六七八九十]+)[{measures}]", text))
-    names = lexicon.NUMBERS.en[2:]
-    digits = {str(number): name for number, name in enumerate(lexicon.NUMBERS.en) if number > 1}
-    return {digits.get(word, word) for word in re.findall(r"\d+|[a-z]+", text) if word in names or word in digits}
-
-
-def known_words() -> list[str]:
-    """All words and patterns that the grammar knows."""
-    told: list[str] = []
-
-    def gather(value: Any) -> None:
-        if isinstance(value, str):
-            told.append(value)
-        elif isinstance(value, dict):
-            gather(list(value.values()))
-        elif isinstance(value, tuple | list | frozenset | set):
-            for each in value:
-                gather(each)
-
-    for module in (patterns, lexicon):
-        gather([value for name, value in vars(module).items() if name.isupper()])
-    return told
+def event_said(text: str) -> str | None:
+    """The event for which a text has a word; None: it only names things."""
+    return first_match(patterns.EVENTS, re.sub(patterns.OF_LIGHT, "", text))
 
 
 def remove_camera(text: str, camera: str | None) -> str:
@@ -185,6 +174,8 @@ def event_in(text: str, things: list[dict[str, Any]]) -> str:
         return "slide"  # a snowman has no legs
     if event == "apples" and kinds and "apple" not in kinds and "apples" not in text:
         return "drop"
+    if event is None and not kinds and not person and re.search(r"\btrees?\b|树", text):
+        event = "apples"  # no tree stands alone
     if event is None:
         event = "bite" if kinds & set(patterns.FOODS) else "walk" if person and not kinds else "drop"
     return event

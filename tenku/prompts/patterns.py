@@ -109,6 +109,10 @@ GOES_ON = (
     r"\b(?:not|never|without|cannot|\w+n['’]t) (?:\w+ ){0,2}?(?:stop|brak|halt|come)\w*|\bnon-?stop|\bbus stop\b"
     r"|\bstop[- ](?:sign|motion)|停车场|(?:没有?|从?未|不|永不)[会曾再]?停"
 )
+# What is left on the floor.
+TRACE = r"\bpaint|\btrail|颜料|痕迹"
+# What falls over, instead of down.
+TOPPLES = r"\b(?:toppl|knocks? (?:over|down))|倒下|撞倒|碰翻|倒塌"
 # Words that hold a cue and mean something else.
 OTHERWISE = "画面|动画|油画|画风|画质|摆着|摆放|摆在|no people|nobody"
 # What stands between things of which the same is said.

@@ -9,10 +9,10 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from safetensors.torch import save_file
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def sync(path: Path) -> None:
@@ -64,15 +64,17 @@ def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
         new.write_text(json.dumps(value, ensure_ascii=False, indent=indent) + "\n", encoding="utf-8")
 
 
-def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+def save_tensors(tensors: Mapping[str, "Tensor"], path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write safetensors readable to whom the umask says, as any other file; safetensors' own would be 0600."""
+    from safetensors.torch import save_file  # loads torch
+
     path.touch()
     mode = path.stat().st_mode
     save_file(dict(tensors), str(path), metadata=metadata)
     path.chmod(mode)
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: dict[str, str] | None = None) -> None:
     """Write safetensors, atomically; views, shared memory and tensors on a GPU are copied out first."""
     plain = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
     with new_file(path) as new:
