@@ -186,7 +186,7 @@ def english_word(
     stem = low.split("'")[0]
     if {low, stem} & ((STOP_WORDS - CONTENT) | stop_words("en")) or low == "one":
         return []
-    return [Word(*place)] if is_visible_word(word[0]) else []
+    return [Word(*place)] if any(is_visible_word(sign) for sign in word) else []
 
 
 def chinese_words(text: str, offset: int = 0) -> list[Word]:

@@ -14,7 +14,8 @@ import numpy as np
 from tenku.model.vocabulary import same_word
 from tenku.prompts import grammar, notes, patterns
 from tenku.prompts.content import CHINESE, CONTENT, SOME, Word, content_words, language_of
-from tenku.prompts.notes import Note
+from tenku.prompts.notes import Kind, Note
+from tenku.prompts.synonyms import plain, worlds_words
 from tenku.world import captions, lexicon
 
 PHRASINGS = 16  # of which the one that keeps the most words is taken
@@ -25,7 +26,7 @@ FLOOR_WORDS = {"floor", "ground", "地面", "地上", "地板", "地"}
 SHOWN_BY: dict[str, set[str]] = {
     "fly": {"throw"}, "throw": {"fly"}, "hit": {"topple", "push"}, "block": {"cube"}, "cube": {"block"},
     "wet": {"wet asphalt", "wet tiles"}, "night": {"neon"}, "wall": {"wall"}, "push": {"hit"}, "neon": {"lights"},
-    "box": {"tray"}, "car": {"toy car"},
+    "box": {"tray", "block"}, "car": {"toy car"},
     "move": {"roll", "slide", "walk", "drive", "fall", "swing", "throw", "fly", "bounce", "pour"}, "string": {"swing"},
     "lights": {"neon", "night", "studio", "day", "sunset", "overcast"}, "reappear": {"behind"}, "carpet": {"carpet"},
     "domino": {"domino"}, "draw": {"paint"}, "past": {"behind", "tree"}, "cover": {"reveal"},
@@ -35,7 +36,7 @@ SHOWN_BY: dict[str, set[str]] = {
     "pan": {"pan left"}, "stairs": {"stairs"}, "one after another": {"domino", "apple"}, "air": {"throw", "fall"},
 }  # fmt: skip
 # Of these, meanings that are only near.
-NEAR = {("box", "tray"), ("car", "toy car")}
+NEAR = {("box", "tray"), ("box", "block"), ("car", "toy car")}
 # Meanings by the names that the grammar has for things and events.
 AVOIDED = {
     "toy car": "car", "car": "automobile", "fall": "drop", "hit": "collide", "swing": "pendulum", "throw": "throw",
@@ -87,7 +88,7 @@ def expand(prompt: str, seed: int = 0, *, scene: str | None = None, setting: boo
     if not has_subject and grammar.event_said(text) is None and (drawn or not words):
         if not words:
             return Expansion(prompt, prompt, language, (Note("unknown", (prompt,)),))
-        unread = [Note("unknown", (word.text,)) for word in drawn if not word.meanings or word.near]
+        unread = [Note(kind_of(word), (word.text,)) for word in drawn if not word.meanings or word.near]
         return Expansion(prompt, prompt, language, (*unread, *negations(words)))
     avoid = {AVOIDED.get(name, name) for word in words if word.negated for name in names(word)}
     rng = np.random.default_rng(seed)
@@ -198,7 +199,7 @@ def canonical(word: Word, language: str) -> str:
     if meaning.kind != "verb" and low in own and bool(CHINESE.search(low)) == (language == "zh"):
         return low
     plural = language == "en" and meaning.kind == "thing" and re.search(r"(?<!s)s$", low)
-    return own[0] + ("s" if plural and not own[0].endswith("s") else "")
+    return own[0].removeprefix("camera ") + ("s" if plural and not own[0].endswith("s") else "")
 
 
 def predicates_before(text: str, words: Sequence[Word]) -> str:
@@ -228,12 +229,12 @@ def audit(words: Sequence[Word], full: str, description: dict[str, Any]) -> list
                 found.append(Note("left out", (word.text,)))
         elif not word.meanings:
             if not literally(word, full):
-                found.append(Note("left out" if word.text.lower() in CONTENT else "unknown", (word.text,)))
+                found.append(Note(kind_of(word), (word.text,)))
         else:
             instead = instead_of(index, words, shown)
             if instead is None:
                 found.append(Note("left out", (word.text,)))
-            elif (word.near or is_near(word, instead)) and not literally(word, full):
+            elif (word.near or is_near(word, instead)) and (is_wet(word) or not literally(word, full)):
                 found.append(Note("bent", (word.text,), instead))
     return found
 
@@ -244,6 +245,12 @@ def is_near(word: Word, instead: str) -> bool:
     return any((name, other) in NEAR for name in names(word) for other in of_other)
 
 
+def kind_of(word: Word) -> Kind:
+    """Whether a word that is not drawn is unknown, or known as a part of something else: the city of city lights."""
+    low = word.text.lower()
+    return "left out" if low in CONTENT or set(plain(low).split()) <= worlds_words() else "unknown"
+
+
 def negations(words: Sequence[Word]) -> list[Note]:
     return [Note("negated", (word.text,)) for word in words if word.negated]
 
@@ -251,6 +258,8 @@ def negations(words: Sequence[Word]) -> list[Note]:
 def literally(word: Word, full: str) -> bool:
     low, caption = word.text.lower(), full.lower()
     if CHINESE.search(low):
+        return low in caption
+    if not re.search(r"[^\W\d_]", low):
         return low in caption
     said_words = re.findall(r"[^\W\d_]+", caption)
     return all(any(same_word(part, each) for each in said_words) for part in re.findall(r"[^\W\d_]+", low))

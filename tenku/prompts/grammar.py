@@ -98,8 +98,8 @@ def describe(
     if event == "throw":
         description["wall"] = bool(re.search(r"\bwall|墙", text))
     if event == "trail":
-        color, _ = color_and_material_in(words_before(patterns.TRACE, text, language), language)
-        description["paint"] = color or description.get("paint")
+        said = (color_and_material_in(words_before(each, text, language), language)[0] for each in patterns.TRACES)
+        description["paint"] = next(filter(None, said), None)
     if event == "brush":
         description["stroke"] = first_match(patterns.STROKES, text) or str(rng.choice(list(lexicon.STROKES)))
         description["paint"] = (colors_in(text, language) or [str(rng.choice(patterns.COMMON))])[0]
@@ -174,6 +174,8 @@ def event_in(text: str, things: list[dict[str, Any]]) -> str:
         return "slide"  # a snowman has no legs
     if event == "apples" and kinds and "apple" not in kinds and "apples" not in text:
         return "drop"
+    if event is None and kinds and re.search("keeps going|一直没有停", text):
+        event = "roll" if kinds & set(lexicon.ROLLING_KINDS) else "slide"
     if event is None and not kinds and not person and re.search(r"\btrees?\b|树", text):
         event = "apples"  # no tree stands alone
     if event is None:

@@ -110,7 +110,7 @@ GOES_ON = (
     r"|\bstop[- ](?:sign|motion)|停车场|(?:没有?|从?未|不|永不)[会曾再]?停"
 )
 # What is left on the floor.
-TRACE = r"\bpaint|\btrail|颜料|痕迹"
+TRACES = (r"\bpaint|颜料", r"\btrail|痕迹")
 # What falls over, instead of down.
 TOPPLES = r"\b(?:toppl|knocks? (?:over|down))|倒下|撞倒|碰翻|倒塌"
 # Words that hold a cue and mean something else.

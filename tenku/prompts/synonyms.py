@@ -56,6 +56,12 @@ def meanings() -> tuple[Meaning, ...]:
 
 
 @cache
+def worlds_words() -> frozenset[str]:
+    """Every English word in the world's own phrases."""
+    return frozenset(part for meaning in meanings() for phrase in meaning.en for part in phrase.split())
+
+
+@cache
 def nearest() -> tuple[Nearest, ...]:
     return tuple(
         Nearest(split(row["en"]), split(row["zh"]), row["instead_en"], row["instead_zh"]) for row in table()["nearest"]
