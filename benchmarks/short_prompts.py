@@ -69,7 +69,7 @@ def judged(recogniser: Recogniser) -> Iterator[tuple[str, dict[str, bool]]]:
     for i, (prompt, said) in enumerate(PROMPTS.items()):
         for k in range(SEEDS):
             right: dict[str, bool] = {}
-            for way, text in (("as it is", prompt), ("made full", auto_expand(prompt, "embedded", k))):
+            for way, text in (("as it is", prompt), ("made full", auto_expand(prompt, "embedded", k).text)):
                 if way == "as it is" or text != prompt:
                     read = recogniser.read(pipeline.generate(text, seed=100 + SEEDS * i + k).frames)
                     right = {name: read[name][0] == wanted for name, wanted in said.items()}

@@ -20,7 +20,7 @@ given = options.parse_args()
 given.out.mkdir(parents=True, exist_ok=True)
 pipeline = tenku.load(given.model)
 for name, prompt in PROMPTS.items():
-    full = tenku.expand(prompt)  # a long caption in the same language, as those that the model has learned from
+    full = tenku.expand(prompt).text  # a long caption in the same language, as those that the model has learned from
     clip = pipeline.generate(full, seed=1, seconds=given.seconds, steps=given.steps)
     clip.save(given.out / f"{name}.mp4")
     clip.save(given.out / f"{name}.png")  # a contact sheet

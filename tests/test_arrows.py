@@ -142,10 +142,12 @@ OPTIONAL = {"tenku.world.cuda"}
 
 
 def test_files_of_one_room_know_one_another_openly() -> None:
-    """Between files of one room, nothing is imported inside a function or under TYPE_CHECKING."""
+    """Between files of one room, nothing is imported inside a function or under TYPE_CHECKING, but for its door."""
     known = {module_of(path) for path in python_files()} - OPTIONAL
     for path in python_files():
         room = path.relative_to(ROOT).parts[0]
+        if path.name == "__init__.py":  # loads what it names when that is first used
+            continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.If):
                 hidden = {name for name in imported_modules(node, known) if name.split(".")[1:2] == [room]}

@@ -14,6 +14,7 @@ from tenku.cli import main
 from tenku.cli._aliases import with_new_names
 from tenku.cli._options import parse_size, slug
 from tenku.media.clip import Clip
+from tenku.prompts.expand import expand
 
 PROMPT = "A red ball falls onto wet asphalt at night and bounces."
 QUICK = ("--seconds", "0.5", "--steps", "2")
@@ -89,18 +90,24 @@ def test_generate_prints_one_json_line(run, tmp_path):
     assert np.abs(np.diff(frames, axis=0)).mean() < 0.5 * frames.std()
 
 
-def test_a_short_prompt_is_made_full_where_nothing_is_lost(run, tmp_path):
+def test_a_short_prompt_is_made_full_and_what_is_lost_is_said(run, tmp_path):
     still = ("--seconds", "0", "--steps", "1", "--seed", "3", "--json")
     said = run("generate", "A red ball on ice!", *still)
     line = json.loads(said.out)
-    assert said.err.startswith("expanded: ") and line["prompt"] in said.err
+    assert f"\nexpanded: {line['prompt']}\n" in said.err and line["notes"] == [
+        "nothing stands still in this model's world: ball falls."
+    ]
     assert "red" in line["prompt"] and len(line["prompt"]) > 40 and line["asked"] == "A red ball on ice!"
     assert line["path"] == "a-red-ball-on-ice-3.mp4"  # as it was asked for
     again = run("generate", line["prompt"], *still, "--out", "again.mp4")
     assert "expanded" not in again.err
     assert np.array_equal(Clip.load("again.mp4").frames, Clip.load(line["path"]).frames)
-    for kept in ("A red zebra on ice", "two people walk", "a small ball falls onto ice"):
-        assert json.loads(run("generate", kept, *still, "--out", "a.png").out)["prompt"] == kept
+    for prompt, lost in (("A zebra on ice", "zebra"), ("two people walk", "two"), ("a small ball falls", "small")):
+        said = run("generate", prompt, *still, "--out", "a.png")
+        assert lost in said.err.split("expanded")[0] and lost in " ".join(json.loads(said.out)["notes"])
+        assert run("generate", prompt, *still, "--out", "b.png", "--strict").code == 2
+    assert not (tmp_path / "b.png").exists()
+    assert run("generate", "a red ball falls onto ice", *still, "--out", "a.png", "--strict").code == 0
     assert (
         json.loads(run("generate", "a red ball", *still, "--no-expand", "--out", "a.png").out)["prompt"] == "a red ball"
     )
@@ -155,10 +162,31 @@ def test_words_never_seen_are_named(run):
     said = run("generate", "a red zebra and a 长颈鹿", *QUICK, "--json")
     assert said.code == 0
     assert "zebra" in said.err and "颈" in said.err and "red" not in said.err
-    assert "tenku vocabulary" in said.err
+    assert "tenku examples" in said.err
     json.loads(said.out)
-    for known in ("a red ball bounces", "一个红色的球"):
-        assert "never seen" not in run("generate", known, *QUICK).err
+    for known in ("a red ball bounces", "一个红色的球落下"):
+        assert "note:" not in run("generate", known, *QUICK).err and "说明" not in run("generate", known, *QUICK).err
+
+
+def test_a_picture_of_another_world_is_called_one(run, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (1, 128, 128, 3), np.uint8)
+    Clip(noise, 16).save(tmp_path / "photo.png")
+    Clip(np.full((1, 128, 128, 3), 120, np.uint8), 16).save(tmp_path / "plain.png")
+    quick = ("a red ball rolls", "--seconds", "0.5", "--steps", "1", "--out", "a.mp4")
+    assert "photo.png looks like nothing of this model's world" in run("animate", "photo.png", *quick).err
+    said = run("animate", "plain.png", *quick, "--last", "photo.png").err
+    assert "photo.png looks like nothing" in said and "plain.png looks" not in said
+
+
+def test_examples_are_drawn_as_they_stand(run):
+    from tenku.prompts.examples import EXAMPLES
+
+    listed = run("examples").out
+    for each in EXAMPLES:
+        assert each.english in listed and each.chinese in listed
+        for prompt in (each.english, each.chinese):
+            assert not expand(prompt, 7).notes, prompt
+    assert len(json.loads(run("examples", "--json").out)) == len(EXAMPLES) >= 20
 
 
 def test_vocabulary_lists_both_languages(run):
@@ -256,13 +284,14 @@ def test_a_reader_that_goes_away_is_no_failure():
 def test_words_never_seen_are_named_wherever_they_stand(run, tmp_path):
     still = ("--seconds", "0", "--steps", "1", "--out", "a.png")
     assert "never seen: unicorn." in run("generate", "a red ball", *still, "--negative-prompt", "unicorn").err
-    said = run("generate", "a unicorn", *still, "--expand")
-    assert "never seen: unicorn." in said.err and "expanded:" in said.err
-    assert "never seen: unicorn." in run("expand", "a unicorn").err
+    assert "never seen: unicorn." in run("generate", "a unicorn", *still, "--no-expand").err
+    assert "draws nothing of: unicorn." in run("generate", "a unicorn", *still).err
+    assert "draws nothing of: unicorn." in run("expand", "a unicorn").err
+    assert "draws nothing of: unicorn." in json.loads(run("expand", "a unicorn", "--json").out)["notes"][0]
     board = 'seconds = 0.5\n[[card]]\nat = 0\nprompt = "a red ball"\n[[card]]\nat = 0.25\nprompt = "a unicorn"\n'
     (tmp_path / "board.toml").write_text(board)
     said = run("storyboard", "board.toml", "--steps", "1", "--out", "a.mp4", "--insert", "0:0.25:a zebra")
-    assert "never seen: zebra, unicorn." in said.err
+    assert "draws nothing of: unicorn." in said.err and "draws nothing of: zebra." in said.err
     assert run("expand", "x" * 3000).code == 2
 
 

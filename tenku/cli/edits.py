@@ -33,6 +33,9 @@ ClipFile = Annotated[Path, typer.Argument(help="A video (mp4, mov, mkv, webm) or
 Length = Annotated[str, typer.Option(help="Seconds, as 2 or 2s.")]
 Mute = Annotated[bool, option(OUTPUT, "Leave out the sound of what is given; what is made has none.", "--mute")]
 
+# dB that the autoencoder that ships reaches on what it knows: 28 or more on 80 held-out clips, below 27 on photographs.
+LIKE_THE_WORLD = 27.0
+
 
 @with_options
 def animate(
@@ -55,19 +58,22 @@ def animate(
     first, end = (None, shown) if as_last else (shown, read_user_picture(last, takes) if last is not None else None)
     files = {"as_last" if as_last else "picture": picture, "last": last}
     with generation_session(prompt, options, files, seconds=seconds) as session:
-        note_unlike(session.pipeline, {picture: shown, last: end if last is not None else None})
+        note_unlike(session.pipeline, {picture: shown, last: None if as_last else end})
         session.write(edits.animate(session.pipeline, session.request.prompt, first, end, **session.options))
 
 
 def note_unlike(pipeline: "Pipeline", pictures: "dict[Path | None, Clip | None]") -> None:
     """Say which pictures look like nothing of the world that the model that ships was trained on."""
     from tenku.loading import SHIPPED, find
-    from tenku.sample.user_frames import LIKE_THE_WORLD, likeness
 
     if find(pipeline.settings.name) != SHIPPED / "embedded":
         return
     for path, given in pictures.items():
-        if given is not None and path is not None and (found := likeness(pipeline.engine, given)) < LIKE_THE_WORLD:
+        if (
+            given is not None
+            and path is not None
+            and (found := pipeline.engine.likeness(given.frames[:1])) < LIKE_THE_WORLD
+        ):
             say(
                 f"note: {path.name} looks like nothing of this model's world (its autoencoder gives it back with "
                 f"{found:.0f} dB, what it knows with 28 and more): what is made of it will fall apart"

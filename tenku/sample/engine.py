@@ -3,6 +3,7 @@
 prompt ─ text encoder ─ Conditioning ─ denoise (guidance → transformer) ─ autoencoder ─ frames
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tenku.loading import Components
+from tenku.media.resize import fit
 from tenku.model.autoencoder import to_frames, to_video
 from tenku.model.compiled import compile_blocks
 from tenku.model.transformer import Transformer
@@ -173,6 +175,13 @@ class Engine:
                     skip = max(0, skip - len(frames))
                     done += part.shape[2]
                     on_progress("decode", min(done, total), total)
+
+    def likeness(self, picture: np.ndarray) -> float:
+        """How well the autoencoder gives a picture (uint8 1 H W 3) back, in dB: the PSNR of its round trip."""
+        frames = fit(picture, self.settings.sizes[0]).repeat(self.autoencoder.temporal_compression, axis=0)
+        back = np.concatenate(list(self.decode(self.encode(frames), len(frames))))
+        error = float(np.mean((back.astype(np.float32) - frames) ** 2))
+        return 10 * math.log10(255**2 / max(error, 1e-6))
 
     def frames(self, request: Request) -> Iterator[np.ndarray]:
         """The frames uint8 k H W 3 of a request that is text alone and no longer than the model makes at once."""

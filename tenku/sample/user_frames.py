@@ -1,26 +1,19 @@
 """User pictures and clips: load them, trim them to whole latent groups, and say where they stand in a video."""
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tenku.loading import find, settings_of
 from tenku.media.clip import Clip
-from tenku.media.resize import covering, fit
+from tenku.media.resize import covering
 from tenku.media.sound import Sound, cut
 from tenku.sample.request import SIZE_REACH
-
-if TYPE_CHECKING:
-    from tenku.sample.engine import Engine
 
 # Frames uint8 T H W 3 of a request's own width and height, and the number of the frame where they begin.
 UserFrames = tuple[int, np.ndarray]
 LONGEST_SIDE = 1280  # pixels, the most that the weights of any model were trained on
-# dB that the autoencoder that ships reaches on what it knows: 28 or more on 80 held-out clips, below 27 on photographs.
-LIKE_THE_WORLD = 27.0
 ROUND_UP = 32  # pixels by which a model may make a video larger than was asked for, to cut it
 
 
@@ -81,11 +74,3 @@ def sound_beside(clip: Clip, num_frames: int, fps: float, keep: str) -> Sound | 
         return None
     first = 0 if keep == "start" else max(1, round(clip.seconds * fps)) - num_frames
     return cut(clip.sound, first / fps, num_frames / fps)
-
-
-def likeness(engine: "Engine", picture: Clip) -> float:
-    """How well the autoencoder gives a picture back, in dB (PSNR of its own round trip)."""
-    frames = fit(picture.frames[:1], engine.settings.sizes[0]).repeat(engine.autoencoder.temporal_compression, axis=0)
-    back = np.concatenate(list(engine.decode(engine.encode(frames), len(frames))))
-    error = float(np.mean((back.astype(np.float32) - frames) ** 2))
-    return 10 * math.log10(255**2 / max(error, 1e-6))
