@@ -69,11 +69,10 @@ def note_unlike(pipeline: "Pipeline", pictures: "dict[Path | None, Clip | None]"
     if find(pipeline.settings.name) != SHIPPED / "embedded":
         return
     for path, given in pictures.items():
-        if (
-            given is not None
-            and path is not None
-            and (found := pipeline.engine.likeness(given.frames[:1])) < LIKE_THE_WORLD
-        ):
+        if given is None or path is None:
+            continue
+        found = pipeline.engine.likeness(given.frames[:1])
+        if found < LIKE_THE_WORLD:
             say(
                 f"note: {path.name} looks like nothing of this model's world (its autoencoder gives it back with "
                 f"{found:.0f} dB, what it knows with 28 and more): what is made of it will fall apart"
