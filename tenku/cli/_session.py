@@ -14,6 +14,7 @@ import typer
 
 from tenku.cli._options import check_output, not_over, option, parse_size, progress_bars, say, slug
 from tenku.cli.prompts import EXPANDED, expanded, refuse_losses, say_notes
+from tenku.system.files import sha256
 
 if TYPE_CHECKING:
     from tenku.media.clip import Clip, Stream
@@ -124,9 +125,11 @@ class Session:
     options: dict[str, Any]  # what the pipeline is asked for, for tasks that make a request of their own
     outputs: list[Path]
     timings: dict[str, float] = field(default_factory=dict)
-    given: dict[str, str] = field(default_factory=dict)  # names of files that are read, by what they are
+    given: dict[str, dict[str, str]] = field(default_factory=dict)  # files that are read, by what they are
     asked: str | None = None  # the prompt as it was typed, where another is drawn
-    video: "Stream | Clip | None" = None  # that was written
+    model_path: str | None = None  # where the model was named by its folder
+    video: "Stream | Clip | None" = None  # the last one that was written
+    written: list[Path] = field(default_factory=list)
 
     def write(self, video: "Stream", **asked: Any) -> None:
         """Make the video and write it: an mp4 alone frame by frame, else all of it to each of the files.
@@ -137,7 +140,7 @@ class Session:
         from tenku.media.writer import VideoWriter
 
         path = self.outputs[0]
-        asked |= {"given": self.given, "asked": self.asked}
+        asked |= {"given": self.given, "asked": self.asked, "model_path": self.model_path}
         video.metadata |= {name: value for name, value in asked.items() if value}
         silent = [each.suffix for each in self.outputs if each.suffix.lower() != ".mp4"]
         if video.sound is not None and silent:
@@ -156,6 +159,7 @@ class Session:
             for each in self.outputs:
                 self.video.save(each)
         self._took("write", clock)
+        self.written += self.outputs
         self.timings |= self.pipeline.timings
 
     def _took(self, stage: str, since: float) -> None:
@@ -170,16 +174,16 @@ def generation_session(
     also: Iterable[Path | None] = (),
     like: tuple[int, int] | None = None,
     text_alone: bool = False,
+    pipeline: "Pipeline | None" = None,
     **more: Any,
 ) -> Iterator[Session]:
     """What every command that makes a clip does around it: load, look at the outputs, show progress, report.
 
     All that is wrong is said before the work begins, so options and prompt are checked here, and what of the prompt is
-    not drawn is said. prompt: as it was typed, or made full already. given: files that are
-    read, by what they are; neither they nor those in `also` may be replaced by an output. like: the (width, height) of
-    the video, or the nearest that can be made, unless one is asked for. text_alone: no frames are given.
-    more: what the pipeline is asked for besides
-    the shared options.
+    not drawn is said. prompt: as it was typed, or made full already. given: files that are read, by what they are;
+    neither they nor those in `also` may be replaced by an output. like: the (width, height) of the video, or the
+    nearest that can be made, unless one is asked for. text_alone: no frames are given. pipeline: one that is loaded
+    already. more: what the pipeline is asked for besides the shared options.
     """
     clock = time.perf_counter()
     options = with_seed(options)
@@ -191,7 +195,7 @@ def generation_session(
     is_changed = expansion.text != expansion.prompt
     asked = options.request() | more
     size = asked["size"] or like
-    pipeline = load(options, size, asked.get("seconds"))
+    pipeline = pipeline or load(options, size, asked.get("seconds"))
     timings = {"load": time.perf_counter() - clock}
     if like is not None and asked["size"] is None:
         asked["size"] = size_of(pipeline, like)
@@ -208,13 +212,14 @@ def generation_session(
     note_unread_words(pipeline, [*([] if is_changed or expansion.notes else [request.prompt]), request.negative_prompt])
     with progress_bars() as stages:
         asked |= {"seed": request.seed, "on_progress": stages}
-        names = {name: path.name for name, path in files.items()}
+        known = {name: {"file": str(path), "sha256": sha256(path)} for name, path in files.items()}
         request = replace(request, on_progress=stages)
-        typed = expansion.prompt if is_changed else None
-        session = Session(pipeline, request, asked, outputs, timings, names, typed)
+        session = Session(pipeline, request, asked, outputs, timings, known)
+        session.asked = expansion.prompt if is_changed else None
+        session.model_path = options.model if options.model != pipeline.settings.name else None
         yield session
     assert session.video is not None
-    report(outputs, session.video, session.timings, options.as_json, expansion.said())
+    report(session.written, session.video, session.timings, options.as_json, expansion.said())
 
 
 def with_seed(options: Options) -> Options:

@@ -14,7 +14,20 @@ from typing import Annotated
 import typer
 
 from tenku import __version__
-from tenku.cli import edits, evaluation, examples, export, generation, models, prompts, show, training, world
+from tenku.cli import (
+    again,
+    batch,
+    edits,
+    evaluation,
+    examples,
+    export,
+    generation,
+    models,
+    prompts,
+    show,
+    training,
+    world,
+)
 from tenku.cli._aliases import with_new_names
 from tenku.cli._options import say
 from tenku.system.machine import keep_freed_memory
@@ -50,6 +63,8 @@ app.command("expand")(prompts.expand)
 app.command("examples")(examples.examples)
 app.command("vocabulary")(generation.vocabulary)
 app.command("show")(show.show)
+app.command("again")(again.again)
+app.command("batch")(batch.batch)
 app.command("sheet")(generation.sheet)
 app.command("doctor")(generation.doctor)
 app.command("models")(models.models)

@@ -1,25 +1,51 @@
 """Commands around one model: generate, vocabulary, sheet, doctor."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from tenku.cli._options import check_output, not_over, parse_size
-from tenku.cli._session import Model, Options, Prompt, Seconds, generation_session, with_options
+from tenku.cli._session import Model, Options, Prompt, Seconds, Session, generation_session, with_options
 
 
 @with_options
 def generate(
     prompt: Prompt,
     seconds: Seconds = None,
+    count: Annotated[
+        int, typer.Option(min=1, max=100, help="So many takes: seeds one after the other, and a sheet of all.")
+    ] = 1,
     **shared: Any,
 ) -> None:
     """Make a video from a sentence. What is left out comes from the model's own defaults."""
     options = Options(**shared)
     with generation_session(prompt, options, text_alone=True, seconds=seconds) as session:
-        session.write(session.pipeline.run(session.request))
+        if count == 1:
+            session.write(session.pipeline.run(session.request))
+        else:
+            write_takes(session, count)
+
+
+def write_takes(session: Session, count: int) -> None:
+    """Write NAME-1.mp4, NAME-2.mp4, … of seeds that follow each other, and NAME.png, a sheet with a row for each."""
+    from tenku.media.clip import Clip
+    from tenku.media.sheet import contact_sheet
+    from tenku.media.writer import write_png
+
+    outputs = session.outputs
+    takes, labels = [], []
+    for number in range(count):
+        request = replace(session.request, seed=(session.request.seed + number) % 2**32)
+        session.outputs = [path.with_stem(f"{path.stem}-{number + 1}") for path in outputs]
+        session.write(session.pipeline.run(request))
+        takes.append(Clip.load(session.outputs[0], sound=False).frames)
+        labels.append(f"{number + 1}: seed {request.seed}")
+    sheet = outputs[0].with_suffix(".png")
+    write_png(sheet, contact_sheet(takes, columns=6, labels=labels))
+    session.written.append(sheet)
 
 
 def vocabulary(

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,17 +48,26 @@ def show(
 def command_for(made: Mapping[str, str]) -> str | None:
     """The command that makes a file again, from its metadata; None where it was not made by tenku.
 
-    Files that were given are named as they were called, without their folders.
+    Files that were given are named as they were called.
     """
+    words = arguments_for(made)
+    return None if words is None else shlex.join(["tenku", *words])
+
+
+def arguments_for(
+    made: Mapping[str, str], find: Callable[[dict[str, str]], str] = lambda given: given["file"]
+) -> list[str] | None:
+    """As `command_for`, the arguments of `tenku`; find: from what is known of a given file to its path."""
     task = made.get("task", "generate")
     if not {"tenku", "prompt", *SAMPLING} <= made.keys() or task not in TASKS:
         return None
-    files, given = TASKS[task][0], parsed(made.get("given"), {})
-    words = ["tenku", task, *(given.get(name, given.get(f"as_{name}", name.upper())) for name in files)]
+    files = TASKS[task][0]
+    given = {name: find(each) for name, each in parsed(made.get("given"), {}).items() if "file" in each}
+    words = [task, *(given.get(name, given.get(f"as_{name}", name.upper())) for name in files)]
     options: list[tuple[str, Any]] = [(name, made.get(name)) for name in TASKS[task][1]]
     if task == "animate":
         if "as_last" in given:
-            words = ["tenku", task, given["as_last"], "--as-last"]
+            words = [task, given["as_last"], "--as-last"]
         options.append(("last", given.get("last")))
     if task == "loop":
         options.append(("clip", given.get("clip")))
@@ -72,14 +81,16 @@ def command_for(made: Mapping[str, str]) -> str | None:
         options.append(("size", f"{made['width']}x{made['height']}"))
     options += [(name, made[name]) for name in SAMPLING if name != "guidance" or "low_guidance" not in made]
     options.append(("negative-prompt", made.get("negative_prompt") or None))
-    options.append(("model", made.get("model") if made.get("model") != "embedded" else None))
+    options.append(
+        ("model", made.get("model_path") or (made["model"] if made.get("model") not in (None, "embedded") else None))
+    )
     options += [("lora", each) for each in parsed(made.get("loras"), [])]
     for name, value in options:
         if value not in (None, ""):
             words.append(f"--{name}={value}")
     words += ["--no-expand"] if task != "storyboard" or made.get("no_expand") == "true" else []
     words += ["--mute"] if made.get("mute") == "true" else []
-    return shlex.join(words if task == "storyboard" else [*words, "--", made["prompt"]])
+    return words if task == "storyboard" else [*words, "--", made["prompt"]]
 
 
 def parsed(text: str | None, otherwise: Any) -> Any:

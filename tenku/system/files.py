@@ -3,6 +3,7 @@
 So what has its name is complete, whenever the process or the machine stopped.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -79,6 +80,12 @@ def write_tensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: dict[st
     plain = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
     with new_file(path) as new:
         save_tensors(plain, new, metadata)
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: Path) -> dict[str, Any]:
