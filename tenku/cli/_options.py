@@ -4,14 +4,12 @@ import os
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 
 def option(panel: str, text: str, *names: str, **more: Any) -> Any:
@@ -118,28 +116,6 @@ def slug(prompt: str, length: int = 48) -> str:
             break
         name = longer
     return name or (words[0][:length] if words else "video")
-
-
-class Stages:
-    """Progress bars by name: calling it with ("denoise", 3, 8) draws or moves the bar called denoise."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-        self.tasks: dict[str, TaskID] = {}
-
-    def __call__(self, stage: str, done: int, total: int | None) -> None:
-        if stage not in self.tasks:
-            self.tasks[stage] = self.progress.add_task(stage, total=total)
-        self.progress.update(self.tasks[stage], completed=done, total=total)
-
-
-@contextmanager
-def progress_bars() -> Iterator[Stages]:
-    """Bars on stderr while the block runs; silent when stderr is a file or a pipe."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        yield Stages(progress)
 
 
 def given(**options: Any) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from tenku.cli._options import check_output, not_over, option, parse_size, progress_bars, say, slug
+from tenku.cli._options import check_output, not_over, option, parse_size, say, slug
+from tenku.cli._progress import Stages, progress_bars
 from tenku.cli.prompts import EXPANDED, expanded, refuse_losses, say_notes
 from tenku.system.files import sha256
 
@@ -87,6 +88,9 @@ class Options:
     webp: Annotated[bool, option(OUTPUT, "Also write a .webp.", "--webp")] = False
     png: Annotated[bool, option(OUTPUT, "Also write a .png contact sheet.", "--png")] = False
     as_json: Annotated[bool, option(OUTPUT, "Print one line of JSON on stdout.", "--json")] = False
+    progress: Annotated[
+        str, option(OUTPUT, "auto: bars, or a line every ten seconds where no terminal is; json, for programs; none.")
+    ] = "auto"
 
     def request(self) -> dict[str, Any]:
         """What a pipeline is asked for besides the prompt and the length."""
@@ -124,6 +128,7 @@ class Session:
     request: "Request"  # of the prompt, as far as text alone says it
     options: dict[str, Any]  # what the pipeline is asked for, for tasks that make a request of their own
     outputs: list[Path]
+    stages: Stages
     timings: dict[str, float] = field(default_factory=dict)
     given: dict[str, dict[str, str]] = field(default_factory=dict)  # files that are read, by what they are
     asked: str | None = None  # the prompt as it was typed, where another is drawn
@@ -136,8 +141,7 @@ class Session:
 
         asked: what else the file remembers of the command, as far as it is not empty.
         """
-        from tenku.media.clip import as_text
-        from tenku.media.writer import VideoWriter
+        from tenku.media.writer import partial_name
 
         path = self.outputs[0]
         asked |= {"given": self.given, "asked": self.asked, "model_path": self.model_path}
@@ -147,12 +151,12 @@ class Session:
             say(f"note: the sound is left out of the {' and the '.join(silent)}, which can hold none; an .mp4 keeps it")
         if len(self.outputs) == 1 and path.suffix.lower() == ".mp4":
             self.video = video
-            with VideoWriter(path, video.fps, as_text(video.metadata), sound=video.sound) as writer:
-                for frames in video.pieces:
-                    clock = time.perf_counter()
-                    writer.write(frames)
-                    self._took("write", clock)
-                clock = time.perf_counter()
+            try:
+                clock = self._write_piecewise(path, video)
+            except (KeyboardInterrupt, SystemExit):
+                if partial_name(path).exists():
+                    say(f"what was made so far: {partial_name(path)}")
+                raise
         else:
             self.video = video.clip()
             clock = time.perf_counter()
@@ -161,6 +165,20 @@ class Session:
         self._took("write", clock)
         self.written += self.outputs
         self.timings |= self.pipeline.timings
+
+    def _write_piecewise(self, path: Path, video: "Stream") -> float:
+        """Write frames as they are made; the time at which the last ones were."""
+        from tenku.media.clip import as_text
+        from tenku.media.writer import VideoWriter
+
+        self.stages.expect(video.num_frames, self.pipeline.settings.max_frames)
+        with VideoWriter(path, video.fps, as_text(video.metadata), sound=video.sound, keep_partial=True) as writer:
+            for frames in video.pieces:
+                clock = time.perf_counter()
+                writer.write(frames)
+                self.stages.wrote(len(frames))
+                self._took("write", clock)
+            return time.perf_counter()
 
     def _took(self, stage: str, since: float) -> None:
         self.timings[stage] = self.timings.get(stage, 0.0) + time.perf_counter() - since
@@ -210,11 +228,11 @@ def generation_session(
     if is_changed:
         say(EXPANDED[expansion.language] + request.prompt)
     note_unread_words(pipeline, [*([] if is_changed or expansion.notes else [request.prompt]), request.negative_prompt])
-    with progress_bars() as stages:
+    with progress_bars(options.progress) as stages:
         asked |= {"seed": request.seed, "on_progress": stages}
         known = {name: {"file": str(path), "sha256": sha256(path)} for name, path in files.items()}
         request = replace(request, on_progress=stages)
-        session = Session(pipeline, request, asked, outputs, timings, known)
+        session = Session(pipeline, request, asked, outputs, stages, timings, known)
         session.asked = expansion.prompt if is_changed else None
         session.model_path = options.model if options.model != pipeline.settings.name else None
         yield session

@@ -5,6 +5,7 @@ Every failure that a user can cause ends as one line `error: …` on stderr and 
 """
 
 import codecs
+import json
 import os
 import signal
 import sys
@@ -105,6 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         if message:  # the help is shown already where there is none
             say(f"error: {message}")
+        if message and "--json" in (sys.argv[1:] if arguments is None else arguments):
+            print(json.dumps({"error": message}, ensure_ascii=False))
         return 2
 
 

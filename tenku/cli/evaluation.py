@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tenku.cli._options import check_folder, check_output, existing_folder, given, parse_size, progress_bars, say
+from tenku.cli._options import check_folder, check_output, existing_folder, given, parse_size, say
+from tenku.cli._progress import progress_bars
 
 app = typer.Typer(help="Measure a model against held-out clips.", no_args_is_help=True)
 

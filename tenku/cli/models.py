@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from tenku.cli._options import check_folder, progress_bars, say
+from tenku.cli._options import check_folder, say
+from tenku.cli._progress import progress_bars
 
 
 def pull(

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tenku.cli._options import check_folder, existing_folder, given, option, parse_size, progress_bars, say
+from tenku.cli._options import check_folder, existing_folder, given, option, parse_size, say
+from tenku.cli._progress import progress_bars
 from tenku.system.machine import usable_cores
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from tenku.cli._options import check_folder, parse_size, progress_bars, say
+from tenku.cli._options import check_folder, parse_size, say
+from tenku.cli._progress import progress_bars
 from tenku.system.machine import usable_cores
 
 

@@ -37,7 +37,8 @@ class VideoWriter:
     H.264, converted to and tagged as BT.709 in limited range, index first (faststart), metadata inside. yuv420p is what
     every browser plays. sound: int16 N 2 at 48 kHz, from the first frame on. crf, preset: x264's. ValueError for frames
     of a wrong kind or another size than the first, none at all, an odd width or height in yuv420p, or a wrong fps;
-    OSError where it cannot be written. An older file of that name stays until then.
+    OSError where it cannot be written. An older file of that name stays until then. keep_partial: after Ctrl-C, or a
+    request to end, what was written by then stays as NAME.partial.mp4, which plays.
     """
 
     def __init__(
@@ -51,8 +52,10 @@ class VideoWriter:
         preset: str = "medium",
         pixel_format: str = "yuv420p",
         threads: int = 0,
+        keep_partial: bool = False,
     ) -> None:
         check_fps(fps)
+        self.keep_partial = keep_partial
         self.sound, self._heard = sound, 0
         self.path, self.fps, self.metadata = Path(path), fps, metadata or {}
         self.pixel_format, self.threads = pixel_format, threads
@@ -92,7 +95,10 @@ class VideoWriter:
         try:
             if error is None:
                 with _named_errors(self.path):
-                    self._finish()
+                    self._finish(self.path)
+            elif self.keep_partial and self.count and isinstance(error, KeyboardInterrupt | SystemExit):
+                with suppress(FFmpegError, OSError):
+                    self._finish(partial_name(self.path))
         finally:
             if self._container is not None:
                 with suppress(FFmpegError, OSError):
@@ -131,7 +137,8 @@ class VideoWriter:
             self._audio.bit_rate = AAC_BITS
             self._audio.codec_context.open()
 
-    def _finish(self) -> None:
+    def _finish(self, path: Path) -> None:
+        """Write what the encoders still hold, and put the file in its place. OSError: it is not all on the disk."""
         if not self.count:
             check_frames(np.empty((0, 0, 0, 3), np.uint8))
         self._container.mux(self._stream.encode())
@@ -142,9 +149,14 @@ class VideoWriter:
         self._container.close()
         # FFmpeg keeps some errors of its last writes to itself: count what is really on the disk.
         with av.open(f"file:{self._partial}", format="mp4") as container:
-            if container.streams.video[0].frames != self.count:
+            if container.streams.video[0].frames < self.count:
                 raise OSError(f"cannot write {self.path}: the disk took only a part of it")
-        _put_in_place(self._partial, self.path)
+        _put_in_place(self._partial, path)
+
+
+def partial_name(path: Path) -> Path:
+    """Where a `VideoWriter` that is interrupted leaves what was written by then."""
+    return path.with_suffix(".partial.mp4")
 
 
 def write_video(
