@@ -1,5 +1,6 @@
 """What this machine can run: processor, memory, GPU, encoders, weights, and how long a video takes."""
 
+import os
 import platform
 import time
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ class Finding:
 def findings(model: str, size: tuple[int, int] | None = None, seconds: float | None = None) -> Iterator[Finding]:
     """Everything that doctor looks at, cheapest first."""
     yield processor()
+    yield load()
     yield memory()
     yield torch_build()
     yield gpu()
@@ -73,6 +75,24 @@ def processor() -> Finding:
     if "amx_bf16" in flags:
         has.append("AMX")
     return Finding("processor", f"{text}, {', '.join(has) or 'no vector extensions'}")
+
+
+def load() -> Finding:
+    """Whether others are at work: two threads of ours beside them take three times as long as one."""
+    try:
+        busy = os.getloadavg()[0]
+    except (OSError, AttributeError):
+        return Finding("load", "not known here", None)
+    cores = usable_cores()
+    if busy < 0.7 * cores:
+        return Finding("load", f"{busy:.1f} of {cores} cores are at work")
+    free = max(1, cores - round(busy))
+    return Finding(
+        "load",
+        f"{busy:.1f} of {cores} cores are at work with something else: set OMP_NUM_THREADS={free} (the same clip took "
+        "109 s with two threads beside other work, 33 s with one)",
+        None,
+    )
 
 
 def memory() -> Finding:

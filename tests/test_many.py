@@ -96,3 +96,60 @@ def test_a_batch_of_plain_lines(run, tmp_path):
     (tmp_path / "empty.txt").write_text("\n")
     assert run("batch", "empty.txt")[0] == 2
     assert json.loads(json.dumps(describe(out.split()[0]).metadata))["seed"] == "1"
+
+
+def test_another_video_of_the_same_name_is_not_lost_without_a_word(run, tmp_path):
+    quick = ("generate", "a red ball", "--seconds", 0.3, "--seed", 6)
+    assert run(*quick)[1] == "a-red-ball-6.mp4\n"
+    assert run(*quick)[1] == "a-red-ball-6.mp4\n"  # the same again
+    assert run(*quick, "--steps", 2)[1] == "a-red-ball-6-2.mp4\n"
+    assert run(*quick, "--steps", 2)[1] == "a-red-ball-6-2.mp4\n"
+    code, _, err = run(*quick, "--steps", 4, "--out", "a-red-ball-6.mp4")
+    assert code == 0 and "note: a-red-ball-6.mp4 is replaced: it was made with steps" in err
+    (tmp_path / "mine.mp4").write_bytes(b"mine")
+    assert "note: mine.mp4 is replaced: it is no video of tenku's" in run(*quick, "--out", "mine.mp4")[2]
+
+
+def test_errors_and_progress_for_programs(run):
+    code, out, err = run("generate", "a red ball", "--seconds", -1, "--json")
+    assert code == 2 and json.loads(out)["error"] in err
+    quick = ("generate", "a red ball", "--seconds", 6, "--steps", 1)
+    _, _, err = run(*quick, "--progress", "json", "--out", "a.mp4")
+    lines = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+    fractions = [line["fraction"] for line in lines if "fraction" in line]
+    assert {"denoise", "decode"} <= {line["stage"] for line in lines} and fractions == sorted(fractions)
+    assert 0.9 < fractions[-1] <= 1 and all(line["seconds_left"] >= 0 for line in lines if "fraction" in line)
+    assert run(*quick, "--progress", "some", "--out", "b.mp4")[0] == 2
+
+
+def test_where_no_terminal_is_a_line_comes_now_and_then(run, monkeypatch):
+    from tenku.cli import _progress
+
+    monkeypatch.setattr(_progress, "EVERY", 0.0)
+    _, _, err = run("generate", "a red ball", "--seconds", 6, "--steps", 1, "--out", "a.mp4")
+    assert "denoise 1 of 1, " in err and "% of all, " in err and " s left" in err
+
+
+def test_a_stream_that_was_read_says_so_in_every_method(tmp_path):
+    from tenku.media.clip import Stream
+
+    def stream():
+        pieces = iter(np.zeros((2, 3, 8, 8, 3), np.uint8))
+        return Stream(pieces, 16, 6, (8, 8))
+
+    ways = (
+        list,
+        lambda each: each.clip(),
+        lambda each: each.save(tmp_path / "a.mp4"),
+        lambda each: each.save(tmp_path / "a.gif"),
+    )
+    for first in ways:
+        for second in ways:
+            each = stream()
+            first(each)
+            with pytest.raises(ValueError, match="has been read already"):
+                second(each)
+    half = stream()
+    next(iter(half))
+    with pytest.raises(ValueError, match="has been read already"):
+        half.clip()

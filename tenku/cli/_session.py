@@ -1,7 +1,6 @@
 """What every command that makes a video shares: its options, and the work around the work."""
 
 import inspect
-import json
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from tenku.cli._options import check_output, not_over, option, parse_size, say, slug
+from tenku.cli._options import not_over, option, parse_size, say, slug
+from tenku.cli._outputs import checked_outputs, differs, free_name, report, telling_of_partial
 from tenku.cli._progress import Stages, progress_bars
 from tenku.cli.prompts import EXPANDED, expanded, refuse_losses, say_notes
 from tenku.system.files import sha256
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tenku.sample.user_frames import Needed
     from tenku.wan.memory_plan import MemoryPlan
 
-VIDEO_SUFFIXES = (".mp4", ".gif", ".webp", ".png")
 Prompt = Annotated[str, typer.Argument(help="What should be seen, in English or Chinese.")]
 Model = Annotated[str, typer.Option(help="A name that `tenku models` lists, or a folder with weights.")]
 Seconds = Annotated[float | None, typer.Option(help="Length; 0 is a still picture.")]
@@ -141,7 +140,8 @@ class Session:
 
         asked: what else the file remembers of the command, as far as it is not empty.
         """
-        from tenku.media.writer import partial_name
+        from tenku.media.clip import as_text
+        from tenku.media.writer import VideoWriter
 
         path = self.outputs[0]
         asked |= {"given": self.given, "asked": self.asked, "model_path": self.model_path}
@@ -151,12 +151,15 @@ class Session:
             say(f"note: the sound is left out of the {' and the '.join(silent)}, which can hold none; an .mp4 keeps it")
         if len(self.outputs) == 1 and path.suffix.lower() == ".mp4":
             self.video = video
-            try:
-                clock = self._write_piecewise(path, video)
-            except (KeyboardInterrupt, SystemExit):
-                if partial_name(path).exists():
-                    say(f"what was made so far: {partial_name(path)}")
-                raise
+            self.stages.expect(video.num_frames, self.pipeline.settings.max_frames)
+            file = VideoWriter(path, video.fps, as_text(video.metadata), sound=video.sound, keep_partial=True)
+            with telling_of_partial(path), file:
+                for frames in video.read():
+                    clock = time.perf_counter()
+                    file.write(frames)
+                    self.stages.wrote(len(frames))
+                    self._took("write", clock)
+                clock = time.perf_counter()
         else:
             self.video = video.clip()
             clock = time.perf_counter()
@@ -165,20 +168,6 @@ class Session:
         self._took("write", clock)
         self.written += self.outputs
         self.timings |= self.pipeline.timings
-
-    def _write_piecewise(self, path: Path, video: "Stream") -> float:
-        """Write frames as they are made; the time at which the last ones were."""
-        from tenku.media.clip import as_text
-        from tenku.media.writer import VideoWriter
-
-        self.stages.expect(video.num_frames, self.pipeline.settings.max_frames)
-        with VideoWriter(path, video.fps, as_text(video.metadata), sound=video.sound, keep_partial=True) as writer:
-            for frames in video.pieces:
-                clock = time.perf_counter()
-                writer.write(frames)
-                self.stages.wrote(len(frames))
-                self._took("write", clock)
-            return time.perf_counter()
 
     def _took(self, stage: str, since: float) -> None:
         self.timings[stage] = self.timings.get(stage, 0.0) + time.perf_counter() - since
@@ -218,11 +207,13 @@ def generation_session(
     if like is not None and asked["size"] is None:
         asked["size"] = size_of(pipeline, like)
     request = pipeline.request(expansion.text, **asked)
-    path = options.out or Path(f"{slug(expansion.prompt)}-{request.seed}.mp4")
-    outputs = checked_outputs(path, options, request.size)
+    path = options.out or free_name(Path(f"{slug(expansion.prompt)}-{request.seed}.mp4"), request)
+    also_written = {".gif": options.gif, ".webp": options.webp, ".png": options.png}
+    outputs = checked_outputs(path, also_written, request.size)
     files = {name: path for name, path in (given or {}).items() if path is not None}
     not_over(outputs, [*files.values(), *also])
-    for note in pipeline.notes:
+    replaced = [f"{each} is replaced: {why}" for each in outputs if (why := differs(each, request)) is not None]
+    for note in (*pipeline.notes, *replaced):
         say(f"note: {note}")
     say_notes(expansion)
     if is_changed:
@@ -272,17 +263,6 @@ def made_of(path: Path) -> str | None:
     from tenku.media.describe import describe
 
     return describe(path).metadata.get("prompt")
-
-
-def checked_outputs(path: Path, options: Options, size: tuple[int, int]) -> list[Path]:
-    """The files to write, each looked at before the work."""
-    extra = {".gif": options.gif, ".webp": options.webp, ".png": options.png}
-    paths = [path, *(path.with_suffix(ending) for ending, wanted in extra.items() if wanted)]
-    outputs = [check_output(each, VIDEO_SUFFIXES) for each in dict.fromkeys(paths)]
-    width, height = size
-    if (width % 2 or height % 2) and any(each.suffix.lower() == ".mp4" for each in outputs):
-        raise ValueError(f"an mp4 needs an even width and height, got {width}x{height}")
-    return outputs
 
 
 def size_of(pipeline: "Pipeline", size: tuple[int, int]) -> tuple[int, int]:
@@ -356,28 +336,3 @@ def note_unread_words(model: "Reads", prompts: Sequence[str]) -> None:
     for prompt in prompts:
         if model.is_cut(prompt):
             say(f"note: the prompt {prompt[:30]!r} … is longer than this model reads; its end has no effect.")
-
-
-def report(
-    outputs: list[Path], video: "Stream | Clip", timings: dict[str, float], as_json: bool, notes: list[str]
-) -> None:
-    """One JSON line for programs, or the paths for people."""
-    if as_json:
-        line = {
-            "path": str(outputs[0]),
-            "also": [str(each) for each in outputs[1:]],
-            "seconds_taken": {stage: round(taken, 3) for stage, taken in timings.items()},
-            "size": list(video.size),
-            "frames": video.num_frames,
-            "fps": video.fps,
-            **video.metadata,
-            "notes": notes,
-        }
-        print(json.dumps(line, ensure_ascii=False))
-        return
-    for each in outputs:
-        print(each)
-    width, height = video.size
-    count = video.num_frames
-    length = f"{count} frames ({count / video.fps:.1f} s)" if count > 1 else "a still picture"
-    say(f"{length}, {width}x{height}, seed {video.metadata['seed']}, made in {sum(timings.values()):.1f} s")

@@ -9,6 +9,7 @@ import typer
 from tenku.cli._options import check_folder, parse_size, say
 from tenku.cli._progress import progress_bars
 from tenku.system.machine import usable_cores
+from tenku.world.lexicon import EVENTS
 
 
 def world(
@@ -30,7 +31,7 @@ def world(
         ),
     ] = None,
     event: Annotated[
-        list[str] | None, typer.Option(help="Only clips of this event, as walk or apples. Repeatable.")
+        list[str] | None, typer.Option(help=f"Only clips of this event: {', '.join(EVENTS)}. Repeatable.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, or cuda with the package numba-cuda.")] = "cpu",
 ) -> None:

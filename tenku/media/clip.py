@@ -109,23 +109,27 @@ class Stream:
     size: tuple[int, int]
     metadata: dict[str, Any] = field(default_factory=dict)
     sound: Sound | None = field(default=None, repr=False)
+    is_read: bool = field(default=False, init=False, repr=False)
+
+    def read(self) -> Iterator[np.ndarray]:
+        """The pieces, once. ValueError when they were read before, by whichever method."""
+        if self.is_read:
+            raise ValueError("this video has been read already: frames of a stream come once; .clip() keeps them")
+        self.is_read = True
+        return iter(self.pieces)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Frames H W 3, one by one."""
-        for piece in self.pieces:
-            yield from piece
+        """Frames H W 3, one by one. ValueError as of `read`."""
+        return (frame for piece in self.read() for frame in piece)
 
     def clip(self) -> Clip:
-        """All of it, in memory. ValueError when it has been read before."""
-        pieces = list(self.pieces)
-        if not pieces:
-            raise ValueError("this video has been read already: frames of a stream come once")
-        return Clip(np.concatenate(pieces), self.fps, self.metadata, self.sound)
+        """All of it, in memory. ValueError as of `read`."""
+        return Clip(np.concatenate(list(self.read())), self.fps, self.metadata, self.sound)
 
     def save(self, path: str | Path) -> None:
-        """As `Clip.save`; an .mp4 is written frame by frame."""
+        """As `Clip.save`; an .mp4 is written frame by frame. ValueError as of `read`."""
         if check_ending(path) == ".mp4":
-            write_video(path, self.pieces, self.fps, as_text(self.metadata), sound=self.sound)
+            write_video(path, self.read(), self.fps, as_text(self.metadata), sound=self.sound)
         else:
             self.clip().save(path)
 
