@@ -40,11 +40,11 @@ SOME = {
 }
 NUMBER_WORDS = {"couple": 2, "pair": 2, "dozen": 12, "一对": 2, "一双": 2, "俩": 2, "both": 2, "trio": 3}
 NEGATION = re.compile(
-    r"\b(?:no|without|not|never|none|nobody|nothing|\w+n['’]t)\b|没有|没|不要|不会|不能|不是|不|无(?=[人球车字云风])|别|未"
+    r"\b(?:no|without|not|never|none|neither|nobody|nothing|\w+n['’]t)\b|没有|没|不要|不会|不能|不是|不|无(?=[人球车字云风树花雪雨])|别|未"
 )
 # Where what is negated ends.
 NEGATED_UNTIL = re.compile(
-    r"[.,;:!?，。；、！？]|\b(?:but|while|on|in|at|under|with|then|just|only|that|and then)\b|[的在但而就]"
+    r"[.,;:!?，。；、！？]|\b(?:but|while|when|if|on|in|at|under|with|then|just|only|that|and then)\b|[的在但而就]"
 )
 
 
@@ -126,8 +126,13 @@ def negated_spans(text: str) -> list[tuple[int, int]]:
     for match in NEGATION.finditer(text.lower()):
         if any(start <= match.start() < end for start, end in goes_on):
             continue
-        until = NEGATED_UNTIL.search(text.lower(), match.end() + 1)
-        spans.append((match.start(), until.start() if until else len(text)))
+        first = re.compile(r"\s*(?:[a-z'’]+|\S)(?:\s+(?:of|the|any|a|an)\b)*").match(text.lower(), match.end())
+        begins = first.end() if first else match.end()
+        until = NEGATED_UNTIL.search(text.lower(), begins)
+        end = until.start() if until else len(text)
+        if first and {meaning.kind for meaning in dictionary().get(first[0].strip(), ((), False))[0]} == {"color"}:
+            end = begins  # a ball that is not red falls
+        spans.append((match.start(), end))
     return spans
 
 

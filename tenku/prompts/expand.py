@@ -24,6 +24,7 @@ SUBJECT_PARTS = ("block", "tower", "pyramid", "stairs", "brush", "tree", "ramp")
 FLOOR_WORDS = {"floor", "ground", "地面", "地上", "地板", "地"}
 # Meanings that others show too.
 SHOWN_BY: dict[str, set[str]] = {
+    "fall": {"topple"},
     "fly": {"throw"}, "throw": {"fly"}, "hit": {"topple", "push"}, "block": {"cube"}, "cube": {"block"},
     "wet": {"wet asphalt", "wet tiles"}, "night": {"neon"}, "wall": {"wall"}, "push": {"hit"}, "neon": {"lights"},
     "box": {"tray", "block"}, "car": {"toy car"},
@@ -205,6 +206,10 @@ def canonical(word: Word, language: str) -> str:
 def predicates_before(text: str, words: Sequence[Word]) -> str:
     """Colours that are said after their noun before it: "two balls, both red", 球是红色的."""
     colors = "|".join(re.escape(name) for name in lexicon.COLORS)
+    if after := re.search(rf"(?:,| and)? (?:both|all)(?: of them)?(?: are)? ({colors})\b", text):
+        kinds = "|".join(words_.en[0] for words_ in lexicon.KINDS.values())
+        text = text[: after.start()] + text[after.end() :]
+        text = re.sub(rf"\b((?:{kinds})s?)\b", rf"{after[1]} \1", text, count=1)
     text = re.sub(
         rf"\b(\w+)(?:,? (?:is|are|that is|that are|which is|which are|both|all))+ ({colors})\b", r"\2 \1", text
     )

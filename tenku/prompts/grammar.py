@@ -82,18 +82,21 @@ def describe(
         description["direction"] = "left" if "left" in directions_in(text).values() else "right"
     stops = re.search(patterns.STOPS, re.sub(patterns.GOES_ON, "", text))
     description["outcome"]["rest"] |= bool(stops)
-    if re.search(patterns.GOES_ON + "|keeps going|一直没有停", text):
+    goes_on = re.search(patterns.GOES_ON + "|keeps going|一直没有停", text)
+    if goes_on:
         description["outcome"]["rest"] = False
-    if "bounce" in avoid:
+    if "bounce" in avoid or (goes_on and event == "drop"):
         description["outcome"]["bounces"] = 0
+    if "topple" in avoid:
+        description["outcome"] |= {"tipped": 0, "moved": 1}
+    description["stays"] = "reappear" in avoid
     description["reveal"] = "reveal" in text or "露出" in text
     if description["light"] == "neon":
         named = [name for name in colors_in(re.split("neon|霓虹", text)[0][-40:], language) if name in patterns.NEON]
         description["neon"] = named or rng.permutation(patterns.NEON)[:2].tolist()
     if description["light"] == "studio":
-        before = re.search(patterns.BACKDROP, text)
-        first = colors_in(before[1] or before[2], language)[:1] if before else []
-        named = [name for name in first if name in patterns.BACKDROPS]
+        before = [match[1] or match[2] for match in re.finditer(patterns.BACKDROP, text)]
+        named = [name for words in before for name in colors_in(words, language) if name in patterns.BACKDROPS]
         description["backdrop"] = named[0] if named else str(rng.choice(patterns.BACKDROPS))
     if event == "throw":
         description["wall"] = bool(re.search(r"\bwall|墙", text))
@@ -284,7 +287,7 @@ def number_of(noun: str, text: str, language: str) -> int | None:
     adjectives = "|".join([*color_words(language).values(), *materials, *others])
     if language == "zh":
         measures = "".join({*"个只颗块枚张级", *lexicon.MEASURES.values()})
-        pattern = rf"(\d+|[{patterns.CHINESE_DIGITS}]+)[{measures}](?:{adjectives})*(?:{noun})"
+        pattern = rf"(\d+|[{patterns.CHINESE_DIGITS}]+)(?:[{measures}](?:{adjectives})*)?(?:{noun})"
     else:
         pattern = rf"(?<![\w-])(\d+|[a-z-]+) (?:(?:{adjectives})[ ,]+)*(?:{noun})"
     names = {name: n for n, name in enumerate(getattr(lexicon.NUMBERS, language))} | {str(n): n for n in range(21)}

@@ -55,7 +55,7 @@ FLOORS = {
     "matte": ("plain floor", "matte floor", "素色", "哑光地"),
 }
 CAMERAS = {
-    "orbit_left": ("orbits to the left", "circles to the left", "向左环绕", "向左绕"),
+    "orbit_left": ("orbits to the left", "circles to the left", "orbits left", "circles left", "向左环绕", "向左绕"),
     "orbit_right": ("orbit", "circles", "环绕", "绕行"),
     "push_in": ("push in", "pushes in", "zoom in", "closer", "推近", "推进"),
     "pull_out": ("pulls back", "pull back", "zoom out", "moves away", "拉远"),
@@ -87,6 +87,9 @@ WAYS = r"(?<!from )(?<!from the )\b(?:left|right)\b|(?<!从)[左右]"
 COLORED: dict[str, dict[str, tuple[str, str | None]]] = {
     "pour": {"many": ("balls|小球", None)},
     "apples": {"many": (r"apples?\b(?! tree)|苹果(?!树)", "red")},
+    "tower": {"block": ("blocks|boxes|积木", None)},
+    "pyramid": {"block": ("blocks|boxes|积木", None)},
+    "domino": {"block": (r"\bdomino|多米诺|骨牌", None)},
     "walk": {"main": (COAT, None)},
     "drive": {"main": (VEHICLES, None)},
     "street": {"main": (COAT, None), "target": (VEHICLES, None)},
