@@ -3,6 +3,8 @@
 import shlex
 import textwrap
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -110,7 +112,8 @@ def train_autoencoder(
     config = replace(config, initial=initial or decoder, decoder_only=decoder is not None, latents_from=model)
     config = replace(recipes.autoencoder_recipe(config), **given(batch_size=batch_size))
     say_settings(config)
-    say(f"autoencoder in {AutoencoderTrainer(config).fit()}")
+    with resumable(out):
+        say(f"autoencoder in {AutoencoderTrainer(config).fit()}")
 
 
 def encode(
@@ -244,21 +247,33 @@ def train(
     check_folder(out)
     say_settings(config)
     if clips is None or initial is None:
-        DiffusionTrainer(config, previews(decoder, config.latents) if decoder else None).fit()
+        with resumable(out):
+            DiffusionTrainer(config, previews(decoder, config.latents) if decoder else None).fit()
         say(f"run in {out}")
         return
 
-    model, captions = finetune(
-        initial,
-        clips,
-        out,
-        size=sides,
-        config=config,
-        preview=lambda latents, captions: previews(decoder or initial, latents, captions, initial),
-        on_note=lambda note: say(f"note: {note}"),
-        progress=progress_bars,
-    )
+    with resumable(out):
+        model, captions = finetune(
+            initial,
+            clips,
+            out,
+            size=sides,
+            config=config,
+            preview=lambda latents, captions: previews(decoder or initial, latents, captions, initial),
+            on_note=lambda note: say(f"note: {note}"),
+            progress=progress_bars,
+        )
     say(f"model in {model}: tenku generate {shlex.quote(captions[0])} --model {shlex.quote(str(model))}")
+
+
+@contextmanager
+def resumable(out: Path) -> Iterator[None]:
+    """Say how training goes on, where it is interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"{out} holds what was trained: the same command goes on from there")
+        raise
 
 
 def check_what_to_train_on(

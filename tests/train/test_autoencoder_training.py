@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from log_fields import documented_log_fields
 
 from tenku.media.writer import write_clip
 from tenku.model.autoencoder import load_autoencoder
@@ -44,6 +45,7 @@ def test_it_learns_and_writes_measured_weights(clips, tmp_path):
     config = AutoencoderTrainConfig(clips=[clips], out=tmp_path, validation=clips, steps=60, **TINY)
     folder = AutoencoderTrainer(config).fit()
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert {key for line in lines for key in line} <= documented_log_fields()
     losses = [line["loss"] for line in lines if "loss" in line]
     assert losses[-1] < 0.6 * losses[0]
     stored = json.loads((tmp_path / "config.json").read_text())["training"]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from colour_latents import write_latents
+from log_fields import documented_log_fields
 from safetensors.torch import load_file
 
 from tenku.data.loader import Lengths
@@ -81,6 +82,7 @@ def same_run(one: Path, other: Path) -> None:
 
 def test_a_run_leaves_log_checkpoints_and_tokenizer(whole):
     lines = read_log(whole / "log.jsonl")
+    assert {key for line in lines for key in line} <= documented_log_fields()
     assert [line["step"] for line in lines if "loss" in line] == list(range(1, 9))
     assert [line["step"] for line in lines if "validation_loss" in line] == [4, 8]
     assert [path.name for path in checkpoint.completed(whole)] == ["step-00000006", "step-00000008"]
