@@ -1,8 +1,10 @@
 """The command line end to end on the weights that ship with the package."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -187,6 +189,18 @@ def test_examples_are_drawn_as_they_stand(run):
         for prompt in (each.english, each.chinese):
             assert not expand(prompt, 7).notes, prompt
     assert len(json.loads(run("examples", "--json").out)) == len(EXAMPLES) >= 20
+
+
+def test_what_the_first_page_and_make_video_ask_for_is_drawn_well():
+    from tenku.prompts.examples import EXAMPLES
+
+    root = Path(__file__).parent.parent
+    known = {prompt.rstrip(".。") for each in EXAMPLES for prompt in (each.english, each.chinese)}
+    asked = re.findall(r"^PROMPT \?= (.*)$", (root / "Makefile").read_text(encoding="utf-8"), re.M)
+    for name in ("README.md", "README.zh.md"):
+        page = (root / name).read_text(encoding="utf-8")
+        asked += re.findall(r'(?:tenku generate |pipeline\.generate\()"([^"]+)"', page)
+    assert len(asked) >= 7 and {prompt.rstrip(".。") for prompt in asked} <= known
 
 
 def test_vocabulary_lists_both_languages(run):

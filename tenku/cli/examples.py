@@ -58,6 +58,5 @@ def draw(path: Path, seed: int) -> None:
     for number, each in enumerate(EXAMPLES, 1):
         say(f"{number} of {len(EXAMPLES)}: {each.english}")
         rows.append(pipeline.generate(tenku.expand(each.english, seed).text, seed=seed).frames)
-    labels = [f"{each.english} {each.chinese}" for each in EXAMPLES]
-    write_png(path, contact_sheet(rows, columns=6, labels=labels))
+    write_png(path, contact_sheet(rows, columns=6, labels=[each.english for each in EXAMPLES]))
     print(path)
