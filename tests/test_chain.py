@@ -53,6 +53,20 @@ def test_clips_lie_beside_their_truth(place: Path) -> None:
     assert len(truth["captions"]["en"]) == len(truth["captions"]["zh"]) == 4
 
 
+def test_every_field_of_the_truth_is_explained(place: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "training.md").read_text(encoding="utf-8")
+    section = page.split("### The truth beside each clip")[1].split("\n## ")[0]
+    explained = set(re.findall(r"`(\w+)`", section))
+    for path in (place / "wide").glob("*.json"):
+        if path.name == "world.json":
+            continue
+        truth = json.loads(path.read_text(encoding="utf-8"))
+        description = truth["description"]
+        fields = {*truth, *truth["captions"], *description, *description["outcome"], *description["objects"][0]}
+        fields |= {*truth["states"], *truth["camera"]}
+        assert fields <= explained, fields - explained
+
+
 def test_training_leaves_a_log_and_pictures(place: Path) -> None:
     lines = [json.loads(line) for line in (place / "run" / "log.jsonl").read_text().splitlines()]
     assert lines and lines[-1]["step"] == 2

@@ -170,6 +170,12 @@ def test_words_never_seen_are_named(run):
         assert "note:" not in run("generate", known, *QUICK).err and "说明" not in run("generate", known, *QUICK).err
 
 
+def test_a_size_that_was_never_trained_is_named(run):
+    quick = ("generate", "a red ball falls", "--seconds", "0", "--steps", "1", "--out", "a.png", "--size")
+    assert "never trained on 96x96, but on 128x128" in run(*quick, "96x96").err
+    assert "never trained" not in run(*quick, "160x96").err
+
+
 def test_a_picture_of_another_world_is_called_one(run, tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (1, 128, 128, 3), np.uint8)
     Clip(noise, 16).save(tmp_path / "photo.png")

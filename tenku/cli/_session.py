@@ -212,8 +212,9 @@ def generation_session(
     outputs = checked_outputs(path, also_written, request.size)
     files = {name: path for name, path in (given or {}).items() if path is not None}
     not_over(outputs, [*files.values(), *also])
-    replaced = [f"{each} is replaced: {why}" for each in outputs if (why := differs(each, request)) is not None]
-    for note in (*pipeline.notes, *replaced):
+    notes = [*pipeline.notes, *untrained_size(pipeline, request.size, options.model)]
+    notes += [f"{each} is replaced: {why}" for each in outputs if (why := differs(each, request)) is not None]
+    for note in notes:
         say(f"note: {note}")
     say_notes(expansion)
     if is_changed:
@@ -263,6 +264,17 @@ def made_of(path: Path) -> str | None:
     from tenku.media.describe import describe
 
     return describe(path).metadata.get("prompt")
+
+
+def untrained_size(pipeline: "Pipeline", size: tuple[int, int], model: str) -> list[str]:
+    """A note about a (width, height) that a model of ours was never trained on; open weights take many."""
+    from tenku.loading import find, is_open_weights
+
+    sizes = pipeline.settings.sizes
+    if size in sizes or is_open_weights(find(model)):
+        return []
+    known = ", ".join("{}x{}".format(*each) for each in sizes)
+    return [f"this model was never trained on {size[0]}x{size[1]}, but on {known}: expect less"]
 
 
 def size_of(pipeline: "Pipeline", size: tuple[int, int]) -> tuple[int, int]:
