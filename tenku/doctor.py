@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tenku.system.machine import available_memory, total_memory, usable_cores
+from tenku.system.machine import available_memory, install_command, total_memory, usable_cores
 
 if TYPE_CHECKING:
     from tenku.wan.catalogue import OpenWeights
@@ -145,7 +145,7 @@ def simulator() -> Finding:
         except (ImportError, OSError):
             missing.append(name)
     if missing:
-        return Finding("world", f"not installed ({', '.join(missing)}): pip install 'tenku[world]' to make clips", None)
+        return Finding("world", f"not installed ({', '.join(missing)}): {install_command('world')} to make clips", None)
     return Finding("world", "the miniature world's simulator and pictures are installed")
 
 

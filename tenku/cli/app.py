@@ -31,7 +31,7 @@ from tenku.cli import (
 )
 from tenku.cli._aliases import with_new_names
 from tenku.cli._options import say
-from tenku.system.machine import keep_freed_memory
+from tenku.system.machine import install_command, keep_freed_memory
 
 app = typer.Typer(
     name="tenku", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
@@ -140,7 +140,7 @@ def explain(error: Exception) -> str | None:
         if error.name is None or error.name.split(".")[0] == "tenku":
             return None
         extra = EXTRAS.get(error.name.split(".")[0], "world")
-        message = f"this needs the package {error.name!r}: pip install 'tenku[{extra}]'"
+        message = f"this needs the package {error.name!r}: {install_command(extra)}"
     elif isinstance(error, MemoryError) or is_out_of_memory(error):
         message = "not enough memory for this: ask for fewer seconds or a smaller size"
     elif isinstance(error, ValueError | OSError):

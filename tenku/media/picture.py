@@ -13,6 +13,7 @@ from tenku.media.display import SizeFn
 from tenku.media.limits import MAX_PIXELS, check_pixels, frame_limit
 from tenku.media.remembered import from_picture
 from tenku.media.timing import for_durations, seen_at, shown_for
+from tenku.system.machine import install_command
 
 # Of EXIF's tag 0x0112: transposed, mirrored left to right, mirrored top to bottom, as in `display.py`.
 EXIF_ORIENTATIONS = {
@@ -113,7 +114,7 @@ def formats_for(path: Path) -> list[str]:
             import pillow_heif
         except ImportError:
             raise ValueError(
-                f"{path} is a HEIC picture: pip install 'tenku[heif]' to read it, or save it as jpeg or png"
+                f"{path} is a HEIC picture: {install_command('heif')} to read it, or save it as jpeg or png"
             ) from None
         pillow_heif.register_heif_opener()
     Image.init()

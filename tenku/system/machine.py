@@ -3,10 +3,17 @@
 import ctypes
 import os
 import sys
+from pathlib import Path
 
 # glibc's mallopt: parameters by their numbers in malloc.h, and what they are set to.
 TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8
 KEPT_BYTES, LARGEST_KEPT = 1 << 30, 32 << 20
+
+
+def install_command(extra: str) -> str:
+    """The command that installs an extra here: in a checkout of the repository, or of the package."""
+    is_checkout = (Path(__file__).parents[2] / "pyproject.toml").is_file()
+    return f'pip install -e ".[{extra}]"' if is_checkout else f'pip install "tenku[{extra}]"'
 
 
 def usable_cores() -> int:

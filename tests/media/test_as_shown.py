@@ -530,7 +530,7 @@ def test_a_picture_of_a_kind_that_cannot_be_read_says_what_would_do(tmp_path, mo
     path = tmp_path / "a.heic"
     path.write_bytes(b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + bytes(200))
     monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
-    with pytest.raises(ValueError, match=r"a.heic is a HEIC picture: pip install 'tenku\[heif\]'"):
+    with pytest.raises(ValueError, match=r"a.heic is a HEIC picture: pip install .*heif"):
         Clip.load(path)
 
 
