@@ -58,15 +58,15 @@ def animate(
     first, end = (None, shown) if as_last else (shown, read_user_picture(last, takes) if last is not None else None)
     files = {"as_last" if as_last else "picture": picture, "last": last}
     with generation_session(prompt, options, files, seconds=seconds) as session:
-        note_unlike(session.pipeline, {picture: shown, last: None if as_last else end})
+        note_unlike(session.pipeline, options.model, {picture: shown, last: None if as_last else end})
         session.write(edits.animate(session.pipeline, session.request.prompt, first, end, **session.options))
 
 
-def note_unlike(pipeline: "Pipeline", pictures: "dict[Path | None, Clip | None]") -> None:
+def note_unlike(pipeline: "Pipeline", model: str, pictures: "dict[Path | None, Clip | None]") -> None:
     """Say which pictures look like nothing of the world that the model that ships was trained on."""
     from tenku.loading import SHIPPED, find
 
-    if find(pipeline.settings.name) != SHIPPED / "embedded":
+    if find(model) != SHIPPED / "embedded":
         return
     for path, given in pictures.items():
         if given is None or path is None:
