@@ -1,6 +1,7 @@
 """`tenku show`: what a file remembers of how it was made, and the command that makes it again."""
 
 import json
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -62,7 +63,12 @@ def arguments_for(
     if not {"tenku", "prompt", *SAMPLING} <= made.keys() or task not in TASKS:
         return None
     files = TASKS[task][0]
-    given = {name: find(each) for name, each in parsed(made.get("given"), {}).items() if "file" in each}
+    known = parsed(made.get("given"), {})
+    given = {
+        name: re.sub("^-", "./-", find(each))  # a name, not an option
+        for name, each in known.items()
+        if isinstance(each, dict) and isinstance(each.get("file"), str)
+    }
     words = [task, *(given.get(name, given.get(f"as_{name}", name.upper())) for name in files)]
     options: list[tuple[str, Any]] = [(name, made.get(name)) for name in TASKS[task][1]]
     if task == "animate":

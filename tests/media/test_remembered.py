@@ -128,3 +128,16 @@ def test_a_file_of_somebody_else(tmp_path, capsys):
     assert command_for({"prompt": "a ball"}) is None
     assert main(["show", str(tmp_path / "a.png"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"command": None}
+
+
+@pytest.mark.parametrize("given", ['{"clip": "file.mp4"}', '{"clip": 3}', "[]", '{"clip": {"file": 3}}', "{", "null"])
+def test_a_made_up_file_is_no_trouble(given):
+    made = dict.fromkeys(("tenku", "seed", "steps", "guidance", "shift", "solver"), "1")
+    command = command_for(made | {"prompt": "--out=a", "task": "extend", "given": given})
+    assert shlex.split(command)[:3] == ["tenku", "extend", "CLIP"] and command.endswith(" -- --out=a")
+
+
+def test_a_file_that_looks_like_an_option_is_none():
+    made = dict.fromkeys(("tenku", "seed", "steps", "guidance", "shift", "solver"), "1")
+    given = json.dumps({"clip": {"file": "--out=a.mp4", "sha256": ""}})
+    assert "./--out=a.mp4" in shlex.split(command_for(made | {"prompt": "a", "task": "extend", "given": given}))
