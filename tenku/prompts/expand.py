@@ -26,15 +26,15 @@ FLOOR_WORDS = {"floor", "ground", "地面", "地上", "地板", "地"}
 SHOWN_BY: dict[str, set[str]] = {
     "fall": {"topple"},
     "fly": {"throw"}, "throw": {"fly"}, "hit": {"topple", "push"}, "block": {"cube"}, "cube": {"block"},
-    "wet": {"wet asphalt", "wet tiles"}, "night": {"neon"}, "wall": {"wall"}, "push": {"hit"}, "neon": {"lights"},
+    "wet": {"wet asphalt", "wet tiles"}, "night": {"neon"}, "push": {"hit"}, "neon": {"lights"},
     "box": {"tray", "block"}, "car": {"toy car"},
     "move": {"roll", "slide", "walk", "drive", "fall", "swing", "throw", "fly", "bounce", "pour"}, "string": {"swing"},
-    "lights": {"neon", "night", "studio", "day", "sunset", "overcast"}, "reappear": {"behind"}, "carpet": {"carpet"},
-    "domino": {"domino"}, "draw": {"paint"}, "past": {"behind", "tree"}, "cover": {"reveal"},
+    "lights": {"neon", "night", "studio", "day", "sunset", "overcast"}, "reappear": {"behind"},
+    "draw": {"paint"}, "past": {"behind", "tree"}, "cover": {"reveal"},
     "plain floor": {"wet asphalt", "wet tiles", "checkered floor", "ice", "grass", "wood floor", "sand", "marble floor",
                     "snow", "mirror", "carpet"},
-    "pile": {"pour"}, "bite": {"bite"}, "line": {"wave", "zigzag", "circle", "heart"}, "orbit": {"orbit left"},
-    "pan": {"pan left"}, "stairs": {"stairs"}, "one after another": {"domino", "apple"}, "air": {"throw", "fall"},
+    "pile": {"pour"}, "line": {"wave", "zigzag", "circle", "heart"}, "orbit": {"orbit left"},
+    "pan": {"pan left"}, "one after another": {"domino", "apple"}, "air": {"throw", "fall"},
 }  # fmt: skip
 # Of these, meanings that are only near.
 NEAR = {("box", "tray"), ("box", "block"), ("car", "toy car")}
@@ -117,11 +117,11 @@ def with_scene(text: str, scene: str | None) -> str:
         return text
     of_scene, _ = grammar.read(scene)
     language = language_of(text) if text.strip() else language_of(scene)
-    for table, words in ((patterns.FLOORS, lexicon.FLOORS), (patterns.LIGHTS, lexicon.LIGHTS)):
+    for table in (patterns.FLOORS, patterns.LIGHTS):
         name = grammar.first_match(table, of_scene)
         if name and grammar.first_match(table, text) is None:
             sign = next(each for each in table[name] if each.isascii() == (language == "en"))
-            text = f"{text} , {sign} " if words else text
+            text = f"{text} , {sign} "
     return text
 
 
